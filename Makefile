@@ -1,0 +1,71 @@
+# Everything that a user does with mlubench. `make eval` and `make test` set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+
+# Options of `make eval`, passed on where they are given: make eval MODEL=sample DEVICES="cpu:0 cpu:1"
+OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL INPUT_SIZE MEANS VARS RESIZE RESIZE_SIZE LABEL_ORDER \
+           IMAGE_DIR LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM PRECISION \
+           BATCH_SIZE DYNAMIC_SHAPE IMAGE_NUM DEVICES ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT
+lower = $(shell echo '$(1)' | tr A-Z a-z)
+GIVEN = $(foreach option,$(OPTIONS),$(if $($(option)),--$(call lower,$(option)) $($(option))))
+
+# Prefect: no telemetry, its database with the other artifacts, time to start on a small machine.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 120
+export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
+PREFECT_SERVER_API_PORT ?= 4200
+
+.DEFAULT_GOAL := help
+.PHONY: help setup eval server test lint format proto sample clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/ready  ## make the environment, .venv
+
+eval: $(VENV)/ready  ## judge a network in three precisions (default: the embedded sample)
+	@$(BIN)/mlubench eval $(GIVEN)
+
+server: $(VENV)/ready  ## Prefect's server and UI on 127.0.0.1; runs made meanwhile show there
+	PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/prefect server start \
+	    --host 127.0.0.1 --port $(PREFECT_SERVER_API_PORT)
+
+test: $(VENV)/ready-dev  ## all tests
+	$(BIN)/pytest
+
+lint: $(VENV)/ready-dev  ## style, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/ready-dev  ## mend the style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+proto: $(VENV)/ready-dev  ## regenerate the reader of Caffe's format
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. mlubench/caffe/caffe.proto
+
+clean:  ## remove the environment and what tools left; artifacts stay
+	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "mlubench needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) -V); name one: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "setting up $(VENV): about a minute"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	@echo "setting up what the tests need"
+	@$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,276 @@
+"""Content-addressed files: written under a temporary name, synced, renamed.
+
+Everything that a run keeps goes through here, so that a reader never sees a half-written
+file, a killed run leaves nothing that looks finished, and two runs at once build one entry.
+
+An entry of a :class:`Store` is a folder ``<root>/<kind>/<key>/`` whose ``manifest.json``
+holds the parts of its key and the size and SHA-256 of each of its files. An entry that does
+not match its manifest is rebuilt.
+
+This module is read by the device workers too: standard library only, Python 3.7 syntax.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping
+
+from mlubench.errors import StoreError
+
+MANIFEST = "manifest.json"
+_TEMPORARY = ".tmp-"
+_CHUNK = 1 << 20
+
+
+def content_key(parts: Mapping[str, Any]) -> str:
+    """Return 32 hex digits of the SHA-256 of ``parts`` as canonical JSON (sorted, compact)."""
+    return hashlib.sha256(canonical_json(parts)).hexdigest()[:32]
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return ``value`` as JSON whose bytes depend on nothing but the value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8")
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            for block in iter(lambda: stream.read(_CHUNK), b""):
+                digest.update(block)
+    except OSError as error:
+        raise _store_error(error, path, "read") from error
+    return digest.hexdigest()
+
+
+def source_digest(folder: Path) -> str:
+    """Return the SHA-256 of the Python files below a folder.
+
+    It goes into the content keys of what that code makes, so that a changed program never
+    takes what an older one left for its own.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(file.relative_to(folder).as_posix().encode("utf-8") + b"\0")
+        digest.update(file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _store_error(error, path, "made") from error
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success sync it and rename it to ``path``.
+
+    Raises:
+        StoreError: the folder cannot be written (full, read-only, no permission, not a folder).
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    make_folder(path.parent)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        _remove(temporary)
+        raise _store_error(error, path, "written") from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a whole file atomically. Raises :class:`StoreError` as :func:`atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented, sorted JSON, atomically."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_atomic(path, text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside ``path``; on success rename it to ``path``.
+
+    An existing folder of that name is replaced. Every file below is synced first.
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        _remove(temporary)
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            _sync(file)
+        _remove(path)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        _remove(temporary)
+        raise _store_error(error, path, "written") from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on ``path`` (made if absent), waiting for another holder.
+
+    The kernel frees it when the process ends, however it ends.
+    """
+    with _open_lock(path) as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """As :func:`locked`, but yield False at once where somebody else holds the lock."""
+    with _open_lock(path) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise _store_error(error, path, "locked") from error
+            yield False
+        else:
+            yield True
+
+
+class Store:
+    """Entries under a content key, built once whoever asks, checked at every use.
+
+    Args:
+        root: the folder of the store; made when the first entry is built.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, kind: str, parts: Mapping[str, Any]) -> Path:
+        """Return where the entry lies or would lie."""
+        return self.root / kind / content_key(parts)
+
+    def get(self, kind: str, parts: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """Return the entry's folder; call ``build(folder)`` first where it is absent or damaged.
+
+        Args:
+            kind: the sort of entry, a folder name such as ``compiled``.
+            parts: everything that affects the entry's content, as JSON values.
+            build: fills an empty folder; an exception leaves no entry behind.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        entry = self.path(kind, parts)
+        with locked(entry.with_name(f"{entry.name}.lock")):
+            if entry_damage(entry, parts) is not None:
+                self._sweep(entry)
+                with atomic_folder(entry) as folder:
+                    build(folder)
+                    write_json(folder / MANIFEST, _manifest(folder, parts))
+        return entry
+
+    @staticmethod
+    def _sweep(entry: Path) -> None:
+        """Remove what a killed build of this entry left; the lock is held, so none is alive."""
+        for leftover in entry.parent.glob(f"{_TEMPORARY}*-{entry.name}"):
+            _remove(leftover)
+
+
+def entry_damage(entry: Path, parts: Mapping[str, Any] | None = None) -> str | None:
+    """Return what is wrong with an entry, or None where it matches its manifest to the byte."""
+    try:
+        manifest = json.loads((entry / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return "it is absent or was never finished"
+    except (OSError, ValueError) as error:
+        return f"its manifest cannot be read: {error}"
+    if parts is not None and manifest.get("parts") != json.loads(canonical_json(parts)):
+        return "its manifest names another content"
+    for name, facts in manifest.get("files", {}).items():
+        file = entry / name
+        if not file.is_file() or file.stat().st_size != facts["bytes"]:
+            return f"{name} is missing or has another size"
+        if sha256_file(file) != facts["sha256"]:
+            return f"the bytes of {name} have changed"
+    return None
+
+
+def _manifest(folder: Path, parts: Mapping[str, Any]) -> dict[str, Any]:
+    files = {
+        file.relative_to(folder).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": sha256_file(file),
+        }
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+    return {"parts": dict(parts), "files": files}
+
+
+@contextlib.contextmanager
+def _open_lock(path: Path) -> Iterator[Any]:
+    make_folder(path.parent)
+    try:
+        stream = path.open("ab")
+    except OSError as error:
+        raise _store_error(error, path, "written") from error
+    with stream:
+        yield stream
+
+
+def _sync(path: Path) -> None:
+    """Ask the kernel to put a file or folder on the disk before it is named as finished."""
+    handle = os.open(str(path), os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(str(path), ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _store_error(error: OSError, path: Path, verb: str) -> StoreError:
+    reason = error.strerror or str(error)
+    fix = {
+        errno.ENOSPC: "free space on that disk and run the command again; what is done is kept",
+        errno.EACCES: "give this user the right to write there, or name another folder",
+        errno.EROFS: "name a folder on a disk that can be written",
+        errno.ENOTDIR: "a part of that path is a file; name another folder",
+        errno.ENAMETOOLONG: "use a shorter path",
+    }.get(error.errno or 0, "see whether the path exists and can be written")
+    return StoreError(f"cannot be {verb}: {reason}", where=str(path), fix=fix)

@@ -1,0 +1,22 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real networks and images; skip where it is absent.
+
+    ``MLUBENCH_TEST_DATA`` names it; by default it is ``shared/data`` beside the checkout.
+    """
+    folder = Path(os.environ.get("MLUBENCH_TEST_DATA", _ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"NO REAL DATA: {folder} is absent (set MLUBENCH_TEST_DATA)")
+    return folder
