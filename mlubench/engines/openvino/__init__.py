@@ -1,0 +1,17 @@
+"""OpenVINO on the host's CPU: the embedded default engine.
+
+A device is a group of cores, pinned: ``cpu:I/G`` is the group I of G equal groups of the cores
+that the process may use. Every inference stream has one thread, so an image's scores do not
+depend on the number of cores.
+"""
+
+from __future__ import annotations
+
+from mlubench.engines.interface import Engine
+
+
+def create() -> Engine:
+    """Return the engine; OpenVINO is imported here and not before."""
+    from mlubench.engines.openvino.engine import OpenVinoEngine
+
+    return OpenVinoEngine()

@@ -1,0 +1,141 @@
+"""The OpenVINO engine: what it is, where it runs, and its build and load."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import openvino as ov
+
+from mlubench.engines.interface import BuildSpec, Calibration, Engine, Session
+from mlubench.engines.openvino.build import build_model
+from mlubench.engines.openvino.session import OpenVinoSession
+from mlubench.errors import ConfigError, EngineError
+from mlubench.store import write_json
+
+#: The floating-point type that runs what is not quantised. OpenVINO calls it a hint: a CPU
+#: without float16 arithmetic runs f16 as bf16, which the session reports.
+FLOAT_HINTS = {
+    "force_float32": "f32",
+    "force_float16": "f16",
+    "qint8_mixed_float16": "f16",
+    "qint8_mixed_float32": "f32",
+}
+MODEL = "model.xml"
+_BUILT = "built.json"
+
+
+class OpenVinoEngine(Engine):
+    """OpenVINO's CPU plug-in."""
+
+    precisions = tuple(FLOAT_HINTS)
+
+    def __init__(self) -> None:
+        self._core = ov.Core()
+        self._threads = len(os.sched_getaffinity(0))
+
+    def describe(self) -> Dict[str, str]:
+        """Return the versions of OpenVINO and NNCF and what the host's arithmetic can do."""
+        from importlib.metadata import version
+
+        abilities: List[str] = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return {
+            "version": str(ov.__version__),
+            "nncf": version("nncf"),
+            "arithmetic": " ".join(sorted(abilities)),
+        }
+
+    def use_device(self, device: str) -> str:
+        """Pin this process, and so every thread it starts, to the cores of the device."""
+        cores = core_group(device, sorted(os.sched_getaffinity(0)))
+        os.sched_setaffinity(0, cores)
+        self._threads = len(cores)
+        name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
+        return "{}, cores {}".format(str(name).strip(), ",".join(map(str, cores)))
+
+    def build(
+        self, network: Path, spec: BuildSpec, calibration: Optional[Calibration], folder: Path
+    ) -> None:
+        """Write OpenVINO's IR (model.xml, model.bin) and the spec that it was built for."""
+        if spec.precision not in FLOAT_HINTS:
+            raise ConfigError(
+                f"the openvino engine has no {spec.precision}",
+                where="--precision",
+                expected="one of " + ", ".join(self.precisions),
+                fix="leave it out, or run it with --engine magicmind",
+            )
+        try:
+            model = build_model(self._core, network, spec, calibration)
+            ov.save_model(
+                model, str(folder / MODEL), compress_to_fp16=FLOAT_HINTS[spec.precision] == "f16"
+            )
+        except RuntimeError as error:
+            raise _engine_error(error, network, "compile") from error
+        write_json(folder / _BUILT, {"spec": spec.to_json(), "engine": self.describe()})
+
+    def load(self, folder: Path) -> Session:
+        """Compile the IR for this process's cores, one stream of one thread for each."""
+        try:
+            built = json.loads((folder / _BUILT).read_bytes())
+            self._refuse_foreign(built["engine"], folder)
+            spec = BuildSpec.from_json(built["spec"])
+            compiled = self._core.compile_model(
+                str(folder / MODEL),
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": FLOAT_HINTS[spec.precision],
+                    "NUM_STREAMS": self._threads,
+                    "INFERENCE_NUM_THREADS": self._threads,
+                    "ENABLE_CPU_PINNING": False,
+                },
+            )
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise _engine_error(error, folder, "load") from error
+        return OpenVinoSession(compiled, spec, requests=self._threads + 1)
+
+    def _refuse_foreign(self, built_by: Dict[str, str], folder: Path) -> None:
+        if built_by != self.describe():
+            raise EngineError(
+                f"was built by another engine or host: {built_by}",
+                where=str(folder),
+                expected=str(self.describe()),
+                fix="compile the network again here",
+            )
+
+
+def core_group(device: str, cores: List[int]) -> List[int]:
+    """Return the cores of ``cpu:I/G``: group I of G equal, contiguous groups of ``cores``.
+
+    Raises:
+        ConfigError: not such a name, or more groups than cores.
+    """
+    kind, _, place = device.partition(":")
+    group, _, groups = place.partition("/")
+    if kind != "cpu" or not group.isdigit() or not groups.isdigit():
+        raise _no_device(device, len(cores))
+    index, count = int(group), int(groups)
+    if not index < count <= len(cores):
+        raise _no_device(device, len(cores))
+    return cores[index * len(cores) // count : (index + 1) * len(cores) // count]
+
+
+def _no_device(device: str, cores: int) -> ConfigError:
+    return ConfigError(
+        f"there is no device {device}",
+        where="--devices",
+        expected=f"cpu:0 up to cpu:{cores - 1} (this process may use {cores} cores), "
+        "or cpu:I/G for group I of G",
+        fix="name fewer devices, or leave --devices out to use all cores as cpu:0",
+    )
+
+
+def _engine_error(error: Exception, where: Path, verb: str) -> EngineError:
+    reason = str(error).strip().splitlines()
+    return EngineError(
+        "OpenVINO could not {} it: {}".format(verb, reason[-1] if reason else repr(error)),
+        where=str(where),
+        fix="run again with the network's force_float32 alone to see whether the network or the "
+        "precision is at fault",
+    )

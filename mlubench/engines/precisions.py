@@ -1,0 +1,16 @@
+"""The names of the numeric modes."""
+
+#: MagicMind's names of the numeric modes; an engine refuses those that it has not.
+PRECISIONS = (
+    "force_float32",
+    "force_float16",
+    "qint8_mixed_float16",
+    "qint8_mixed_float32",
+    "qint16_mixed_float16",
+    "qint16_mixed_float32",
+)
+
+
+def is_quantised(precision: str) -> bool:
+    """Whether a precision is calibrated on images."""
+    return precision.startswith("qint")

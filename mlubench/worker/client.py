@@ -1,0 +1,175 @@
+"""Starts a worker and talks to it: the flow's end of the pipes.
+
+Every request has a deadline without a sign of life. A worker that dies, hangs or says nonsense
+is killed and told of as a :class:`WorkerError`; the caller gives the shard to another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional
+
+from mlubench.errors import WorkerError
+from mlubench.worker import protocol
+
+_START_SECONDS = 120.0
+_STOP_SECONDS = 5.0
+_LOG_LINES = 8
+#: The folder that holds the package, so that the engine's interpreter finds it.
+_PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
+_NO_TELEMETRY = {"CI": "true", "NNCF_CI": "1", "DO_NOT_TRACK": "1"}
+
+
+class Worker:
+    """A running worker process; start it with :meth:`start`, end it with :meth:`close`.
+
+    Attributes:
+        device: the device's name, as asked for.
+        description: what the engine says of the device.
+        engine: what the engine says of itself (``Engine.describe``).
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], device: str, log: Any) -> None:
+        self.device = device
+        self.description = ""
+        self.engine: Dict[str, str] = {}
+        self._process = process
+        self._log = log
+        self._answers: queue.Queue[Optional[bytes]] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @staticmethod
+    def start(engine: str, device: str, python: str = sys.executable) -> Worker:
+        """Start a worker and wait until its engine is ready.
+
+        Args:
+            engine: the engine's name.
+            device: the device that the worker will own.
+            python: the interpreter that has the engine.
+
+        Raises:
+            WorkerError: it does not start.
+            ConfigError: there is no such engine or device.
+        """
+        log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
+        path = os.pathsep.join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+        try:
+            process = subprocess.Popen(
+                [python, "-m", "mlubench.worker", "--engine", engine, "--device", device],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **_NO_TELEMETRY, "PYTHONPATH": path},
+            )
+        except OSError as error:
+            raise WorkerError(
+                f"cannot be started: {error.strerror}",
+                where=python,
+                fix="name a Python 3.7 or later",
+            ) from error
+        worker = Worker(process, device, log)
+        try:
+            ready = worker._answer("start", _START_SECONDS, None)
+        except BaseException:
+            worker.kill()
+            raise
+        worker.engine, worker.description = ready["engine"], ready["device"]
+        return worker
+
+    def call(
+        self,
+        request: Mapping[str, Any],
+        *,
+        silence: float,
+        progress: Optional[Callable[[int], None]] = None,
+    ) -> Dict[str, Any]:
+        """Carry out a request and return the fields of its answer.
+
+        Args:
+            request: see :mod:`mlubench.worker.protocol`.
+            silence: seconds without an answer or progress after which the worker counts as hung.
+            progress: called with the number of finished images.
+
+        Raises:
+            WorkerError: the worker died or hung; it is killed.
+            MlubenchError: the worker is well, the request failed; the class is the worker's.
+        """
+        try:
+            assert self._process.stdin is not None  # noqa: S101  # a pipe was asked for
+            self._process.stdin.write(protocol.to_line(request))
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._lost(str(request["do"]), "has ended") from error
+        return self._answer(str(request["do"]), silence, progress)
+
+    def close(self) -> None:
+        """End the worker; it is killed where it does not end by itself."""
+        self._hang_up()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the worker at once and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+        self._hang_up()
+        self._log.close()
+
+    def _hang_up(self) -> None:
+        assert self._process.stdin is not None  # noqa: S101  # a pipe was asked for
+        with contextlib.suppress(OSError):  # a dead worker's pipe cannot be flushed
+            self._process.stdin.close()
+
+    @property
+    def process_id(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101  # a pipe was asked for
+        with self._process.stdout as stream:
+            for line in stream:
+                self._answers.put(line)
+        self._answers.put(None)
+
+    def _answer(
+        self, verb: str, silence: float, progress: Optional[Callable[[int], None]]
+    ) -> Dict[str, Any]:
+        while True:
+            try:
+                line = self._answers.get(timeout=silence)
+            except queue.Empty:
+                raise self._lost(verb, f"gave no sign of life for {silence:g} s") from None
+            if line is None:
+                raise self._lost(verb, "ended")
+            try:
+                message = protocol.from_line(line)
+            except ValueError:
+                raise self._lost(verb, f"answered {line[:80]!r}") from None
+            if message["event"] == "failed":
+                raise protocol.raised(message)
+            if message["event"] != "progress":
+                return message
+            if progress is not None:
+                progress(message["done"])
+
+    def _lost(self, verb: str, how: str) -> WorkerError:
+        """Kill what is left of the worker and say what happened, with its last words."""
+        self._process.kill()
+        code = self._process.wait()
+        self._log.seek(0)
+        words = self._log.read().decode("utf-8", "replace").splitlines()[-_LOG_LINES:]
+        self.kill()
+        return WorkerError(
+            f"the worker {how} at '{verb}' (exit status {code})",
+            where=self.device,
+            fix="\n    ".join(["its last words:", *words]) if words else "",
+        )
