@@ -1,0 +1,92 @@
+"""Judge one network in several precisions.
+
+fetch the network and import it -> choose the images -> compile once per precision -> decode
+the images once -> cut them into shards -> infer the shards on the devices -> merge and judge.
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from mlubench.pipeline.compile import CalibrationImages, build_spec
+from mlubench.pipeline.dispatch import DevicePool
+from mlubench.pipeline.images import ChosenImages
+from mlubench.pipeline.network import Network, choose_network
+from mlubench.pipeline.outcome import Evaluation, Outcome
+from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.run import Run
+from mlubench.pipeline.shards import cut
+from mlubench.pipeline.workspace import unfinished_shards
+from tasks.images import choose_images, decode_images
+from tasks.inference import infer_images
+from tasks.networks import compile_network, import_network
+from tasks.outcome import publish, write_run
+
+
+@flow(name="evaluate", flow_run_name="{parameters.name}")
+def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
+    """Judge a Caffe classifier in several precisions; see ``mlubench eval --help``."""
+    asked, run = parameters, Run(parameters.out)
+    network = choose_network(asked)
+    with run.stage("import"):
+        imported = import_network(network, run.store)
+    chosen = choose_images(asked, network.order, run.data)
+    with DevicePool(asked.engine, asked.devices) as devices:
+        with run.stage("decode"):
+            scored = decode_images(chosen.scored, network, run.decoded, "scored")
+            calibration = _decode_calibration(chosen, network, run)
+        with run.stage("compile"):
+            compiled = [
+                compile_network(
+                    imported,
+                    build_spec(network, asked, precision),
+                    calibration,
+                    asked.engine,
+                    devices.engine,
+                    run.store,
+                )
+                for precision in asked.precision
+            ]
+        with unfinished_shards(run.unfinished, scored, compiled) as kept:
+            shards = cut(len(scored.records), asked.batch_size, asked.shards, len(asked.devices))
+            with run.stage("infer"):
+                inferred = [
+                    infer_images(devices, one, scored, shards, network.order, kept)
+                    for one in compiled
+                ]
+            evaluation = Evaluation(
+                asked=asked,
+                network=network,
+                imported=imported,
+                chosen=chosen,
+                scored=scored,
+                calibrated_on=len(calibration.sound()) if calibration else 0,
+                inferred=inferred,
+                engine=devices.engine,
+                devices=devices.descriptions(),
+                started=run.started,
+                seconds=run.seconds,
+            )
+            outcome = write_run(evaluation, run.runs)
+            kept.clear()
+    publish(outcome)
+    return _state(outcome)
+
+
+def _decode_calibration(
+    chosen: ChosenImages, network: Network, run: Run
+) -> CalibrationImages | None:
+    if chosen.calibration is None:
+        return None
+    pixels = decode_images(chosen.calibration, network, run.decoded, "calibration")
+    return CalibrationImages(pixels, network.preprocess)
+
+
+def _state(outcome: Outcome) -> State[Outcome]:
+    """Return how the run shows in Prefect; a red one for all that a command would exit non-zero."""
+    verdict = outcome.record.verdict.value
+    if outcome.exit_status == 0:
+        return Completed(data=outcome, message=verdict)
+    return Failed(data=outcome, message="; ".join(outcome.notes()) or verdict)

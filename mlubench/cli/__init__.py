@@ -1,0 +1,97 @@
+"""The command line: ``mlubench VERB``, with the option names of the seed's sample.
+
+Exit status: 0 pass, 1 a gate failed, 2 wrong input or configuration, 3 inconclusive, 4 a device
+or engine failed. Errors are told in a few lines on standard error, without a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated
+
+import pydantic
+from cyclopts import App, CycloptsError, Parameter
+
+from mlubench import __version__
+from mlubench.errors import ConfigError, MlubenchError
+from mlubench.pipeline.parameters import EvaluateParameters
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_INTERRUPTED = 130
+
+app = App(
+    name="mlubench",
+    help="Accuracy and speed of Caffe image classifiers, per precision, on MLU cards and CPUs.",
+    version=__version__,
+    suppress_keyboard_interrupt=False,  # main() answers it
+    # Names as the seed has them (--batch_size), several values without repetition
+    # (--means 104 117 123), and no --no-... forms.
+    default_parameter=Parameter(name_transform=str, consume_multiple=True, negative=()),
+)
+
+_ASKED_NOTHING = EvaluateParameters()
+
+
+@app.command(name="eval")
+def evaluate(
+    *, parameters: Annotated[EvaluateParameters, Parameter(name="*")] = _ASKED_NOTHING
+) -> int:
+    """Judge a network in several precisions; without options, the embedded sample.
+
+    Results go to OUT/runs/RUN_ID; what can be used again (decoded images, compiled networks)
+    to OUT/cache.
+    """
+    return _flow("evaluate")(parameters)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Args:
+        arguments: without the program's name; None takes those of this process.
+    """
+    try:
+        status = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except MlubenchError as error:
+        return _tell(error)
+    except CycloptsError as error:
+        return _tell(_wrong_option(error))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _flow(name: str) -> Callable[[EvaluateParameters], int]:
+    """Return what runs a flow: flows know this package, not the other way round."""
+    (entry,) = entry_points(group="mlubench.flows", name=name)
+    run: Callable[[EvaluateParameters], int] = entry.load()
+    return run
+
+
+def _tell(error: MlubenchError) -> int:
+    _errors().print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+    return error.exit_status
+
+
+def _errors() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _wrong_option(error: CycloptsError) -> ConfigError:
+    """Return a parser's complaint in this project's words."""
+    cause = error.__cause__
+    if isinstance(cause, pydantic.ValidationError):
+        fault = cause.errors()[0]
+        option = "--" + str(fault["loc"][0])
+        return ConfigError(
+            f"{fault['msg']} (got {fault['input']!r})", where=option, fix="see mlubench eval --help"
+        )
+    return ConfigError(str(error), where="mlubench " + " ".join(sys.argv[1:2]), fix="see --help")

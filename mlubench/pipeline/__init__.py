@@ -1,0 +1,10 @@
+"""The steps of an evaluation, a module each; ``tasks/`` has one Prefect task for each step.
+
+parameters  what was asked for, checked
+network     which network, its files, and the import to ONNX
+images      which images are scored and which calibrate, and their decoding
+compile     a network compiled in one precision
+shards      the cut of the images, exact
+dispatch    shards to device workers, with retries
+outcome     merging, judging, and the run folder
+"""

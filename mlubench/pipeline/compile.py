@@ -1,0 +1,133 @@
+"""A network compiled in one precision, kept under a key over everything that affects it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlubench import engines
+from mlubench.engines.interface import BuildSpec
+from mlubench.engines.precisions import is_quantised
+from mlubench.images.cache import DecodedImages
+from mlubench.images.preprocess import Preprocess
+from mlubench.pipeline.dispatch import BUILD_SILENCE
+from mlubench.pipeline.network import ImportedNetwork, Network
+from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.store import Store, content_key, sha256_file, source_digest
+from mlubench.worker.client import Worker
+
+_ALL_CORES = "cpu:0/1"
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """Decoded images to calibrate on, and how they were preprocessed."""
+
+    images: DecodedImages
+    preprocess: Preprocess
+
+    def sound(self) -> list[int]:
+        """Return the rows that could be decoded; the others calibrate nothing."""
+        corrupt = set(self.images.corrupt)
+        return [row for row in range(self.images.shape[0]) if row not in corrupt]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the pixels depend on, as JSON values."""
+        preprocess = dataclasses.asdict(self.preprocess)
+        return {"content": self.images.content_digest, "preprocess": preprocess}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled network.
+
+    Attributes:
+        precision: MagicMind's name of the numeric mode that was asked for.
+        folder: the engine's files, with the store's manifest.
+        key: its content key.
+    """
+
+    precision: str
+    folder: Path
+    key: str
+
+
+def build_spec(network: Network, asked: EvaluateParameters, precision: str) -> BuildSpec:
+    """Return how the network is compiled in a precision."""
+    return BuildSpec(
+        precision=precision,
+        batch_size=asked.batch_size,
+        dynamic_shape=asked.dynamic_shape,
+        input_size=network.preprocess.crop_shape,
+        means=network.means,
+        variances=network.variances,
+    )
+
+
+def compile_network(
+    imported: ImportedNetwork,
+    spec: BuildSpec,
+    calibration: CalibrationImages | None,
+    engine: str,
+    facts: Mapping[str, str],
+    store: Store,
+) -> Compiled:
+    """Return the compiled network, built in a worker of its own unless the store has it.
+
+    Args:
+        imported: the network.
+        spec: how it is compiled.
+        calibration: images to calibrate on; unused where the precision is not calibrated.
+        engine: the engine's name.
+        facts: what the engine says of itself; another version compiles anew.
+        store: where compiled networks are kept.
+
+    Raises:
+        ConfigError: the engine has not got what the spec asks for.
+        EngineError: the engine failed.
+        StoreError: the store cannot be written.
+    """
+    calibrated = calibration if is_quantised(spec.precision) else None
+    parts: dict[str, Any] = {
+        "network": sha256_file(imported.onnx),
+        "spec": spec.to_json(),
+        "calibration": calibrated and calibrated.identity(),
+        "engine": engine,
+        "facts": dict(facts),
+        "builder": source_digest(Path(engines.__file__).parent),
+    }
+
+    def build(folder: Path) -> None:
+        # A worker of its own: the bytes must not depend on what a process built before, and
+        # calibration may use all cores.
+        worker = Worker.start(engine, _ALL_CORES)
+        try:
+            worker.call(_request(imported, spec, calibrated, folder), silence=BUILD_SILENCE)
+        finally:
+            worker.close()
+
+    folder = store.get("compiled", parts, build)
+    return Compiled(spec.precision, folder, content_key(parts))
+
+
+def _request(
+    imported: ImportedNetwork,
+    spec: BuildSpec,
+    calibration: CalibrationImages | None,
+    folder: Path,
+) -> dict[str, Any]:
+    return {
+        "do": "build",
+        "network": str(imported.onnx),
+        "spec": spec.to_json(),
+        "calibration": calibration
+        and {
+            "pixels": str(calibration.images.path),
+            "shape": list(calibration.images.shape),
+            "rows": calibration.sound(),
+        },
+        "folder": str(folder),
+    }

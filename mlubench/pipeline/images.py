@@ -1,0 +1,160 @@
+"""Which images are scored and which calibrate, and their decoding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mlubench import catalogue
+from mlubench.errors import ConfigError, DatasetError
+from mlubench.images.cache import DecodedImages, check_disjoint, decode_dataset
+from mlubench.images.dataset import (
+    Dataset,
+    calibration_split,
+    read_image_folder,
+    read_unlabelled_folder,
+)
+from mlubench.images.digits import write_digits
+from mlubench.images.labels import LabelOrder
+from mlubench.pipeline.network import SAMPLE, Network, label_order
+from mlubench.pipeline.parameters import EvaluateParameters
+
+_SAMPLE_IMAGES = "digits"
+
+
+@dataclass(frozen=True)
+class ChosenImages:
+    """The images of an evaluation.
+
+    Attributes:
+        scored: those that the network is judged on, in dataset order.
+        labels: their true classes in the network's own order: int16 [images].
+        calibration: those that quantisation sees, none of them scored; None where no
+            precision is calibrated.
+    """
+
+    scored: Dataset
+    labels: npt.NDArray[np.int16]
+    calibration: Dataset | None
+
+
+def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> ChosenImages:
+    """Return the images that the options name.
+
+    Args:
+        asked: the options.
+        order: the network's label order.
+        data: folder for images that are written when first used.
+
+    Raises:
+        ConfigError: the dataset is not in the catalogue, or none was named.
+        DatasetError: a folder or list is wrong, an image's class is not one of the network's,
+            or a calibration image is scored too.
+    """
+    if asked.image_dir is not None and asked.label_file and asked.label_file_order:
+        name = asked.image_dir.resolve().name
+        listed = label_order(asked.label_file_order)
+        scored = read_image_folder(asked.image_dir, asked.label_file, listed, name=name)
+        calibrating = None
+    else:
+        scored, calibrating = _from_catalogue(asked, data)
+    if asked.calibration_dir is not None:
+        calibrating = read_unlabelled_folder(asked.calibration_dir)
+    calibration = None
+    if asked.calibrated:
+        scored, calibration = _with_calibration(scored, calibrating, asked)
+    scored = _first(scored, asked.image_num)
+    if calibration is not None:
+        check_disjoint(calibration, scored)
+    return ChosenImages(scored, true_labels(scored, order), calibration)
+
+
+def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:
+    """Return the images' true classes as a network numbers them: int16 [images].
+
+    Raises:
+        DatasetError: an image's class is not one of the network's.
+    """
+    known = {class_id: label for label, class_id in enumerate(order.class_ids)}
+    for image in dataset.images:
+        if image.class_id not in known:
+            raise DatasetError(
+                f"its class {image.class_id} is not one of the network's",
+                where=image.name,
+                expected=f"a class of the label order {order.name}",
+                fix="name the network's order with --label_order, the images' with "
+                "--label_file_order",
+            )
+    return np.array([known[image.class_id] for image in dataset.images], np.int16)
+
+
+def _from_catalogue(asked: EvaluateParameters, data: Path) -> tuple[Dataset, Dataset | None]:
+    """Return the named dataset and the images it brings along to calibrate on."""
+    name = asked.dataset
+    if name is None and asked.model in (None, SAMPLE) and asked.prototxt is None:
+        name = _SAMPLE_IMAGES
+    if name is None:
+        raise ConfigError(
+            "no images are named",
+            where="--dataset",
+            expected="a name of the catalogue, or --image_dir, --label_file, --label_file_order",
+            fix="name the images that this network is to be scored on",
+        )
+    entry = catalogue.entry_named(catalogue.datasets(), name, "--dataset")
+    order = label_order(entry.label_order)
+    digits = write_digits(data / name)
+    return (
+        read_image_folder(digits.val, digits.val_labels, order, name=name),
+        read_image_folder(digits.train, digits.train_labels, order, name=f"{name}-train"),
+    )
+
+
+def _with_calibration(
+    scored: Dataset, calibrating: Dataset | None, asked: EvaluateParameters
+) -> tuple[Dataset, Dataset]:
+    """Return what is scored and what calibrates: a folder of its own, or a part held out."""
+    count = asked.calibration_num
+    if calibrating is not None:
+        if count < len(calibrating.images):
+            calibrating, _ = calibration_split(calibrating, count)
+        return scored, calibrating
+    if count * 2 > len(scored.images):
+        raise DatasetError(
+            f"has {len(scored.images)} images; holding {count} out to calibrate leaves too few",
+            where=str(scored.root),
+            expected=f"at least {2 * count} images, or images of their own to calibrate on",
+            fix="name a folder with --calibration_dir, or a smaller --calibration_num",
+        )
+    calibrating, rest = calibration_split(scored, count)
+    return rest, calibrating
+
+
+def _first(dataset: Dataset, count: int | None) -> Dataset:
+    return dataset if count is None else dataset.first(count)
+
+
+def decode_images(
+    dataset: Dataset, network: Network, cache: Path, progress: Callable[[int, int], None]
+) -> DecodedImages:
+    """Return a dataset's images as the network takes them, decoded unless the cache has them.
+
+    Raises:
+        DatasetError: not one image could be decoded.
+        StoreError: the cache cannot be written.
+    """
+    workers = len(os.sched_getaffinity(0))
+    decoded = decode_dataset(dataset, network.preprocess, cache, workers=workers, progress=progress)
+    if len(decoded.corrupt) == len(dataset.images):
+        first = decoded.records[0]
+        raise DatasetError(
+            f"not one of its {len(dataset.images)} images can be decoded",
+            where=str(dataset.root),
+            expected="JPEG images",
+            fix=f"look at {first.name}: {first.kind}",
+        )
+    return decoded

@@ -1,0 +1,160 @@
+"""Inference of all images in one precision: shards to devices, a Parquet file for each."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlubench.errors import ConfigError, StoreError
+from mlubench.images.blocks import BLOCK_IMAGES
+from mlubench.images.cache import DecodedImages, verify_block
+from mlubench.images.labels import LabelOrder
+from mlubench.pipeline.compile import Compiled
+from mlubench.pipeline.dispatch import DevicePool, Job
+from mlubench.pipeline.shards import Shard
+from mlubench.pipeline.workspace import Workspace
+from mlubench.reports.predictions import ShardFacts, read_shard, write_shard
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The finished shards of a precision.
+
+    Attributes:
+        precision: MagicMind's name of what was asked for.
+        executed_precision: the arithmetic that the devices used.
+        network_key: the compiled network's content key.
+        shards: a Parquet file each, in order.
+    """
+
+    precision: str
+    executed_precision: str
+    network_key: str
+    shards: tuple[Path, ...]
+
+
+def infer_images(
+    devices: DevicePool,
+    compiled: Compiled,
+    images: DecodedImages,
+    shards: Sequence[Shard],
+    order: LabelOrder,
+    kept: Workspace,
+    progress: Callable[[int, int], None],
+) -> Inferred:
+    """Infer the shards that the folder has not got yet.
+
+    Args:
+        devices: the running workers.
+        compiled: the network.
+        images: what is inferred; damaged images are run as black ones and scored by nobody.
+        shards: the cut of the images.
+        order: the network's label order.
+        kept: where finished shards are kept.
+        progress: called with (images done, images in all).
+
+    Raises:
+        ConfigError: the network has another number of classes.
+        DeviceError: the engine failed, or no device is left.
+        StoreError: a result cannot be written.
+    """
+    total = images.shape[0]
+    folder = kept.shards(compiled.precision)
+    paths = {shard: folder / _file_name(shard) for shard in shards}
+    waiting = [shard for shard, path in paths.items() if not _sound(path, shard)]
+    before = total - sum(shard.images for shard in waiting)
+
+    def report(done: int) -> None:
+        progress(before + done, total)
+
+    loaded = devices.load(compiled.folder)
+    if loaded.classes != len(order.class_ids):
+        raise ConfigError(
+            f"the network gives {loaded.classes} scores for an image",
+            where="--label_order",
+            expected=f"{len(order.class_ids)}, the classes of the label order {order.name}",
+            fix="name the order that the network was trained with",
+        )
+    recorder = _Recorder(compiled.precision, images, paths)
+    devices.run(waiting, Job(compiled.folder, recorder.request, recorder.keep, report))
+    return Inferred(
+        compiled.precision, loaded.executed_precision, compiled.key, tuple(paths.values())
+    )
+
+
+def _file_name(shard: Shard) -> str:
+    return f"{shard.first:08d}-{shard.images:08d}.parquet"
+
+
+def _sound(path: Path, shard: Shard) -> bool:
+    """Whether a killed run left this shard finished."""
+    with contextlib.suppress(StoreError):
+        kept = read_shard(path)
+        return (kept.result.first_image, kept.facts["images"]) == (shard.first, shard.images)
+    return False
+
+
+class _Recorder:
+    """Makes the workers' requests and turns their result files into Parquet."""
+
+    def __init__(self, precision: str, images: DecodedImages, paths: Mapping[Shard, Path]) -> None:
+        self._precision = precision
+        self._images = images
+        self._paths = paths
+        self._started: dict[Shard, tuple[datetime, float]] = {}
+
+    def request(self, shard: Shard, device: str) -> dict[str, Any]:
+        """Return what to say to the worker, and note when.
+
+        Raises:
+            StoreError: the shard's pixels have changed on the disk.
+        """
+        last = shard.first + shard.images - 1
+        for block in range(shard.first // BLOCK_IMAGES, last // BLOCK_IMAGES + 1):
+            verify_block(self._images, block)
+        self._started[shard] = (datetime.now(UTC), time.monotonic())
+        return {
+            "do": "run",
+            "pixels": str(self._images.path),
+            "shape": list(self._images.shape),
+            "first": shard.first,
+            "images": shard.images,
+            "out": str(self._raw(shard, device)),
+        }
+
+    def keep(self, shard: Shard, device: str, attempt: int) -> None:
+        """Write the shard's Parquet file; what is in it is done."""
+        started, clock = self._started[shard]
+        raw = self._raw(shard, device)
+        with np.load(raw) as arrays:
+            top_index, top_score = arrays["top_index"], arrays["top_score"]
+        write_shard(
+            self._paths[shard],
+            precision=self._precision,
+            first_image=shard.first,
+            top_index=top_index,
+            top_score=top_score,
+            facts=ShardFacts(
+                shard=shard.index,
+                device=device,
+                host=socket.gethostname(),
+                attempts=attempt,
+                started_utc=started,
+                seconds=round(time.monotonic() - clock, 6),
+                images=shard.images,
+            ),
+        )
+        raw.unlink()
+
+    def _raw(self, shard: Shard, device: str) -> Path:
+        """Return the worker's result file, its own even where a dead worker left half of one."""
+        name = device.replace(":", "-").replace("/", "-")
+        return self._paths[shard].with_suffix(f".{name}.npz")

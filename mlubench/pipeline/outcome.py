@@ -1,0 +1,269 @@
+"""Merging, judging, and the run folder."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mlubench import __version__
+from mlubench.images.cache import DecodedImages, ImageRecord
+from mlubench.metrics.verdict import Verdict, worst
+from mlubench.pipeline.images import ChosenImages
+from mlubench.pipeline.infer import Inferred
+from mlubench.pipeline.network import ImportedNetwork, Network
+from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.reports.accuracy import (
+    REFERENCE,
+    AccuracyRow,
+    Setup,
+    accuracy_rows,
+    accuracy_table,
+    verdict_reasons,
+)
+from mlubench.reports.flips import find_flips
+from mlubench.reports.html import render_report
+from mlubench.reports.predictions import merge_shards, predictions_table, shards_table
+from mlubench.reports.run_json import DatasetRecord, ImageCounts, ModelRecord, RunRecord
+from mlubench.reports.schemas import write_parquet
+from mlubench.reports.seed_files import seed_folder_name, write_seed_files
+from mlubench.store import atomic_folder, locked, write_atomic
+
+_DAMAGED = 2
+#: How many damaged images are named in a summary; predictions.parquet has all of them.
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was chosen and measured, before it is judged.
+
+    Attributes:
+        asked: the options.
+        network: the network and its files.
+        imported: what it was imported from.
+        chosen: the images.
+        scored: the decoded images that were inferred.
+        calibrated_on: how many images calibrated the quantised precisions.
+        inferred: the finished shards, a precision each.
+        engine: what the engine says of itself.
+        devices: what it says of each device.
+        started: when the run began.
+        seconds: how long each stage took.
+    """
+
+    asked: EvaluateParameters
+    network: Network
+    imported: ImportedNetwork
+    chosen: ChosenImages
+    scored: DecodedImages
+    calibrated_on: int
+    inferred: Sequence[Inferred]
+    engine: Mapping[str, str]
+    devices: Mapping[str, str]
+    started: datetime
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        folder: the run folder.
+        record: what run.json says.
+        rows: what accuracy.parquet says.
+        corrupt: the images that could not be decoded.
+        reasons: per judged precision, the sentence behind its verdict.
+        exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images,
+            3 inconclusive.
+    """
+
+    folder: Path
+    record: RunRecord
+    rows: Sequence[AccuracyRow]
+    corrupt: Sequence[ImageRecord]
+    reasons: Mapping[str, str]
+    exit_status: int
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know beside the table: verdicts' reasons, damaged images."""
+        named = [f"{image.name}: {image.kind}" for image in self.corrupt[:_NAMED]]
+        more = [f"and {len(self.corrupt) - _NAMED} more"] if len(self.corrupt) > _NAMED else []
+        damaged = [f"damaged, not scored: {'; '.join(named + more)}"] if named else []
+        judged = [
+            f"{row.precision}: {self.reasons[row.precision]}"
+            for row in self.rows
+            if row.verdict != Verdict.NOT_JUDGED
+        ]
+        return [*damaged, *judged]
+
+
+def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
+    """Merge, judge and write the run folder, which appears when it is complete.
+
+    Args:
+        evaluation: what was measured.
+        runs: folder of all runs.
+
+    Raises:
+        DatasetError: no image could be scored.
+        StoreError: the folder cannot be written.
+    """
+    labels = evaluation.chosen.labels
+    predictions = _predictions(evaluation, labels)
+    limits = _limits(evaluation.asked)
+    rows = accuracy_rows(predictions, _setup(evaluation), limits)
+    corrupt = [evaluation.scored.records[place] for place in evaluation.scored.corrupt]
+    shards = shards_table([path for part in evaluation.inferred for path in part.shards])
+
+    def page(record: RunRecord) -> str:
+        return render_report(
+            record,
+            rows,
+            find_flips(predictions),
+            max_drop=limits,
+            class_names=evaluation.network.order.names,
+            corrupt={image.name: image.kind for image in corrupt},
+            shards=shards,
+            provenance=_provenance(evaluation),
+        )
+
+    with locked(runs / ".lock"):
+        run_id = _free_name(runs, evaluation)
+        record = _record(evaluation, run_id, worst(row.verdict for row in rows))
+        with atomic_folder(runs / run_id) as folder:
+            record.write(folder / "run.json")
+            write_parquet(folder / "predictions.parquet", predictions)
+            write_parquet(folder / "accuracy.parquet", accuracy_table(rows))
+            write_parquet(folder / "shards.parquet", shards)
+            _write_seed_folders(folder, evaluation, labels)
+            write_atomic(folder / "report.html", page(record).encode("utf-8"))
+    damaged = len(corrupt) > evaluation.asked.max_corrupt
+    return Outcome(
+        folder=runs / run_id,
+        record=record,
+        rows=rows,
+        corrupt=corrupt,
+        reasons=verdict_reasons(rows, limits),
+        exit_status=_DAMAGED if damaged else record.verdict.exit_status,
+    )
+
+
+def _predictions(evaluation: Evaluation, labels: np.ndarray) -> pa.Table:
+    images = evaluation.chosen.scored.images
+    return predictions_table(
+        [image.name for image in images],
+        [image.class_id for image in images],
+        labels,
+        set(evaluation.scored.corrupt),
+        {
+            inferred.precision: merge_shards(inferred.shards, len(images))
+            for inferred in evaluation.inferred
+        },
+    )
+
+
+def _limits(asked: EvaluateParameters) -> dict[str, float]:
+    """Return the largest drop allowed, as a fraction, of each precision that has a limit."""
+    if asked.max_drop is None:
+        return {}
+    return {name: asked.max_drop / 100 for name in asked.precision if name != REFERENCE}
+
+
+def _setup(evaluation: Evaluation) -> Setup:
+    return Setup(
+        model=evaluation.network.name,
+        dataset=evaluation.chosen.scored.name,
+        engine=evaluation.asked.engine,
+        engine_version=evaluation.engine["version"],
+        batch_size=evaluation.asked.batch_size,
+        dynamic_shape=evaluation.asked.dynamic_shape,
+        executed_precision={
+            inferred.precision: inferred.executed_precision for inferred in evaluation.inferred
+        },
+    )
+
+
+def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
+    images = evaluation.chosen.scored
+    corrupt = len(evaluation.scored.corrupt)
+    copies = Counter(record.sha256 for record in evaluation.scored.records)
+    return RunRecord(
+        run_id=run_id,
+        created_utc=evaluation.started,
+        parameters=evaluation.asked.model_dump(mode="json"),
+        model=ModelRecord(
+            name=evaluation.network.name,
+            prototxt_sha256=evaluation.imported.prototxt_sha256,
+            weights_sha256=evaluation.imported.caffemodel_sha256,
+        ),
+        dataset=DatasetRecord(
+            name=images.name,
+            digest=evaluation.scored.content_digest,
+            images=ImageCounts(
+                expected=len(images.images) + len(images.missing),
+                scored=len(images.images) - corrupt,
+                corrupt=corrupt,
+                missing=len(images.missing),
+                duplicate=sum(copies.values()) - len(copies),
+            ),
+            calibration_images=evaluation.calibrated_on,
+        ),
+        engine=evaluation.asked.engine,
+        engine_version=evaluation.engine["version"],
+        devices=[f"{name}: {what}" for name, what in evaluation.devices.items()],
+        host=socket.gethostname(),
+        seconds={stage: round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
+        verdict=verdict,
+    )
+
+
+def _provenance(evaluation: Evaluation) -> dict[str, str]:
+    """Return what else the figures hang on: versions, the host's arithmetic, networks' keys."""
+    return {
+        "mlubench": __version__,
+        **{f"engine's {name}": fact for name, fact in evaluation.engine.items()},
+        **{f"{part.precision}, key": part.network_key for part in evaluation.inferred},
+    }
+
+
+def _free_name(runs: Path, evaluation: Evaluation) -> str:
+    """Return a run id that no folder bears yet: when it started, and the network."""
+    model = re.sub(r"[^A-Za-z0-9._-]+", "-", evaluation.network.name)
+    name = f"{evaluation.started:%Y%m%d-%H%M%S}-{model}"
+    taken = {path.name for path in runs.glob(f"{name}*")}
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _write_seed_folders(folder: Path, evaluation: Evaluation, labels: np.ndarray) -> None:
+    """Write the text files that the seed's own scripts read, for each precision."""
+    images = evaluation.chosen.scored.images
+    scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
+    names = [images[place].name for place in scored]
+    for inferred in evaluation.inferred:
+        top_index, _ = merge_shards(inferred.shards, len(images))
+        write_seed_files(
+            folder
+            / seed_folder_name(
+                evaluation.network.name,
+                inferred.precision,
+                evaluation.asked.dynamic_shape,
+                evaluation.asked.batch_size,
+            ),
+            names,
+            labels[scored],
+            top_index[scored],
+            evaluation.network.order.names,
+        )

@@ -1,0 +1,43 @@
+"""One run: where it writes, when it started, how long its stages took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlubench.store import Store
+
+
+class Run:
+    """The folders below ``--out``, and the clock of a run.
+
+    Attributes:
+        started: when it began.
+        seconds: by stage, as run.json has them.
+        store: imported and compiled networks.
+        decoded: decoded images.
+        data: images that are written when first used.
+        unfinished: finished shards of runs that are not.
+        runs: the folders of finished runs.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.started = datetime.now(UTC)
+        self.seconds: dict[str, float] = {}
+        self.store = Store(out / "cache")
+        self.decoded = out / "cache" / "decoded"
+        self.data = out / "data"
+        self.unfinished = out / "unfinished"
+        self.runs = out / "runs"
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what happens inside; a stage entered twice adds up."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start

@@ -1,0 +1,59 @@
+"""Where finished shards wait until their run is complete.
+
+A workspace belongs to the inputs, not to a run: after a kill the next run of the same inputs
+finds the shards that were finished and does the others. A run that completes empties it, so the
+next one measures everything anew. Two runs of the same inputs at once have a workspace each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mlubench.images.cache import DecodedImages
+from mlubench.pipeline.compile import Compiled
+from mlubench.store import content_key, locked_if_free
+
+
+class Workspace:
+    """A folder of finished shards, one sub-folder for each precision."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def shards(self, precision: str) -> Path:
+        """Return the folder of a precision's shards, made if absent."""
+        folder = self.folder / precision
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def clear(self) -> None:
+        """Remove what is kept: its run is complete."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def unfinished_shards(
+    root: Path, images: DecodedImages, compiled: Sequence[Compiled]
+) -> Iterator[Workspace]:
+    """Give the workspace of these inputs, held against other runs until the end.
+
+    Args:
+        root: folder of all workspaces.
+        images: what is inferred.
+        compiled: the networks; with the images they are all that a shard's result depends on.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    networks = sorted(one.key for one in compiled)
+    key = content_key({"images": images.path.parent.name, "networks": networks})
+    for place in itertools.count():
+        folder = root / f"{key}.{place}"
+        with locked_if_free(root / f"{folder.name}.lock") as free:
+            if free:
+                yield Workspace(folder)
+                return

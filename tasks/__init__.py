@@ -1,0 +1,1 @@
+"""Prefect tasks: one verb each around one function of :mod:`mlubench.pipeline`."""

@@ -1,0 +1,41 @@
+"""Write the run folder and show the outcome in Prefect's UI."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from mlubench.pipeline import outcome
+from mlubench.pipeline.outcome import Evaluation, Outcome
+from mlubench.reports.console import accuracy_markdown, summary_lines
+from mlubench.reports.wording import row_text
+
+
+@task(task_run_name="judge", cache_policy=NO_CACHE)
+def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
+    """Merge the shards, judge every precision, write the run folder."""
+    return outcome.write_run(evaluation, runs)
+
+
+@task(task_run_name="publish", cache_policy=NO_CACHE)
+def publish(written: Outcome) -> None:
+    """Show the table and a summary in Prefect's UI."""
+    create_table_artifact(
+        key="accuracy",
+        table=[dataclasses.asdict(row_text(row)) for row in written.rows],
+        description=f"Accuracy per precision, run {written.record.run_id}",
+    )
+    create_markdown_artifact(
+        key="summary",
+        markdown=_summary(written),
+        description=f"How run {written.record.run_id} ended",
+    )
+
+
+def _summary(written: Outcome) -> str:
+    lines = "\n".join(f"- {line}" for line in [*summary_lines(written.record), *written.notes()])
+    return f"{lines}\n\n{accuracy_markdown(written.rows)}"

@@ -1,0 +1,58 @@
+"""Progress of a step, in the terminal and in Prefect's UI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+#: Each update of the UI is a request to the server, so there are few of them.
+_UI_SECONDS = 2.0
+
+
+@contextmanager
+def step_progress(title: str, key: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function (done, total) that shows how far a step is.
+
+    Args:
+        title: what is being done, in a few words.
+        key: the artifact's key in Prefect's UI: lower-case letters, digits and dashes.
+    """
+    # Called from a task without an event loop, the function returns the id itself.
+    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=title))
+    columns = (
+        TextColumn("{task.description:<36}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        shown = _Shown(bars, title, artifact)
+        yield shown.update
+        shown.finish()
+
+
+class _Shown:
+    def __init__(self, bars: Progress, title: str, artifact: UUID) -> None:
+        self._bars = bars
+        self._bar = bars.add_task(title, total=None)
+        self._artifact = artifact
+        self._told = time.monotonic()
+
+    def update(self, done: int, total: int) -> None:
+        self._bars.update(self._bar, completed=done, total=total)
+        if time.monotonic() - self._told >= _UI_SECONDS:
+            self._tell(100.0 * done / max(1, total))
+
+    def finish(self) -> None:
+        self._tell(100.0)
+
+    def _tell(self, percent: float) -> None:
+        self._told = time.monotonic()
+        update_progress_artifact(artifact_id=self._artifact, progress=percent)

@@ -1,0 +1,219 @@
+"""The evaluate flow on the embedded sample: the run folder, and what must not change it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from prefect.settings import PREFECT_API_URL
+from sklearn.metrics import accuracy_score, top_k_accuracy_score
+
+from mlubench.errors import ConfigError, DatasetError
+from mlubench.images.digits import write_digits
+from tests.flows.conftest import Evaluate
+
+PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
+
+
+def test_the_run_folder_is_as_the_contract_has_it(run: Evaluate) -> None:
+    outcome = run()
+    assert outcome.exit_status == 0
+    names = {path.name for path in outcome.folder.iterdir()}
+    assert names == {
+        "run.json",
+        "predictions.parquet",
+        "shards.parquet",
+        "accuracy.parquet",
+        "report.html",
+        *(f"sample_{precision}_false_8" for precision in PRECISIONS),
+    }
+    record = json.loads((outcome.folder / "run.json").read_text())
+    assert record["schema_version"] == 1
+    assert record["run_id"] == outcome.folder.name
+    counts = {"expected": 600, "scored": 600, "corrupt": 0, "missing": 0, "duplicate": 0}
+    assert record["dataset"]["images"] == counts
+    assert record["dataset"]["calibration_images"] == 300
+    assert set(record["seconds"]) == {"import", "decode", "compile", "infer"}
+
+
+def test_accuracy_is_what_scikit_learn_says_of_the_predictions(run: Evaluate) -> None:
+    folder = run().folder
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    rows = pd.read_parquet(folder / "accuracy.parquet").set_index("precision")
+    assert predictions.precision.unique().tolist() == sorted(PRECISIONS)
+    for precision, part in predictions.groupby("precision"):
+        assert part.image_index.tolist() == list(range(600))
+        scores = np.zeros((600, 10))
+        for row, (classes, values) in enumerate(zip(part.top5_index, part.top5_score, strict=True)):
+            scores[row, classes] = values
+        top1 = accuracy_score(part.label, scores.argmax(1))
+        assert rows.top1[precision] == pytest.approx(top1)
+        assert rows.top5[precision] == pytest.approx(top_k_accuracy_score(part.label, scores, k=5))
+    assert rows.top1["force_float32"] >= 0.97
+    assert rows.executed_precision["force_float32"] == "float32"
+    assert rows.executed_precision["qint8_mixed_float16"].startswith("int8 + ")
+
+
+def test_shards_and_devices_do_not_change_a_byte(run: Evaluate) -> None:
+    cuts = [{"shards": 1}, {"shards": 2}, {"shards": 5}, {"devices": ("cpu:0", "cpu:1")}]
+    written = set()
+    for options in cuts:
+        outcome = run(**options)
+        written.add((outcome.folder / "predictions.parquet").read_bytes())
+        if "shards" in options:
+            shards = pd.read_parquet(outcome.folder / "shards.parquet")
+            assert len(shards) == options["shards"] * len(PRECISIONS)
+            assert shards.groupby("precision").images.sum().tolist() == [600] * 3
+    assert len(written) == 1
+
+
+_EVALUATE = """
+import sys
+from mlubench.cli import main
+sys.exit(main(["eval", "--out", sys.argv[1], "--shards", "75", "--devices", "cpu:0"]))
+"""
+
+
+def test_a_killed_run_is_taken_up_where_it_was(run: Evaluate, out: Path, tmp_path: Path) -> None:
+    undisturbed = run(shards=75).folder / "predictions.parquet"
+    mine = tmp_path / "artifacts"
+    # With the caches of the undisturbed run the kill falls into inference, soon.
+    shutil.copytree(out / "cache", mine / "cache")
+    shutil.copytree(out / "data", mine / "data")
+    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _EVALUATE, str(mine)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    _wait_for_shards(mine, 10, process)
+    process.kill()
+    process.communicate()
+    kept = {path.name: path.stat().st_mtime_ns for path in _shards(mine)}
+    assert 10 <= len(kept) < 225
+    assert not list((mine / "runs").glob("*/run.json"))
+
+    outcome = run(shards=75, out=mine)
+    assert (outcome.folder / "predictions.parquet").read_bytes() == undisturbed.read_bytes()
+    shards = pd.read_parquet(outcome.folder / "shards.parquet")
+    assert len(shards) == 225
+    before = shards.started_utc.dt.tz_convert("UTC") < pd.Timestamp(outcome.record.created_utc)
+    assert before.sum() == len(kept)
+    assert not _shards(mine)
+
+
+def _shards(out: Path) -> list[Path]:
+    return sorted((out / "unfinished").glob("*/*/[0-9]*.parquet"))
+
+
+def _wait_for_shards(out: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(6000):
+        if len(_shards(out)) >= count:
+            return
+        if process.poll() is not None:
+            assert process.stderr is not None
+            pytest.fail(process.stderr.read().decode())
+        time.sleep(0.01)
+    pytest.fail("no shard was finished within a minute")
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> dict[str, object]:
+    """The digits with one truncated and one empty image."""
+    digits = write_digits(tmp_path / "digits")
+    names = sorted(path.name for path in digits.val.iterdir())
+    whole = (digits.val / names[3]).read_bytes()
+    (digits.val / names[3]).write_bytes(whole[: len(whole) // 2])
+    (digits.val / names[5]).write_bytes(b"")
+    return {
+        "image_dir": digits.val,
+        "label_file": digits.val_labels,
+        "label_file_order": "digits",
+        "calibration_dir": digits.train,
+        "precision": ("force_float32",),
+    }
+
+
+def test_damaged_images_are_named_and_end_the_run_with_2(
+    run: Evaluate, damaged: dict[str, object]
+) -> None:
+    outcome = run(**damaged)
+    assert outcome.exit_status == 2
+    predictions = pd.read_parquet(outcome.folder / "predictions.parquet")
+    corrupt = predictions[predictions.status == "corrupt"]
+    assert corrupt.image_index.tolist() == [3, 5]
+    assert not corrupt.correct1.any()
+    assert pd.read_parquet(outcome.folder / "accuracy.parquet").images.tolist() == [598]
+    assert outcome.record.dataset.images.corrupt == 2
+    assert all(name in " ".join(outcome.notes()) for name in corrupt.image)
+    labels = (outcome.folder / "sample_force_float32_false_8" / "eval_labels.txt").read_text()
+    assert len(labels.splitlines()) == 598
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(1, 2), (2, 0)])
+def test_as_many_as_are_allowed_are_no_error(
+    run: Evaluate, damaged: dict[str, object], allowed: int, status: int
+) -> None:
+    assert run(**damaged, max_corrupt=allowed).exit_status == status
+
+
+def test_a_scored_image_may_not_calibrate(run: Evaluate, tmp_path: Path) -> None:
+    digits = write_digits(tmp_path / "digits")
+    scored = sorted(digits.val.iterdir())[7]
+    shutil.copy(scored, digits.train / "another_name.JPEG")
+    with pytest.raises(DatasetError, match=r"another_name\.JPEG is also scored") as caught:
+        run(
+            image_dir=digits.val,
+            label_file=digits.val_labels,
+            label_file_order="digits",
+            calibration_dir=digits.train,
+            calibration_num=5000,
+        )
+    assert scored.name in str(caught.value)
+
+
+def test_images_are_held_out_where_none_are_named(run: Evaluate, tmp_path: Path) -> None:
+    digits = write_digits(tmp_path / "digits")
+    named = {"image_dir": digits.val, "label_file": digits.val_labels, "label_file_order": "digits"}
+    outcome = run(**named, calibration_num=100, precision=("qint8_mixed_float16",))
+    assert outcome.record.dataset.calibration_images == 100
+    assert outcome.record.dataset.images.scored == 500
+    with pytest.raises(DatasetError, match="leaves too few"):
+        run(**named, calibration_num=301)
+
+
+@pytest.mark.parametrize(("max_drop", "status"), [(0.01, 3), (5.0, 0)])
+def test_a_gate_decides_the_exit_status(run: Evaluate, max_drop: float, status: int) -> None:
+    outcome = run(max_drop=max_drop)
+    assert outcome.exit_status == status
+    assert "points" in " ".join(outcome.notes())
+
+
+def test_another_label_order_is_told(run: Evaluate) -> None:
+    with pytest.raises(DatasetError, match="is not one of the network's"):
+        run(model="sample", dataset="digits", label_order="2012")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "resnet"}, "no 'resnet' in the catalogue"),
+        ({"dataset": "coco"}, "no 'coco' in the catalogue"),
+        ({"engine": "tensorflow"}, "no engine named 'tensorflow'"),
+        ({"devices": ("mlu:0",)}, "no device mlu:0"),
+        ({"devices": ("cpu:99",)}, "no device cpu:99/100"),
+        ({"precision": ("qint16_mixed_float16",)}, "no qint16_mixed_float16"),
+    ],
+)
+def test_what_is_not_there_is_told(run: Evaluate, options: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run(**options)

@@ -1,0 +1,176 @@
+"""Devices that fail: every shard is done once and right, or the run says why not."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
+from mlubench.pipeline import dispatch
+from mlubench.pipeline.dispatch import DevicePool, Job, addresses
+from mlubench.pipeline.shards import Shard, cut
+
+ENGINE = "tests.support.fault_engine"
+IMAGES = 60
+
+
+@dataclass
+class Harness:
+    """A dataset of known answers, and the run that infers it."""
+
+    folder: Path
+    kept: list[tuple[int, str, int]] = field(default_factory=list)
+    answers: dict[int, int] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, devices: Sequence[str], shards: int = 6) -> None:
+        pixels = np.zeros((IMAGES, 4, 4, 3), np.uint8)
+        pixels[:, 0, 0, 0] = np.arange(IMAGES)
+        path = self.folder / "images.u8"
+        pixels.tofile(path)
+
+        def request(shard: Shard, device: str) -> dict[str, Any]:
+            return {
+                "do": "run",
+                "pixels": str(path),
+                "shape": list(pixels.shape),
+                "first": shard.first,
+                "images": shard.images,
+                "out": str(self._out(shard)),
+            }
+
+        with DevicePool(ENGINE, devices) as pool:
+            pool.load(self.folder)
+            pool.run(
+                cut(IMAGES, 4, shards, 1),
+                Job(self.folder, request, self._keep, self.steps.append),
+            )
+
+    def _out(self, shard: Shard) -> Path:
+        return self.folder / f"{shard.index}.npz"
+
+    def _keep(self, shard: Shard, device: str, attempt: int) -> None:
+        with np.load(self._out(shard)) as result, self.lock:
+            self.kept.append((shard.index, device, attempt))
+            for offset, answer in enumerate(result["top_index"][:, 0]):
+                self.answers[shard.first + offset] = int(answer)
+
+    def check(self) -> None:
+        assert sorted(index for index, _, _ in self.kept) == list(range(6))
+        assert self.answers == {image: image for image in range(IMAGES)}
+        assert self.steps[-1] == IMAGES
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
+
+
+@pytest.fixture
+def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    counts = tmp_path / "counts"
+    counts.mkdir()
+    monkeypatch.setenv("MLUBENCH_FAULT_COUNTS", str(counts))
+
+    def set_faults(*wanted: tuple[str, str, str, int]) -> None:
+        keys = ("device", "do", "how", "times")
+        monkeypatch.setenv(
+            "MLUBENCH_FAULTS", json.dumps([dict(zip(keys, fault, strict=True)) for fault in wanted])
+        )
+
+    return set_faults
+
+
+@pytest.mark.parametrize("devices", [["card:0"], ["card:0", "card:1"], ["a", "b", "c", "d", "e"]])
+def test_without_faults(harness: Harness, devices: list[str]) -> None:
+    harness.run(devices)
+    harness.check()
+    assert {attempt for _, _, attempt in harness.kept} == {1}
+
+
+@pytest.mark.parametrize("how", ["die", "error", "print"])
+def test_one_fault_is_mended_on_the_only_device(harness: Harness, faults: Any, how: str) -> None:
+    faults(("card:0", "run", how, 1))
+    harness.run(["card:0"])
+    harness.check()
+    assert max(attempt for _, _, attempt in harness.kept) == (1 if how == "print" else 2)
+
+
+def test_a_lost_device_leaves_its_shards_to_the_other(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "run", "die", 99))
+    harness.run(["card:0", "card:1"])
+    harness.check()
+    assert {device for _, device, _ in harness.kept} == {"card:1"}
+
+
+def test_a_hung_worker_is_killed(
+    harness: Harness, faults: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "RUN_SILENCE", 1.0)
+    faults(("card:0", "run", "hang", 1))
+    harness.run(["card:0", "card:1"])
+    harness.check()
+
+
+def test_all_devices_lost_is_told(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "run", "die", 99), ("card:1", "run", "die", 99))
+    with pytest.raises(WorkerError, match="exit status 139") as caught:
+        harness.run(["card:0", "card:1"])
+    assert "segmentation fault in the vendor's library" in str(caught.value)
+    assert caught.value.exit_status == 4
+
+
+def test_a_shard_that_always_fails_ends_the_run(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "run", "error", 99), ("card:1", "run", "error", 99))
+    with pytest.raises(EngineError, match="the device said no"):
+        harness.run(["card:0", "card:1"])
+
+
+def test_scores_that_are_no_numbers_are_an_error(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "run", "nan", 99))
+    with pytest.raises(EngineError, match="not finite") as caught:
+        harness.run(["card:0"], shards=1)
+    assert caught.value.where == "image 0"
+
+
+def test_a_worker_that_dies_at_start_is_told(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "start", "die", 99))
+    with pytest.raises(WorkerError, match="ended at 'start'"):
+        harness.run(["card:0"])
+
+
+def test_a_device_that_is_not_there(harness: Harness) -> None:
+    with pytest.raises(ConfigError, match="no device card:9"):
+        harness.run(["card:9"])
+
+
+def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match="no engine named 'tensorflow'"),
+        DevicePool("tensorflow", ["cpu:0"]),
+    ):
+        pass
+
+
+def test_a_result_that_cannot_be_kept_ends_the_run(harness: Harness) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("cannot be written: No space left on device", where="shard")
+
+    harness._keep = full  # type: ignore[method-assign]
+    with pytest.raises(MlubenchError, match="No space left"):
+        harness.run(["card:0", "card:1"])
+
+
+def test_addresses_divide_the_cores_by_the_highest_group() -> None:
+    assert addresses(["cpu:0"]) == ["cpu:0/1"]
+    assert addresses(["cpu:0", "cpu:1"]) == ["cpu:0/2", "cpu:1/2"]
+    assert addresses(["cpu:3"]) == ["cpu:3/4"]
+    assert addresses(["cpu:0/2", "mlu:0"]) == ["cpu:0/2", "mlu:0"]

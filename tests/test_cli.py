@@ -1,0 +1,128 @@
+"""The command line's own part: options, errors and exit status, without running a flow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mlubench import cli
+from mlubench.errors import EngineError, MlubenchError
+from mlubench.pipeline.parameters import EvaluateParameters
+
+FILES = ["--prototxt", "a.prototxt", "--caffemodel", "a.caffemodel", "--input_size", "227"]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[EvaluateParameters]:
+    """Collect what the flow would have been asked."""
+    calls: list[EvaluateParameters] = []
+
+    def run(parameters: EvaluateParameters) -> int:
+        calls.append(parameters)
+        return 3
+
+    monkeypatch.setattr(cli, "_flow", lambda name: run)
+    return calls
+
+
+def test_the_exit_status_is_the_flows(asked: list[EvaluateParameters]) -> None:
+    assert cli.main(["eval"]) == 3
+    assert asked == [EvaluateParameters()]
+
+
+def test_the_seeds_form_of_options(asked: list[EvaluateParameters]) -> None:
+    options = (
+        "--means 104 117 123 --vars 1 1 1 --resize exact --resize_size 256 --label_order 2012 "
+        "--image_dir images --label_file list --label_file_order 2015 --precision force_float32 "
+        "--precision qint8_mixed_float16 --batch_size 4 --dynamic_shape true --image_num 100 "
+        "--devices cpu:0 cpu:1 --engine openvino --out elsewhere"
+    )
+    cli.main(["eval", *FILES, *options.split()])
+    assert asked[0] == EvaluateParameters(
+        prototxt=Path("a.prototxt"),
+        caffemodel=Path("a.caffemodel"),
+        input_size=227,
+        means=(104, 117, 123),
+        vars=(1, 1, 1),
+        resize="exact",
+        resize_size=256,
+        label_order="2012",
+        image_dir=Path("images"),
+        label_file=Path("list"),
+        label_file_order="2015",
+        precision=("force_float32", "qint8_mixed_float16"),
+        batch_size=4,
+        dynamic_shape=True,
+        image_num=100,
+        devices=("cpu:0", "cpu:1"),
+        out=Path("elsewhere"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--means", "104"], ["--means", "at least 3"]),
+        (["--vars", "1", "0", "1"], ["--vars", "greater than 0"]),
+        (["--batch_size", "0"], ["--batch_size", "greater than 0", "'0'"]),
+        (["--batch_size", "many"], ["--batch_size", "integer"]),
+        (["--dynamic_shape", "perhaps"], ["--dynamic_shape"]),
+        (["--label_order", "2013"], ["--label_order", "'2012', '2015'"]),
+        (["--precision", "int4"], ["--precision", "int4", "qint8_mixed_float16"]),
+        (["--devices", "cpu:0", "cpu:0"], ["--devices", "each name once"]),
+        (["--model", "sample", *FILES, "--label_order", "2012"], ["--model", "one of the two"]),
+        (FILES, ["--label_order", "--prototxt is given without"]),
+        (["--image_dir", "x"], ["--label_file", "--image_dir is given without"]),
+        (["--caffemodel", "x"], ["--caffemodel", "without"]),
+        (["--max_drop", "1", "--precision", "force_float16"], ["--precision", "no force_float32"]),
+        (["--colour", "red"], ["--colour"]),
+        (["something"], ["something"]),
+    ],
+)
+def test_a_wrong_option_is_named(
+    asked: list[EvaluateParameters],
+    capsys: pytest.CaptureFixture[str],
+    options: Sequence[str],
+    words: Sequence[str],
+) -> None:
+    assert cli.main(["eval", *options]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ")
+    assert all(word in said.err for word in words), said.err
+    assert "Traceback" not in said.err
+    assert "http" not in said.err
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (EngineError("it broke", where="cpu:0"), 4),
+        (MlubenchError("it broke", where="somewhere"), 4),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_errors_become_exit_statuses(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int
+) -> None:
+    def run(parameters: EvaluateParameters) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_flow", lambda name: run)
+    assert cli.main(["eval"]) == status
+
+
+def test_the_help_needs_no_heavy_import() -> None:
+    code = (
+        "import sys; from mlubench.cli import main; main(['eval', '--help']);"
+        "heavy = {'numpy', 'cv2', 'onnx', 'openvino', 'pyarrow', 'prefect'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--calibration_dir" in done.stdout
+    assert "conf/models.yaml" in done.stdout
