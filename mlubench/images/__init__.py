@@ -1,0 +1,1 @@
+"""Images: label orders, dataset readers, decoding, preprocessing and the decoded cache."""

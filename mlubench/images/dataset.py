@@ -1,0 +1,209 @@
+"""Labelled images as data: what is listed, what is there, and how it is cut.
+
+A dataset's images are ordered by name, whatever the order of the label list or of the file
+system, so ``image_index`` means the same image in every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from mlubench.errors import ConfigError, DatasetError
+from mlubench.images.labels import LabelOrder, read_label_list
+from mlubench.images.source import FolderSource, ImageSource
+
+_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """One labelled image: its name in the source, and its class whatever the label order."""
+
+    name: str
+    class_id: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images in dataset order: sorted by name; image_index is the position.
+
+    Args:
+        name: how the dataset is called in reports.
+        root: where it lies; for messages.
+        images: the images that are listed and there, sorted by name.
+        source: gives the bytes.
+        missing: names that are listed but not there, sorted.
+        unlisted: images that are there but not listed, sorted.
+    """
+
+    name: str
+    root: Path
+    images: tuple[ImageRef, ...]
+    source: ImageSource
+    missing: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+
+    def read(self, index: int) -> bytes:
+        """Return the encoded bytes of an image.
+
+        Raises:
+            DatasetError: the image cannot be read.
+        """
+        return self.source.read(self.images[index].name)
+
+    def first(self, count: int) -> Dataset:
+        """Return the dataset cut to its first ``count`` images (``--image_num``).
+
+        Of the missing names those before the cut are kept. A dataset with no more than
+        ``count`` images is returned whole.
+
+        Raises:
+            ConfigError: ``count`` is less than 1.
+        """
+        if count < 1:
+            raise ConfigError(f"{count} images", where="--image_num", expected="1 or more")
+        if count >= len(self.images):
+            return self
+        images = self.images[:count]
+        missing = tuple(name for name in self.missing if name < images[-1].name)
+        return replace(self, images=images, missing=missing)
+
+
+def read_image_folder(
+    image_dir: Path, label_file: Path, order: LabelOrder, *, name: str
+) -> Dataset:
+    """Read a flat folder of images and its label list.
+
+    Args:
+        image_dir: the folder; sub-folders and hidden files in it are not looked at.
+        label_file: lines ``name label``.
+        order: the numbering of the list's labels.
+        name: how the dataset is called in reports.
+
+    Raises:
+        DatasetError: the folder or the list cannot be read, a label is outside the order, or
+            no listed image is in the folder.
+    """
+    source = FolderSource(image_dir)
+    present = frozenset(source.names())
+    listed = _class_ids(read_label_list(label_file), order, label_file)
+    images = tuple(
+        ImageRef(image, class_id) for image, class_id in sorted(listed.items()) if image in present
+    )
+    if not images:
+        raise DatasetError(
+            f"none of the {len(listed)} listed images is there",
+            where=str(image_dir),
+            expected=f"the images that {label_file} names, in the folder itself",
+            fix="see whether --image_dir and --label_file belong together",
+        )
+    return Dataset(
+        name=name,
+        root=image_dir,
+        images=images,
+        source=source,
+        missing=tuple(sorted(listed.keys() - present)),
+        unlisted=_printable(image for image in present - listed.keys() if _is_image(image)),
+    )
+
+
+def read_unlabelled_folder(image_dir: Path) -> Dataset:
+    """Read a flat folder of images without labels, to calibrate on; every class id is empty.
+
+    Raises:
+        DatasetError: the folder cannot be read, or there is no image in it.
+    """
+    source = FolderSource(image_dir)
+    names = sorted(name for name in source.names() if _is_image(name))
+    if not names:
+        raise DatasetError(
+            "there is no image in it",
+            where=str(image_dir),
+            expected="JPEG files in the folder itself",
+            fix="name another folder with --calibration_dir",
+        )
+    return Dataset(image_dir.name, image_dir, tuple(ImageRef(name, "") for name in names), source)
+
+
+def calibration_split(dataset: Dataset, count: int, *, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """Hold out ``count`` images for calibration; return them and the rest, to be scored.
+
+    The choice is spread over the classes (no class gives two images before every class has
+    given one) and hangs on the names, classes and ``seed`` alone: images are ranked by the
+    SHA-256 of seed and name.
+
+    Raises:
+        ConfigError: ``count`` does not leave at least one image on each side.
+    """
+    if not 0 < count < len(dataset.images):
+        raise ConfigError(
+            f"{count} of the {len(dataset.images)} images of {dataset.name} for calibration",
+            where="calibration images",
+            expected="at least one, and fewer than there are images",
+        )
+    chosen = frozenset(_rank_over_classes(dataset.images, seed)[:count])
+    calibration = replace(
+        dataset,
+        name=f"{dataset.name}-calibration",
+        images=tuple(image for image in dataset.images if image in chosen),
+        missing=(),
+        unlisted=(),
+    )
+    scored = tuple(image for image in dataset.images if image not in chosen)
+    return calibration, replace(dataset, images=scored)
+
+
+def listing_digest(dataset: Dataset) -> str:
+    """Return the SHA-256 over names, class ids, sizes and times of change of the images.
+
+    It is quick, as no image is read, and so it can only say that nothing seems to have
+    changed. The digest of the content is that of the decoded images.
+    """
+    digest = hashlib.sha256()
+    for image in dataset.images:
+        size, mtime_ns = dataset.source.stat(image.name)
+        digest.update(f"{image.name}\0{image.class_id}\0{size}\0{mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _class_ids(
+    labels: Sequence[tuple[str, int]], order: LabelOrder, label_file: Path
+) -> dict[str, str]:
+    classes = len(order.class_ids)
+    for image, label in labels:
+        if label >= classes:
+            raise DatasetError(
+                f"the label of {image} is {label}",
+                where=str(label_file),
+                expected=f"0 to {classes - 1}, the labels of the order {order.name}",
+                fix="name the order of the list with --label_file_order",
+            )
+    return {image: order.class_ids[label] for image, label in labels}
+
+
+def _is_image(name: str) -> bool:
+    return PurePath(name).suffix.lower() in _SUFFIXES
+
+
+def _printable(names: Iterable[str]) -> tuple[str, ...]:
+    """Sort, and escape the bytes of file names that are not UTF-8, which no report can hold."""
+    return tuple(sorted(name.encode("utf-8", "backslashreplace").decode() for name in names))
+
+
+def _rank_over_classes(images: Sequence[ImageRef], seed: int) -> list[ImageRef]:
+    """Order images by their rank in their own class, then by their hash."""
+    hashed = sorted(images, key=lambda image: _hash(seed, image.name))
+    seen: Counter[str] = Counter()
+    rank: dict[ImageRef, int] = {}
+    for image in hashed:
+        rank[image] = seen[image.class_id]
+        seen[image.class_id] += 1
+    return sorted(hashed, key=rank.__getitem__)
+
+
+def _hash(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()

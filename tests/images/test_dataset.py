@@ -1,0 +1,151 @@
+"""Datasets: order, what is missing, cuts, splits, identity."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlubench.errors import ConfigError, DatasetError
+from mlubench.images.dataset import (
+    Dataset,
+    ImageRef,
+    calibration_split,
+    listing_digest,
+    read_image_folder,
+)
+from tests.images.pictures import ORDER, MemorySource, write_folder
+
+FILES = {f"{letter}.jpg": letter.encode() * 9 for letter in "abcdef"}
+
+
+def _memory(classes: dict[str, str]) -> Dataset:
+    images = tuple(ImageRef(name, class_id) for name, class_id in sorted(classes.items()))
+    return Dataset("m", Path("memory"), images, MemorySource(dict.fromkeys(classes, b"x")))
+
+
+def test_images_are_sorted_whatever_the_list(tmp_path: Path) -> None:
+    dataset = write_folder(tmp_path, FILES)
+    lines = (tmp_path / "labels.txt").read_text().splitlines()
+    random.Random(3).shuffle(lines)
+    (tmp_path / "shuffled.txt").write_text("\n".join(lines))
+    again = read_image_folder(tmp_path / "images", tmp_path / "shuffled.txt", ORDER, name="pets")
+    assert again == dataset
+    assert [image.name for image in dataset.images] == sorted(FILES)
+    assert [image.class_id for image in dataset.images] == ["cat", "dog", "eel"] * 2
+    assert dataset.read(1) == b"b" * 9
+    assert listing_digest(again) == listing_digest(dataset)
+
+
+def test_missing_and_unlisted_are_told(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES)
+    folder = tmp_path / "images"
+    (folder / "b.jpg").unlink()
+    (folder / "c.jpg").unlink()
+    (folder / "c.jpg").symlink_to("nowhere")
+    for name in ("new.JPEG", ".hidden.jpg", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(b"x")
+    (folder / "sub.jpg").mkdir()
+    dataset = read_image_folder(folder, tmp_path / "labels.txt", ORDER, name="pets")
+    assert [image.name for image in dataset.images] == ["a.jpg", "d.jpg", "e.jpg", "f.jpg"]
+    assert dataset.missing == ("b.jpg", "c.jpg")
+    assert dataset.unlisted == ("\\udcff.png", "new.JPEG")
+
+
+def test_names_do_not_leave_the_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES)
+    (tmp_path / "labels.txt").write_text("../labels.txt 0\na.jpg 1\n")
+    dataset = read_image_folder(tmp_path / "images", tmp_path / "labels.txt", ORDER, name="pets")
+    assert dataset.missing == ("../labels.txt",)
+
+
+def test_first(tmp_path: Path) -> None:
+    dataset = write_folder(tmp_path, FILES)
+    (tmp_path / "images" / "b.jpg").unlink()
+    (tmp_path / "images" / "e.jpg").unlink()
+    dataset = read_image_folder(tmp_path / "images", tmp_path / "labels.txt", ORDER, name="pets")
+    cut = dataset.first(2)
+    assert [image.name for image in cut.images] == ["a.jpg", "c.jpg"]
+    assert cut.missing == ("b.jpg",)
+    assert dataset.first(4) == dataset.first(99) == dataset
+    with pytest.raises(ConfigError, match="0 images"):
+        dataset.first(0)
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES)
+    labels = tmp_path / "labels.txt"
+    with pytest.raises(DatasetError, match="No such file"):
+        read_image_folder(tmp_path / "absent", labels, ORDER, name="pets")
+    labels.write_text("a.jpg 0\nb.jpg 3\n")
+    with pytest.raises(DatasetError, match=r"label of b\.jpg is 3"):
+        read_image_folder(tmp_path / "images", labels, ORDER, name="pets")
+    for text in ("", "z.jpg 0\n"):
+        labels.write_text(text)
+        with pytest.raises(DatasetError, match="none of the"):
+            read_image_folder(tmp_path / "images", labels, ORDER, name="pets")
+
+
+def test_image_that_went_away(tmp_path: Path) -> None:
+    dataset = write_folder(tmp_path, FILES)
+    (tmp_path / "images" / "a.jpg").unlink()
+    with pytest.raises(DatasetError, match="cannot be read") as caught:
+        dataset.read(0)
+    assert caught.value.where.endswith("a.jpg")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        listing_digest(dataset)
+
+
+def test_listing_digest_sees_every_change(tmp_path: Path) -> None:
+    dataset = write_folder(tmp_path, FILES)
+    seen = {listing_digest(dataset)}
+    path = tmp_path / "images" / "a.jpg"
+    os.utime(path, ns=(0, 1))
+    seen.add(listing_digest(dataset))
+    path.write_bytes(b"longer than before")
+    os.utime(path, ns=(0, 1))
+    seen.add(listing_digest(dataset))
+    seen.add(listing_digest(dataset.first(5)))
+    (tmp_path / "labels.txt").write_text("".join(f"{name} 1\n" for name in FILES))
+    relabelled = read_image_folder(tmp_path / "images", tmp_path / "labels.txt", ORDER, name="p")
+    seen.add(listing_digest(relabelled))
+    assert len(seen) == 5
+
+
+@given(
+    st.dictionaries(
+        st.text("abcdefgh", min_size=1, max_size=4), st.sampled_from("xyz"), min_size=2
+    ),
+    st.data(),
+)
+def test_split_is_a_fair_partition(classes: dict[str, str], data: st.DataObject) -> None:
+    dataset = _memory(classes)
+    count = data.draw(st.integers(1, len(classes) - 1))
+    calibration, scored = calibration_split(dataset, count, seed=data.draw(st.integers(0, 9)))
+    assert len(calibration.images) == count
+    assert sorted(calibration.images + scored.images, key=lambda image: image.name) == list(
+        dataset.images
+    )
+    given_by = {key: [i.class_id for i in calibration.images].count(key) for key in "xyz"}
+    left_in = {image.class_id for image in scored.images}
+    assert all(given_by[key] >= max(given_by.values()) - 1 for key in left_in)
+
+
+def test_split_hangs_on_names_and_seed_alone() -> None:
+    classes = {f"{number:03d}": "xyz"[number % 3] for number in range(60)}
+    dataset = _memory(classes)
+    chosen = {seed: calibration_split(dataset, 6, seed=seed)[0].images for seed in range(3)}
+    assert len(set(chosen.values())) == 3
+    assert calibration_split(_memory(classes), 6)[0].images == chosen[0]
+    assert chosen[0] != dataset.images[:6]
+
+
+@pytest.mark.parametrize("count", [0, -1, 6, 7])
+def test_split_leaves_both_sides_something(tmp_path: Path, count: int) -> None:
+    with pytest.raises(ConfigError, match="for calibration"):
+        calibration_split(write_folder(tmp_path, FILES), count)
