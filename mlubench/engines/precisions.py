@@ -1,8 +1,11 @@
 """The names of the numeric modes."""
 
+#: What every other precision is compared with.
+REFERENCE = "force_float32"
+
 #: MagicMind's names of the numeric modes; an engine refuses those that it has not.
 PRECISIONS = (
-    "force_float32",
+    REFERENCE,
     "force_float16",
     "qint8_mixed_float16",
     "qint8_mixed_float32",

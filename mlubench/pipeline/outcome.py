@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlubench import __version__
+from mlubench.engines.precisions import REFERENCE
 from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.pipeline.images import ChosenImages
@@ -21,7 +22,6 @@ from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.reports.accuracy import (
-    REFERENCE,
     AccuracyRow,
     Setup,
     accuracy_rows,

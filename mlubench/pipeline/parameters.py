@@ -16,11 +16,9 @@ from pydantic import (
 )
 
 from mlubench.catalogue import Channels, LabelOrderName, Resize, Variances
-from mlubench.engines.precisions import PRECISIONS, is_quantised
+from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.errors import ConfigError
 
-#: What every other precision is compared with.
-REFERENCE = "force_float32"
 DEFAULT_PRECISIONS = (REFERENCE, "force_float16", "qint8_mixed_float16")
 _FILES = ("prototxt", "caffemodel", "input_size", "label_order")
 _IMAGES = ("image_dir", "label_file", "label_file_order")

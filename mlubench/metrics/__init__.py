@@ -1,0 +1,1 @@
+"""Accuracy, paired comparison and verdicts: pure functions over arrays."""

@@ -1,0 +1,119 @@
+"""The outcome of a run on a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from mlubench.metrics.verdict import Verdict
+from mlubench.reports.accuracy import AccuracyRow
+from mlubench.reports.run_json import RunRecord
+from mlubench.reports.wording import RowText, row_text, verdict_text
+
+_COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
+
+#: Each column's two-line heading; :func:`_cells` gives its two lines.
+_COLUMNS = (
+    ("precision", "runs as"),
+    ("top-1 %", "95 % interval"),
+    ("top-5 %", "95 % interval"),
+    ("drop, points", "95 % interval"),
+    ("same top-1 %", "lost / won"),
+    ("verdict", "McNemar's p"),
+)
+
+
+def render_accuracy(rows: Sequence[AccuracyRow]) -> Table:
+    """Return the rows as a table that fits 100 columns, two lines per precision."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    names, *figures = (Text("\n".join(heading)) for heading in _COLUMNS)
+    # Where it is tight, long names fold; figures stay whole.
+    table.add_column(names, overflow="fold")
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        # Text, not str: a name in square brackets is no markup.
+        *cells, (verdict, p) = _cells(row_text(row))
+        judged = Text(verdict, style=_COLOURS.get(row.verdict, "")).append(
+            f"\n{p}", style="default"
+        )
+        table.add_row(*(Text("\n".join(cell)) for cell in cells), judged)
+    return table
+
+
+def _cells(text: RowText) -> tuple[tuple[str, str], ...]:
+    return (
+        (text.precision, f"  {text.executed}"),
+        (text.top1, text.top1_interval),
+        (text.top5, text.top5_interval),
+        (text.drop, text.drop_interval),
+        (text.agreement, text.lost_won),
+        (text.verdict, text.p),
+    )
+
+
+def accuracy_markdown(rows: Sequence[AccuracyRow]) -> str:
+    """Return the rows as a Markdown table, a line per precision."""
+    headings = (
+        "precision",
+        "runs as",
+        "images",
+        "top-1 %",
+        "top-5 %",
+        "drop, points",
+        "same top-1 %",
+        "lost / won",
+        "McNemar's p",
+        "verdict",
+    )
+    lines = [headings, tuple("---" for _ in headings), *(_markdown(row_text(row)) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _markdown(text: RowText) -> tuple[str, ...]:
+    return (
+        _escaped(text.precision),
+        _escaped(text.executed),
+        text.images,
+        f"{text.top1} ({text.top1_interval})",
+        f"{text.top5} ({text.top5_interval})",
+        text.drop if text.drop == text.drop_interval else f"{text.drop} ({text.drop_interval})",
+        text.agreement,
+        text.lost_won,
+        text.p.replace("<", "&lt;"),
+        text.verdict,
+    )
+
+
+def _escaped(name: str) -> str:
+    """Return a name that neither ends its cell nor is taken for Markdown or HTML."""
+    for mark, escape in (("&", "&amp;"), ("<", "&lt;"), ("|", "&#124;"), ("`", "&#96;")):
+        name = name.replace(mark, escape)
+    return name
+
+
+def summary_lines(run: RunRecord) -> list[str]:
+    """Return what a run was and how it ended, in a few lines, the verdict first."""
+    images = run.dataset.images
+    faults = [
+        f"{count} {name}"
+        for name, count in (
+            ("corrupt", images.corrupt),
+            ("missing", images.missing),
+            ("duplicate", images.duplicate),
+        )
+        if count
+    ]
+    scored = f"{images.scored} of {images.expected} images scored"
+    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in run.seconds.items())
+    return [
+        f"verdict: {verdict_text(run.verdict)}",
+        f"run:     {run.run_id}",
+        f"model:   {run.model.name}",
+        f"images:  {run.dataset.name}, {', '.join([scored, *faults])}",
+        f"engine:  {run.engine} {run.engine_version} on {', '.join(run.devices)}",
+        f"time:    {stages}",
+    ]

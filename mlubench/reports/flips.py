@@ -1,0 +1,76 @@
+"""The images that a precision lost or won against force_float32, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlubench.engines.precisions import REFERENCE
+from mlubench.reports.predictions import best, scored_part
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An image that is right in one of two precisions only.
+
+    Attributes:
+        precision: the one compared with force_float32.
+        won: whether it is right here and wrong there; else it was lost.
+        image: its name.
+        class_id: its true class.
+        label: the true class in the network's own order.
+        reference_index: the best class in force_float32.
+        reference_score: the score of that.
+        index: the best class in ``precision``.
+        score: the score of that.
+    """
+
+    precision: str
+    won: bool
+    image: str
+    class_id: str
+    label: int
+    reference_index: int
+    reference_score: float
+    index: int
+    score: float
+
+
+def find_flips(predictions: pa.Table) -> list[Flip]:
+    """Return all lost and won images, by precision, the lost first, then by image_index.
+
+    Args:
+        predictions: as :func:`mlubench.reports.predictions.predictions_table` returns it;
+            without force_float32 in it nothing flips.
+    """
+    precisions = pc.unique(predictions["precision"]).to_pylist()
+    if REFERENCE not in precisions:
+        return []
+    reference = scored_part(predictions, REFERENCE)
+    flips = []
+    for precision in sorted(set(precisions) - {REFERENCE}):
+        candidate = scored_part(predictions, precision)
+        was, now = (part["correct1"].to_numpy() for part in (reference, candidate))
+        for changed in (was & ~now, now & ~was):
+            rows = np.flatnonzero(changed)
+            flips += _flips(reference.take(rows), candidate.take(rows))
+    return flips
+
+
+def _flips(reference: pa.Table, candidate: pa.Table) -> list[Flip]:
+    columns = zip(
+        candidate["precision"].to_pylist(),
+        candidate["correct1"].to_pylist(),
+        candidate["image"].to_pylist(),
+        candidate["class_id"].to_pylist(),
+        candidate["label"].to_pylist(),
+        best(reference, "top5_index").tolist(),
+        best(reference, "top5_score").tolist(),
+        best(candidate, "top5_index").tolist(),
+        best(candidate, "top5_score").tolist(),
+        strict=True,
+    )
+    return [Flip(*values) for values in columns]

@@ -1,0 +1,144 @@
+"""run.json: what a run was, with what, on what, and how it ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+)
+
+from mlubench.errors import StoreError
+from mlubench.metrics.verdict import Verdict
+from mlubench.store import write_json
+
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelRecord(_Record):
+    """The network.
+
+    Attributes:
+        name: as in the catalogue, or the prototxt's file name.
+        prototxt_sha256: 64 hex digits.
+        weights_sha256: 64 hex digits, of the caffemodel.
+    """
+
+    name: str
+    prototxt_sha256: _Sha256
+    weights_sha256: _Sha256
+
+
+class ImageCounts(_Record):
+    """What became of the images.
+
+    Attributes:
+        expected: how many the run was to score.
+        scored: how many it did score.
+        corrupt: found, but not decoded whole.
+        missing: listed, but not found.
+        duplicate: listed or found more than once.
+    """
+
+    expected: NonNegativeInt
+    scored: NonNegativeInt
+    corrupt: NonNegativeInt
+    missing: NonNegativeInt
+    duplicate: NonNegativeInt
+
+
+class DatasetRecord(_Record):
+    """The images.
+
+    Attributes:
+        name: as in the catalogue, or the folder's name.
+        digest: of the names, labels and bytes of the images.
+        images: see :class:`ImageCounts`.
+        calibration_images: how many calibrated the quantised precisions.
+    """
+
+    name: str
+    digest: str
+    images: ImageCounts
+    calibration_images: NonNegativeInt
+
+
+class RunRecord(_Record):
+    """run.json, version 1.
+
+    Attributes:
+        schema_version: 1.
+        run_id: the name of the run's folder.
+        created_utc: when the run started.
+        parameters: the options that it was given.
+        model: the network.
+        dataset: the images.
+        engine: the engine's name.
+        engine_version: its version.
+        devices: those that inferred.
+        host: where the run was started.
+        seconds: per stage, in the order of the stages' names.
+        verdict: the worst of the precisions'.
+    """
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    created_utc: AwareDatetime
+    parameters: dict[str, JsonValue]
+    model: ModelRecord
+    dataset: DatasetRecord
+    engine: str
+    engine_version: str
+    devices: list[str]
+    host: str
+    seconds: dict[str, NonNegativeFloat]
+    verdict: Verdict
+
+    def write(self, path: Path) -> None:
+        """Write the record as JSON, atomically.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record that :meth:`write` wrote.
+
+        Raises:
+            StoreError: the file cannot be read, or a key is absent, unknown or wrong.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise StoreError(
+                f"cannot be read: {error.strerror}", where=str(path), fix="name the folder of a run"
+            ) from error
+        except ValidationError as error:
+            raise StoreError(
+                _faults(error),
+                where=str(path),
+                expected="run.json of a run, version 1",
+                fix="see whether another version wrote it, or run it again",
+            ) from error
+
+
+def _faults(error: ValidationError) -> str:
+    """Return one line that names every key at fault."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
+        for fault in error.errors(include_url=False)
+    )

@@ -1,0 +1,178 @@
+"""The Parquet files of a run folder: their schemas, and the one way to write and read them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlubench.errors import StoreError
+from mlubench.store import atomic_path
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    # "element" is the name that Parquet gives it, so a type read back equals the one written.
+    return pa.list_(_required("element", kind))
+
+
+TOP_INDEX = _list_of(pa.int16())
+TOP_SCORE = _list_of(pa.float32())
+
+#: predictions.parquet, sorted by precision, image_index.
+PREDICTIONS = pa.schema(
+    [
+        _required("image_index", pa.int32()),
+        _required("image", pa.string()),
+        _required("class_id", pa.string()),
+        _required("precision", pa.string()),
+        _required("label", pa.int16()),
+        _required("top5_index", TOP_INDEX),
+        _required("top5_score", TOP_SCORE),
+        _required("correct1", pa.bool_()),
+        _required("correct5", pa.bool_()),
+        _required("status", pa.string()),
+    ]
+)
+
+#: shards.parquet, sorted by precision, shard.
+SHARDS = pa.schema(
+    [
+        _required("precision", pa.string()),
+        _required("shard", pa.int32()),
+        _required("first_image", pa.int32()),
+        _required("images", pa.int32()),
+        _required("device", pa.string()),
+        _required("host", pa.string()),
+        _required("attempts", pa.int32()),
+        _required("started_utc", pa.timestamp("us", "UTC")),
+        _required("seconds", pa.float64()),
+    ]
+)
+
+#: One finished shard; its facts are in the file's key-value metadata.
+SHARD_RESULT = pa.schema([_required("top5_index", TOP_INDEX), _required("top5_score", TOP_SCORE)])
+
+#: accuracy.parquet, a row per precision. Fractions; agreement to mcnemar_p are against
+#: force_float32, null in its own row and where the run has none.
+ACCURACY = pa.schema(
+    [
+        _required("model", pa.string()),
+        _required("dataset", pa.string()),
+        _required("engine", pa.string()),
+        _required("engine_version", pa.string()),
+        _required("precision", pa.string()),
+        _required("executed_precision", pa.string()),
+        _required("batch_size", pa.int32()),
+        _required("dynamic_shape", pa.bool_()),
+        _required("images", pa.int64()),
+        _required("top1", pa.float64()),
+        _required("top1_low", pa.float64()),
+        _required("top1_high", pa.float64()),
+        _required("top5", pa.float64()),
+        _required("top5_low", pa.float64()),
+        _required("top5_high", pa.float64()),
+        pa.field("agreement", pa.float64()),
+        pa.field("lost", pa.int64()),
+        pa.field("won", pa.int64()),
+        pa.field("drop", pa.float64()),
+        pa.field("drop_low", pa.float64()),
+        pa.field("drop_high", pa.float64()),
+        pa.field("mcnemar_p", pa.float64()),
+        _required("verdict", pa.string()),
+    ]
+)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a table atomically; the bytes depend on its content and the pyarrow release alone.
+
+    How the table was chunked, sliced or made (pandas leaves notes in the metadata) does not
+    show in the file. Pages carry checksums, which :func:`read_parquet` verifies.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    metadata = {
+        key: text for key, text in (table.schema.metadata or {}).items() if key != b"pandas"
+    }
+    plain = table.replace_schema_metadata(dict(sorted(metadata.items())) or None)
+    with atomic_path(path) as temporary:
+        pq.write_table(
+            plain.combine_chunks(),
+            temporary,
+            row_group_size=1 << 16,
+            version="2.6",
+            data_page_version="1.0",
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=True,
+            write_statistics=True,
+            write_page_checksum=True,
+        )
+
+
+def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a whole file that :func:`write_parquet` wrote.
+
+    Returns:
+        The table; its schema's metadata is the file's key-value metadata.
+
+    Raises:
+        StoreError: the file is absent, damaged, not Parquet, or has other columns.
+    """
+    with open_parquet(path, schema) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+    """Give an open file of that schema, of which only the footer has been read.
+
+    Raises:
+        StoreError: as :func:`read_parquet`, also for what is read within the block.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check_columns(path, file.schema_arrow, schema)
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(
+            f"cannot be read as Parquet: {error}",
+            where=str(path),
+            expected="a whole file written by mlubench",
+            fix="run the command that makes it again",
+        ) from error
+
+
+def _check_columns(path: Path, found: pa.Schema, schema: pa.Schema) -> None:
+    for name in dict.fromkeys([*schema.names, *found.names]):
+        expected = _describe(schema, name)
+        if _describe(found, name) != expected:
+            raise StoreError(
+                f"column {name!r} is {_describe(found, name)}",
+                where=str(path),
+                expected=f"{name!r} {expected}",
+                fix="see whether the file belongs to another version or another tool",
+            )
+    if found.names != schema.names:
+        raise StoreError(
+            f"its columns are in the order {', '.join(found.names)}",
+            where=str(path),
+            expected=", ".join(schema.names),
+            fix="see whether the file belongs to another version or another tool",
+        )
+
+
+def _describe(schema: pa.Schema, name: str) -> str:
+    index = schema.get_field_index(name)
+    if index < 0:
+        return "absent"
+    field = schema.field(index)
+    return f"{field.type}{'' if field.nullable else ' not null'}"

@@ -1,0 +1,90 @@
+"""The text files that the MagicMind samples write for one network and precision.
+
+The formats are those of the samples' ``infer_cpp`` and of their ``compute_top1_and_top5.py``,
+which calls an image right where two whole lines are equal as strings. So labels and answers are
+printed alike, every line ends with a newline, and images are counted from 0 without gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlubench.errors import DatasetError
+from mlubench.metrics.accuracy import correct_at_k
+from mlubench.store import atomic_folder
+
+#: Lines per image in eval_result_5.txt, by which the samples' script finds an image's lines.
+_LINES_PER_IMAGE = 5
+
+
+def seed_folder_name(model: str, precision: str, dynamic: bool, batch: int) -> str:
+    """Return the folder's name; it holds the batch size only where that is compiled in."""
+    name = f"{model}_{precision}_{'true' if dynamic else 'false'}"
+    return name if dynamic else f"{name}_{batch}"
+
+
+def write_seed_files(
+    folder: Path,
+    images: Sequence[str],
+    labels: NDArray[np.integer],
+    top_index: NDArray[np.integer],
+    class_names: Sequence[str],
+) -> None:
+    """Write the five files, in place of whatever the folder held.
+
+    - ``infer_result.txt``: per image ``top5 result in NAME:`` (no folder, no extension), then
+      ``k [CLASS NAME]`` for k = 0 to 4;
+    - ``eval_labels.txt``: ``[i]: LABEL``;
+    - ``eval_result_1.txt``: ``[i]: INDEX`` of the best class;
+    - ``eval_result_5.txt``: five such lines per image, best first. A network of fewer classes
+      repeats its last one, which changes no hit and keeps five lines;
+    - ``eval_result.txt``: ``top1:  0.775000`` and ``top5:  0.952000``.
+
+    Args:
+        folder: where they go; made if absent.
+        images: N names of scored images, corrupt ones left out.
+        labels: [N], the true classes in the network's own order.
+        top_index: [N, C], the best classes in that order, best first.
+        class_names: the name of each class, in that order.
+
+    Raises:
+        DatasetError: there is no image.
+        StoreError: the folder cannot be written.
+        ValueError: the lengths differ.
+    """
+    if not len(images) == len(labels) == len(top_index):
+        raise ValueError(f"{len(images)} images, {len(labels)} labels, {len(top_index)} answers")
+    if not images:
+        raise DatasetError("no image was scored", where=str(folder), expected="one or more images")
+    missing = _LINES_PER_IMAGE - top_index.shape[1]
+    five = np.pad(top_index, ((0, 0), (0, max(missing, 0))), mode="edge")[:, :_LINES_PER_IMAGE]
+    files = {
+        "infer_result.txt": _named(images, top_index.tolist(), class_names),
+        "eval_labels.txt": _numbered(labels[:, np.newaxis]),
+        "eval_result_1.txt": _numbered(top_index[:, :1]),
+        "eval_result_5.txt": _numbered(five),
+        "eval_result.txt": (
+            f"top{k}:  {correct_at_k(labels, top_index, k).mean():f}" for k in (1, 5)
+        ),
+    }
+    with atomic_folder(folder) as temporary:
+        for name, lines in files.items():
+            with (temporary / name).open("w", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(f"{line}\n" for line in lines)
+
+
+def _named(
+    images: Sequence[str], top_index: list[list[int]], class_names: Sequence[str]
+) -> Iterable[str]:
+    for image, best in zip(images, top_index, strict=True):
+        yield f"top5 result in {PurePosixPath(image).stem}:"
+        for rank, index in enumerate(best):
+            yield f"{rank} [{class_names[index]}]"
+
+
+def _numbered(values: NDArray[np.integer]) -> Iterable[str]:
+    return (f"[{i}]: {value}" for i, row in enumerate(values.tolist()) for value in row)

@@ -1,0 +1,70 @@
+"""How the figures of an accuracy row are written, the same in every report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlubench.engines.precisions import REFERENCE
+from mlubench.metrics.verdict import Verdict, in_points
+from mlubench.reports.accuracy import AccuracyRow
+
+#: Stands where there is nothing to compare with.
+_NONE = "-"
+
+
+@dataclass(frozen=True)
+class RowText:
+    """An accuracy row as text: percent and points with two decimals, intervals as ``a to b``."""
+
+    precision: str
+    executed: str
+    images: str
+    top1: str
+    top1_interval: str
+    top5: str
+    top5_interval: str
+    drop: str
+    drop_interval: str
+    agreement: str
+    lost_won: str
+    p: str
+    verdict: str
+
+
+def row_text(row: AccuracyRow) -> RowText:
+    """Return the texts of a row."""
+    return RowText(
+        precision=row.precision,
+        executed=row.executed_precision,
+        images=str(row.images),
+        top1=in_points(row.top1),
+        top1_interval=_interval(row.top1_low, row.top1_high),
+        top5=in_points(row.top5),
+        top5_interval=_interval(row.top5_low, row.top5_high),
+        drop=_points(row.drop),
+        drop_interval=_interval(row.drop_low, row.drop_high),
+        agreement=_points(row.agreement),
+        lost_won=_NONE if row.lost is None else f"{row.lost} / {row.won}",
+        p=_NONE if row.mcnemar_p is None else _p_text(row.mcnemar_p),
+        verdict="reference" if row.precision == REFERENCE else verdict_text(row.verdict),
+    )
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """Return a verdict in words."""
+    return verdict.value.replace("_", " ")
+
+
+def _points(fraction: float | None) -> str:
+    return _NONE if fraction is None else in_points(fraction)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return _NONE
+    return f"{in_points(low)} to {in_points(high)}"
+
+
+def _p_text(p: float) -> str:
+    """Return a p value; what would round to nothing is told as less than 0.001."""
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"

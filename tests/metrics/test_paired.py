@@ -1,0 +1,121 @@
+"""The paired comparison against published examples, SciPy and simulation."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, norm
+
+from mlubench.metrics.paired import (
+    compare_paired,
+    mcnemar_p,
+    smallest_detectable_drop,
+    tango_interval,
+)
+
+
+def test_each_count_of_a_small_case() -> None:
+    labels = np.array([0, 1, 2, 3, 4, 5])
+    reference = np.array([0, 1, 2, 9, 9, 8])  # right, right, right, wrong, wrong, wrong
+    candidate = np.array([0, 7, 7, 3, 9, 7])  # right, lost, lost, won, same wrong, other wrong
+    paired = compare_paired(reference, candidate, labels)
+    assert (paired.images, paired.lost, paired.won) == (6, 2, 1)
+    assert paired.agreement == pytest.approx(2 / 6)
+    assert paired.drop == pytest.approx(1 / 6)
+    assert paired.churn == pytest.approx(3 / 6)
+    assert (paired.drop_low, paired.drop_high) == tango_interval(2, 1, 6)
+    assert paired.mcnemar_p == mcnemar_p(2, 1)
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(ValueError, match="one length"):
+        compare_paired(np.zeros(2, int), np.zeros(3, int), np.zeros(2, int))
+    with pytest.raises(ValueError, match="no image"):
+        compare_paired(np.zeros(0, int), np.zeros(0, int), np.zeros(0, int))
+    with pytest.raises(ValueError, match="2 lost and 2 won of 3"):
+        tango_interval(2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "images", "level", "published"),
+    [
+        # Fagerland, Lydersen and Laake, Statistics in Medicine 33 (2014), table V.
+        (1, 7, 21, 0.95, (-0.517, -0.026)),
+        # Tango 1998, the soft contact lens trial.
+        (0, 1, 44, 0.90, (-0.096, 0.037)),
+    ],
+)
+def test_interval_is_the_published_one(
+    lost: int, won: int, images: int, level: float, published: tuple[float, float]
+) -> None:
+    assert tango_interval(lost, won, images, level) == pytest.approx(published, abs=5e-4)
+
+
+@pytest.mark.parametrize("images", [1, 20, 1000, 50_000])
+def test_interval_when_nothing_changed(images: int) -> None:
+    z2 = norm.isf(0.025) ** 2
+    expected = z2 / (images + z2)
+    assert tango_interval(0, 0, images) == pytest.approx((-expected, expected), rel=1e-9)
+
+
+@given(st.data(), st.integers(1, 3000))
+def test_interval_holds_the_estimate_and_turns_with_the_roles(
+    data: st.DataObject, images: int
+) -> None:
+    lost = data.draw(st.integers(0, images))
+    won = data.draw(st.integers(0, images - lost))
+    low, high = tango_interval(lost, won, images)
+    assert -1 <= low <= (lost - won) / images <= high <= 1
+    assert tango_interval(won, lost, images) == pytest.approx((-high, -low), abs=1e-12)
+
+
+@pytest.mark.parametrize(("images", "p_lost", "p_won"), [(1000, 0.02, 0.01), (1000, 0.004, 0.004)])
+def test_interval_covers_the_truth(images: int, p_lost: float, p_won: float) -> None:
+    draws = np.random.default_rng(3).multinomial(
+        images, [p_lost, p_won, 1 - p_lost - p_won], size=2000
+    )
+    intervals = [tango_interval(int(lost), int(won), images) for lost, won, _ in draws]
+    covered = np.mean([low <= p_lost - p_won <= high for low, high in intervals])
+    assert 0.935 <= covered <= 0.975
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_the_exact_tail(lost: int, won: int) -> None:
+    tail = binom.cdf(min(lost, won), lost + won, 0.5)
+    assert mcnemar_p(lost, won) == pytest.approx(min(1.0, 2 * tail), rel=1e-9)
+
+
+@pytest.mark.parametrize(("churn", "points"), [(0.01, 0.11), (0.03, 0.19), (0.05, 0.25)])
+def test_detectable_drop_at_50000_images(churn: float, points: float) -> None:
+    assert round(100 * smallest_detectable_drop(50_000, churn), 2) == points
+
+
+def test_detectable_drop_is_shown_with_the_power_promised() -> None:
+    """Simulated: the one-sided McNemar test finds a drop of that size about 80 % of the time."""
+    images, churn = 5000, 0.04
+    drop = smallest_detectable_drop(images, churn)
+    lost, won, _ = (
+        np.random.default_rng(5)
+        .multinomial(images, [(churn + drop) / 2, (churn - drop) / 2, 1 - churn], size=20_000)
+        .T
+    )
+    shown = (lost - won) / np.sqrt(lost + won) > norm.isf(0.05)
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.015)
+
+
+def test_detectable_drop_without_churn() -> None:
+    """No fewer than (z + z)^2 = 6.2 images must be lost for a loss to be seen."""
+    assert smallest_detectable_drop(1000, 0.0) == pytest.approx(6.18e-3, abs=2e-5)
+    assert smallest_detectable_drop(1000, 0.001) == smallest_detectable_drop(1000, 0.0)
+    assert smallest_detectable_drop(5, 0.5) == 1.0
+
+
+def test_more_images_show_less() -> None:
+    drops = [smallest_detectable_drop(images, 0.03) for images in (10, 100, 1000, 10**6)]
+    assert all(more < less for less, more in pairwise(drops))
+    assert math.isclose(drops[3], (1.6449 + 0.8416) * math.sqrt(0.03 / 10**6), rel_tol=1e-3)
