@@ -6,14 +6,12 @@ Prefect reads its environment when it is imported, so it is imported in here, af
 from __future__ import annotations
 
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 
-from mlubench.errors import MlubenchError
+from flows.server import OwnServer, answers
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import make_folder
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Prefect's own default; ``make server`` listens there.
 _USUAL_PORT = "4200"
-_ANSWER_SECONDS = 1.0
 _WIDTH = 100
 
 
@@ -32,17 +29,10 @@ def evaluate(parameters: EvaluateParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
-    choose_server(parameters.out)
+    prepare_prefect(parameters.out)
     from flows.evaluate import evaluate as flow
 
-    try:
-        state = flow(parameters, return_state=True)
-    except RuntimeError as error:  # the flow's own errors are in its state; this is Prefect's
-        raise MlubenchError(
-            str(error),
-            where=os.environ.get("PREFECT_API_URL", "Prefect's own server"),
-            fix="run again; if a server is meant to run, see that it is well (make server)",
-        ) from error
+    state = flow(parameters, return_state=True)
     outcome = cast("Outcome | BaseException", state.result(raise_on_failure=False))
     if isinstance(outcome, BaseException):
         raise outcome
@@ -64,34 +54,33 @@ def print_outcome(outcome: Outcome) -> None:
     console.print(f"report:  {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def choose_server(artifacts: Path) -> None:
-    """Set Prefect's environment for this process, before Prefect is imported.
+def prepare_prefect(artifacts: Path) -> None:
+    """Set Prefect's environment for this process, with a server that answers.
 
-    A server that runs (``make server``) shows the run while it lasts. Without one Prefect
-    starts a server for the run alone; its database lies with the artifacts, so that a server
-    started later shows the run too.
+    A server that runs (``make server``, or the one that ``PREFECT_API_URL`` names) shows the
+    run while it lasts. Without one a server is started for the run alone; its database lies
+    with the artifacts, so that a server started later shows the run too.
 
     Args:
         artifacts: the folder of runs and caches.
 
     Raises:
         StoreError: that folder cannot be made.
+        MlubenchError: the server does not start.
     """
     home = (artifacts / "prefect").resolve()
     make_folder(home)
     os.environ.setdefault("PREFECT_HOME", str(home))
     # The terminal shows progress and the outcome; Prefect's own lines are in its UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    if "PREFECT_API_URL" not in os.environ:
-        port = os.environ.get("PREFECT_SERVER_API_PORT", _USUAL_PORT)
-        usual = f"http://127.0.0.1:{port}/api"
-        if _answers(f"{usual}/health"):
-            os.environ["PREFECT_API_URL"] = usual
+    usual = f"http://127.0.0.1:{os.environ.get('PREFECT_SERVER_API_PORT', _USUAL_PORT)}/api"
+    if "PREFECT_API_URL" in os.environ:
+        return
+    if answers(usual):
+        os.environ["PREFECT_API_URL"] = usual
+        return
+    server = OwnServer()
+    os.environ["PREFECT_API_URL"] = server.url
+    import flows.evaluate  # noqa: F401  # seconds of imports while the server starts
 
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310  # http
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+    server.wait()

@@ -1,0 +1,119 @@
+"""A Prefect server for one run: ``python -m flows.server PORT``.
+
+Prefect would start one by itself, but that outlives a flow that is killed. This one ends when
+its standard input closes, which the kernel sees to, and it starts while the flow's own imports
+go on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from mlubench.errors import MlubenchError
+
+_START_SECONDS = 120.0
+_STOP_SECONDS = 10.0
+_ANSWER_SECONDS = 1.0
+_LOOPBACK = "127.0.0.1"
+
+
+class OwnServer:
+    """A running server of this process's own, on loopback, which ends with the process.
+
+    Start it before Prefect is imported: what is registered last runs first at the end of a
+    process, and Prefect then still has logs and events to send.
+
+    Attributes:
+        url: its API.
+    """
+
+    def __init__(self) -> None:
+        port = _free_port()
+        self.url = f"http://{_LOOPBACK}:{port}/api"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flows.server", str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PREFECT_UI_ENABLED": "0"},
+        )
+        atexit.register(self._close)
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            MlubenchError: it ended, or does not answer in time.
+        """
+        end = time.monotonic() + _START_SECONDS
+        while not answers(self.url):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise MlubenchError(
+                    "Prefect's server does not start",
+                    where=self.url,
+                    expected=f"an answer within {_START_SECONDS:g} s",
+                    fix="see what it says: make server",
+                )
+            time.sleep(0.1)
+
+    def _close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def answers(url: str) -> bool:
+    """Whether a Prefect server is up at this API."""
+    try:
+        with urllib.request.urlopen(  # noqa: S310  # http, on loopback
+            f"{url}/health", timeout=_ANSWER_SECONDS
+        ) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input; then let the server finish what it has in hand."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_STOP_SECONDS / 2)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve until standard input closes."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    uvicorn.run(
+        create_app(ephemeral=True),
+        host=_LOOPBACK,
+        port=int(sys.argv[1]),
+        log_level="error",
+        lifespan="on",
+    )
+
+
+if __name__ == "__main__":
+    main()
