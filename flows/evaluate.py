@@ -19,6 +19,7 @@ from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import unfinished_shards
+from mlubench.reports.wording import verdict_text
 from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images
 from tasks.networks import compile_network, import_network
@@ -86,7 +87,7 @@ def _decode_calibration(
 
 def _state(outcome: Outcome) -> State[Outcome]:
     """Return how the run shows in Prefect; a red one for all that a command would exit non-zero."""
-    verdict = outcome.record.verdict.value
+    verdict = verdict_text(outcome.record.verdict)
     if outcome.exit_status == 0:
         return Completed(data=outcome, message=verdict)
     return Failed(data=outcome, message="; ".join(outcome.notes()) or verdict)

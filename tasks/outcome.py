@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from prefect import task
@@ -11,8 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from mlubench.pipeline import outcome
 from mlubench.pipeline.outcome import Evaluation, Outcome
-from mlubench.reports.console import accuracy_markdown, summary_lines
-from mlubench.reports.wording import row_text
+from mlubench.reports.console import accuracy_cells, accuracy_markdown, summary_lines
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
@@ -26,7 +24,7 @@ def publish(written: Outcome) -> None:
     """Show the table and a summary in Prefect's UI."""
     create_table_artifact(
         key="accuracy",
-        table=[dataclasses.asdict(row_text(row)) for row in written.rows],
+        table=accuracy_cells(written.rows),
         description=f"Accuracy per precision, run {written.record.run_id}",
     )
     create_markdown_artifact(

@@ -11,7 +11,7 @@ from rich.text import Text
 from mlubench.metrics.verdict import Verdict
 from mlubench.reports.accuracy import AccuracyRow
 from mlubench.reports.run_json import RunRecord
-from mlubench.reports.wording import RowText, row_text, verdict_text
+from mlubench.reports.wording import NONE, RowText, row_text, verdict_text
 
 _COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 
@@ -55,37 +55,36 @@ def _cells(text: RowText) -> tuple[tuple[str, str], ...]:
     )
 
 
+def accuracy_cells(rows: Sequence[AccuracyRow]) -> list[dict[str, str]]:
+    """Return the rows as Markdown cells by heading, one dictionary per precision."""
+    return [_markdown_cells(row_text(row)) for row in rows]
+
+
 def accuracy_markdown(rows: Sequence[AccuracyRow]) -> str:
-    """Return the rows as a Markdown table, a line per precision."""
-    headings = (
-        "precision",
-        "runs as",
-        "images",
-        "top-1 %",
-        "top-5 %",
-        "drop, points",
-        "same top-1 %",
-        "lost / won",
-        "McNemar's p",
-        "verdict",
-    )
-    lines = [headings, tuple("---" for _ in headings), *(_markdown(row_text(row)) for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    """Return the rows as a Markdown table, a line per precision; nothing of no rows."""
+    cells = accuracy_cells(rows)
+    headings = list(cells[0]) if cells else []
+    lines = [headings, ["---"] * len(headings), *(list(row.values()) for row in cells)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines if line)
 
 
-def _markdown(text: RowText) -> tuple[str, ...]:
-    return (
-        _escaped(text.precision),
-        _escaped(text.executed),
-        text.images,
-        f"{text.top1} ({text.top1_interval})",
-        f"{text.top5} ({text.top5_interval})",
-        text.drop if text.drop == text.drop_interval else f"{text.drop} ({text.drop_interval})",
-        text.agreement,
-        text.lost_won,
-        text.p.replace("<", "&lt;"),
-        text.verdict,
-    )
+def _markdown_cells(text: RowText) -> dict[str, str]:
+    cells = {
+        "precision": _escaped(text.precision),
+        "runs as": _escaped(text.executed),
+        "images": text.images,
+        "top-1 %": f"{text.top1} ({text.top1_interval})",
+        "top-5 %": f"{text.top5} ({text.top5_interval})",
+        "drop, points": text.drop
+        if text.drop == text.drop_interval
+        else f"{text.drop} ({text.drop_interval})",
+        "same top-1 %": text.agreement,
+        "lost / won": text.lost_won,
+        "McNemar's p": text.p.replace("<", "&lt;"),
+        "verdict": text.verdict,
+    }
+    # A lone hyphen is a list in Markdown.
+    return {heading: "\u2013" if cell == NONE else cell for heading, cell in cells.items()}
 
 
 def _escaped(name: str) -> str:

@@ -9,7 +9,7 @@ from mlubench.metrics.verdict import Verdict, in_points
 from mlubench.reports.accuracy import AccuracyRow
 
 #: Stands where there is nothing to compare with.
-_NONE = "-"
+NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def row_text(row: AccuracyRow) -> RowText:
         drop=_points(row.drop),
         drop_interval=_interval(row.drop_low, row.drop_high),
         agreement=_points(row.agreement),
-        lost_won=_NONE if row.lost is None else f"{row.lost} / {row.won}",
-        p=_NONE if row.mcnemar_p is None else _p_text(row.mcnemar_p),
+        lost_won=NONE if row.lost is None else f"{row.lost} / {row.won}",
+        p=NONE if row.mcnemar_p is None else _p_text(row.mcnemar_p),
         verdict="reference" if row.precision == REFERENCE else verdict_text(row.verdict),
     )
 
@@ -56,12 +56,12 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def _points(fraction: float | None) -> str:
-    return _NONE if fraction is None else in_points(fraction)
+    return NONE if fraction is None else in_points(fraction)
 
 
 def _interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return _NONE
+        return NONE
     return f"{in_points(low)} to {in_points(high)}"
 
 
