@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Options of `make eval`, passed on where they are given: make eval MODEL=sample DEVICES="cpu:0 cpu:1"
 OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL INPUT_SIZE MEANS VARS RESIZE RESIZE_SIZE LABEL_ORDER \
            IMAGE_DIR LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM PRECISION \
-           BATCH_SIZE DYNAMIC_SHAPE IMAGE_NUM DEVICES ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT
+           BATCH_SIZE DYNAMIC_SHAPE IMAGE_NUM DEVICES ENGINE SHARDS MAX_CORRUPT MAX_DROP CONF OUT
 lower = $(shell echo '$(1)' | tr A-Z a-z)
 GIVEN = $(foreach option,$(OPTIONS),$(if $($(option)),--$(call lower,$(option)) $($(option))))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlubench import cli
+from mlubench.cli import evaluate
 from mlubench.errors import EngineError, MlubenchError
 from mlubench.pipeline.parameters import EvaluateParameters
 
@@ -25,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[EvaluateParameters]:
         calls.append(parameters)
         return 3
 
-    monkeypatch.setattr(cli, "_flow", lambda name: run)
+    monkeypatch.setattr(evaluate, "flow", lambda name: run)
     return calls
 
 
@@ -112,7 +113,7 @@ def test_errors_become_exit_statuses(
     def run(parameters: EvaluateParameters) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "_flow", lambda name: run)
+    monkeypatch.setattr(evaluate, "flow", lambda name: run)
     assert cli.main(["eval"]) == status
 
 

@@ -7,16 +7,14 @@ or engine failed. Errors are told in a few lines on standard error, without a tr
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pydantic
 from cyclopts import App, CycloptsError, Parameter
 
 from mlubench import __version__
 from mlubench.errors import ConfigError, MlubenchError
-from mlubench.pipeline.parameters import EvaluateParameters
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,19 +31,10 @@ app = App(
     default_parameter=Parameter(name_transform=str, consume_multiple=True, negative=()),
 )
 
-_ASKED_NOTHING = EvaluateParameters()
-
-
-@app.command(name="eval")
-def evaluate(
-    *, parameters: Annotated[EvaluateParameters, Parameter(name="*")] = _ASKED_NOTHING
-) -> int:
-    """Judge a network in several precisions; without options, the embedded sample.
-
-    Results go to OUT/runs/RUN_ID; what can be used again (decoded images, compiled networks)
-    to OUT/cache.
-    """
-    return _flow("evaluate")(parameters)
+# A verb is a module of this package, imported when it is called.
+_VERBS = {"eval": ("evaluate:evaluate", "Judge a network in several precisions.")}
+for _verb, (_function, _help) in _VERBS.items():
+    app.command(f"{__name__}.{_function}", name=_verb, help=_help)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,13 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status if isinstance(status, int) else 0
-
-
-def _flow(name: str) -> Callable[[EvaluateParameters], int]:
-    """Return what runs a flow: flows know this package, not the other way round."""
-    (entry,) = entry_points(group="mlubench.flows", name=name)
-    run: Callable[[EvaluateParameters], int] = entry.load()
-    return run
 
 
 def _tell(error: MlubenchError) -> int:

@@ -105,7 +105,7 @@ def _from_catalogue(asked: EvaluateParameters, data: Path) -> tuple[Dataset, Dat
             expected="a name of the catalogue, or --image_dir, --label_file, --label_file_order",
             fix="name the images that this network is to be scored on",
         )
-    entry = catalogue.entry_named(catalogue.datasets(), name, "--dataset")
+    entry = catalogue.entry_named(catalogue.datasets(asked.conf), name, "--dataset")
     order = label_order(entry.label_order)
     digits = write_digits(data / name)
     return (

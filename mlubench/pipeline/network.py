@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlubench import caffe, catalogue
+from mlubench.catalogue.entries import Resize
 from mlubench.errors import ConfigError
 from mlubench.images.digits import DIGIT_NAMES
 from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
@@ -65,7 +66,7 @@ def choose_network(asked: EvaluateParameters) -> Network:
     entry = None
     if asked.prototxt is None:
         name = asked.model or SAMPLE
-        entry = catalogue.entry_named(catalogue.models(), name, "--model")
+        entry = catalogue.entry_named(catalogue.models(asked.conf), name, "--model")
     else:
         name = asked.prototxt.stem
     defaults = entry or _Usual
@@ -93,7 +94,7 @@ def choose_network(asked: EvaluateParameters) -> Network:
 class _Usual:
     """What most of Caffe's ImageNet networks take, where nothing is said."""
 
-    resize: catalogue.Resize = "short"
+    resize: Resize = "short"
     resize_size = 256
     means = (0.0, 0.0, 0.0)
     vars = (1.0, 1.0, 1.0)

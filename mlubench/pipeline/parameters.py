@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from mlubench.catalogue import Channels, LabelOrderName, Resize, Variances
+from mlubench.catalogue.entries import Channels, LabelOrderName, Resize, Variances
 from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.errors import ConfigError
 
@@ -84,6 +84,9 @@ class EvaluateParameters(BaseModel):
     max_corrupt: Count = Field(0, description="damaged images that are no error")
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
         None, description="gate: points of top-1 that a precision may lose to force_float32"
+    )
+    conf: tuple[Path, ...] = Field(
+        (), description="folders with a models.yaml or datasets.yaml of your own"
     )
     out: Path = Field(Path("artifacts"), description="folder of runs and caches")
 
