@@ -1,0 +1,196 @@
+"""Reading and writing of Caffe's weights (``*.caffemodel``), new and old format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+
+from mlubench.caffe import caffe_pb2
+from mlubench.errors import NetworkError
+from mlubench.store import atomic_path
+
+Array = npt.NDArray[np.float32]
+
+_FLOAT = np.dtype("<f4")
+_DOUBLE = np.dtype("<f8")
+_PROTOBUF_LIMIT = 2**31 - 1
+_MAGIC = {
+    b"\x89HDF": "an HDF5 file (Caffe's snapshot_format: HDF5)",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x93NUMPY": "a NumPy array",
+}
+
+
+def read_caffemodel(path: Path) -> dict[str, tuple[Array, ...]]:
+    """Return the blobs of every layer that has some: layer name -> float32 arrays.
+
+    The arrays are in Caffe's order and have the shapes that the file states.
+
+    Reads packed and unpacked floats and doubles, the shapes of either format, and the layers of
+    either format (``layer``, and ``layers`` of the V1 format).
+
+    Raises:
+        NetworkError: the file is absent, cut short, or something else than a caffemodel.
+    """
+    data = _read(path)
+    try:
+        message = caffe_pb2.NetWeights.FromString(data)
+        found = [*message.layer, *message.layers]
+        # A name that is no UTF-8 comes as bytes: whatever the file is, its names mean nothing.
+        if not found or not all(isinstance(entry.name, str) for entry in found):
+            raise _foreign(path, data)
+        del data  # a large file is held once, not twice
+        return _by_name(path, found)
+    except DecodeError as error:
+        raise _foreign(path, _read(path)) from error
+
+
+def write_caffemodel(
+    path: Path, name: str, layers: Mapping[str, tuple[str, Sequence[npt.NDArray[Any]]]]
+) -> None:
+    """Write a caffemodel atomically, in the new format; the same input gives the same bytes.
+
+    Args:
+        path: the file to write.
+        name: the network's name.
+        layers: layer name -> (Caffe's layer type, blobs in Caffe's order); stored as float32.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        # Messages one after another are one message, so a layer at a time is held twice.
+        stream.write(caffe_pb2.NetWeights(name=name).SerializeToString(deterministic=True))
+        for layer, (kind, blobs) in layers.items():
+            message = caffe_pb2.NetWeights()
+            entry = message.layer.add(name=layer, type=kind)
+            for blob in blobs:
+                array = np.asarray(blob, dtype=_FLOAT)
+                entry.blobs.add(shape=caffe_pb2.BlobShape(dim=array.shape), data=[array.tobytes()])
+            stream.write(message.SerializeToString(deterministic=True))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > _PROTOBUF_LIMIT:
+            raise NetworkError(
+                f"the file has {size} bytes",
+                where=str(path),
+                expected="a caffemodel; protobuf files end below 2 GiB",
+                fix="give the weights that belong to the prototxt",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise NetworkError(
+            f"the weights cannot be read: {error.strerror}",
+            where=str(path),
+            expected="a file of Caffe's weights (caffemodel)",
+            fix="check the path, or fetch the file again",
+        ) from error
+
+
+def _by_name(path: Path, found: Sequence[Any]) -> dict[str, tuple[Array, ...]]:
+    layers: dict[str, tuple[Array, ...]] = {}
+    for entry in found:
+        if not entry.blobs:
+            continue
+        if entry.name in layers:
+            raise NetworkError(
+                "two layers of the file have this name",
+                where=f"{path}: layer '{entry.name}'",
+                expected="each layer's weights once",
+                fix="save the weights again from the network they belong to",
+            )
+        layers[entry.name] = tuple(
+            _array(path, entry.name, index, blob) for index, blob in enumerate(entry.blobs)
+        )
+    return layers
+
+
+def _array(path: Path, layer: str, index: int, blob: caffe_pb2.BlobProto) -> Array:
+    """Return a blob as an array; most often a view of the bytes that protobuf read."""
+    shape = _shape(blob)
+    count = math.prod(shape)
+    values = _packed(blob.data, _FLOAT, count)
+    if values is None:
+        values = _packed(blob.double_data, _DOUBLE, count)
+    if values is None:
+        values = _unpacked(blob)
+    if min(shape, default=1) < 1 or values.size != count:
+        raise NetworkError(
+            f"the blob holds {values.size} numbers, its shape is {list(shape)}",
+            where=f"{path}: layer '{layer}', blob {index}",
+            expected="as many numbers as the shape says",
+            fix="fetch the weights again; the file is damaged or was written by another program",
+        )
+    return values.astype(np.float32, copy=False).reshape(shape)
+
+
+def _shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
+    if blob.HasField("shape"):
+        return tuple(blob.shape.dim)
+    return blob.num, blob.channels, blob.height, blob.width
+
+
+def _packed(fields: Iterable[bytes], dtype: np.dtype[Any], count: int) -> npt.NDArray[Any] | None:
+    """Return packed numbers; None unless they are as many as the blob's shape says."""
+    chunks = list(fields)  # most often one; reading it twice would copy it twice
+    if sum(map(len, chunks)) != count * dtype.itemsize:
+        return None
+    return np.frombuffer(chunks[0] if len(chunks) == 1 else b"".join(chunks), dtype)
+
+
+def _unpacked(blob: caffe_pb2.BlobProto) -> npt.NDArray[Any]:
+    """Return the numbers of a blob however they are written.
+
+    A number written by itself has another wire type than ``BlobProto.data`` declares, so the
+    parser put it aside; written out and read by the other declaration, it is found again.
+    """
+    numbers = caffe_pb2.UnpackedBlobProto.FromString(blob.SerializeToString())
+    values = numbers.data or numbers.double_data
+    return np.fromiter(values, np.float32, len(values))
+
+
+def _foreign(path: Path, data: bytes) -> NetworkError:
+    """Return the error for a file that is no whole caffemodel, saying what it looks like."""
+    return NetworkError(
+        f"the file is {_kind(data)}",
+        where=str(path),
+        expected="Caffe's weights (caffemodel), whole",
+        fix="give the .caffemodel as the weights; compare its size with the publisher's and "
+        "fetch it again if they differ",
+    )
+
+
+def _kind(data: bytes) -> str:
+    if not data:
+        return "empty"
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            return kind
+    head = data[:4096]
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page: the download did not give the file"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file that it stands for"
+    if not any(byte < 9 or 13 < byte < 32 for byte in head):
+        return "text; a prototxt given in place of the weights?"
+    if _is_onnx(data):
+        return "an ONNX network, which needs no import"
+    return "cut short, or no caffemodel at all"
+
+
+def _is_onnx(data: bytes) -> bool:
+    try:
+        return bool(onnx.ModelProto.FromString(data).graph.node)
+    except DecodeError:
+        return False
