@@ -104,7 +104,8 @@ def test_definition_with_random_weights(shared_data: Path, tmp_path: Path, name:
 def test_the_old_format_computes_what_opencv_does(tmp_path: Path) -> None:
     prototxt, caffemodel = tmp_path / "old.prototxt", tmp_path / "old.caffemodel"
     lines = OLD.splitlines(keepends=True)
-    # OpenCV does not leave out the layers of training.
+    # OpenCV does not leave out the layers of training. (It also takes 1e-4 for the default of
+    # lrn_param.alpha, which is 1 in Caffe; the text states another.)
     prototxt.write_text("".join(line for line in lines if "TRAIN" not in line))
     write_random_caffemodel(prototxt, caffemodel, seed=1)
     check_network(prototxt, caffemodel)

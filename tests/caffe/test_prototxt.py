@@ -24,7 +24,7 @@ layers {
   convolution_param { num_output: 2 kernel_size: 3 }
 }
 layers { name: "relu" type: RELU bottom: "conv" top: "conv" }
-layers { name: "norm" type: LRN bottom: "conv" top: "norm" lrn_param { local_size: 3 } }
+layers { name: "norm" type: LRN bottom: "conv" top: "norm" lrn_param { local_size: 3 alpha: 0.5 } }
 layers { name: "drop" type: DROPOUT bottom: "norm" top: "norm" }
 layers { name: "fc" type: INNER_PRODUCT bottom: "norm" top: "fc"
          inner_product_param { num_output: 5 } }
