@@ -92,8 +92,9 @@ def test_verbs_are_there_or_said_to_come(path: Path) -> None:
 def _commands_of(path: Path) -> str:
     """Return what a document shows as code, within lines and in blocks."""
     text = path.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(?:bash)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return "\n".join([*blocks, *re.findall(r"`[^`\n]+`", _prose(text))])
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    shown = [block for language, block in blocks if language in ("", "bash")]
+    return "\n".join([*shown, *re.findall(r"`[^`\n]+`", _prose(text))])
 
 
 def test_verbs_that_are_there_are_not_said_to_come() -> None:

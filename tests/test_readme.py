@@ -51,7 +51,8 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 
 
 def _blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [block for named, block in blocks if named == language]
 
 
 def _commands(text: str = README) -> list[str]:
