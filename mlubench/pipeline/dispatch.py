@@ -192,6 +192,7 @@ class DevicePool:
             while thread.is_alive():
                 thread.join(_PROGRESS_SECONDS)
                 job.progress(work.images_done())
+        job.progress(work.images_done())
         work.check()
 
     def _alive(self) -> list[Device]:

@@ -69,6 +69,7 @@ class Worker:
                 env={**os.environ, **_NO_TELEMETRY, "PYTHONPATH": path},
             )
         except OSError as error:
+            log.close()
             raise WorkerError(
                 f"cannot be started: {error.strerror}",
                 where=python,
