@@ -20,7 +20,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval server test lint format proto sample clean
+.PHONY: help setup eval server test bench-pipeline lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ server: $(VENV)/ready  ## Prefect's server and UI on 127.0.0.1; runs made meanwh
 
 test: $(VENV)/ready-dev  ## all tests
 	$(BIN)/pytest
+
+bench-pipeline: $(VENV)/ready-dev  ## how much of the engine's own rate an evaluation reaches
+	$(BIN)/python -m tests.bench.pipeline
 
 lint: $(VENV)/ready-dev  ## style, types
 	$(BIN)/ruff check

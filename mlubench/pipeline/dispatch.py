@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ RUN_SILENCE = 300.0
 LOAD_SILENCE = 900.0
 BUILD_SILENCE = 3600.0
 _PROGRESS_SECONDS = 0.25
+#: How many shards a worker has at a time, the one that it infers included.
+_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,15 @@ class Job:
     Attributes:
         folder: the compiled network, for workers that are started anew.
         request: makes the worker's request for a shard on the device of that name.
-        keep: called with a shard, the device's name and which attempt succeeded, on the
-            device's thread; the shard is done when it returns.
+        keep: called with a shard, the device's name, which attempt succeeded and the worker's
+            answer, on the device's thread; the shard is done when it returns.
         progress: called from the calling thread, a few times a second, with the number of
             images done; it goes back where a shard that had begun must be done again.
     """
 
     folder: Path
     request: Callable[[Shard, str], Mapping[str, Any]]
-    keep: Callable[[Shard, str, int], None]
+    keep: Callable[[Shard, str, int, Mapping[str, Any]], None]
     progress: Callable[[int], None]
 
 
@@ -89,16 +92,25 @@ class Device:
         """Whether its workers died too often."""
         return self._deaths >= DEATHS
 
-    def call(
-        self,
-        request: Mapping[str, Any],
-        *,
-        silence: float,
-        progress: Callable[[int], None] | None = None,
-    ) -> dict[str, Any]:
-        """As :meth:`Worker.call`; counts deaths."""
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Load a compiled network."""
+        with self._counted_death():
+            return self.worker.call({"do": "load", "folder": str(folder)}, silence=LOAD_SILENCE)
+
+    def send(self, request: Mapping[str, Any]) -> None:
+        """As :meth:`Worker.send`."""
+        with self._counted_death():
+            self.worker.send(request)
+
+    def receive(self, progress: Callable[[int], None]) -> dict[str, Any]:
+        """As :meth:`Worker.receive`, of a shard."""
+        with self._counted_death():
+            return self.worker.receive("run", silence=RUN_SILENCE, progress=progress)
+
+    @contextmanager
+    def _counted_death(self) -> Iterator[None]:
         try:
-            return self.worker.call(request, silence=silence, progress=progress)
+            yield
         except WorkerError:
             self._worker = None
             self._deaths += 1
@@ -168,9 +180,8 @@ class DevicePool:
             EngineError: it cannot be loaded.
             WorkerError: no device is left.
         """
-        request = {"do": "load", "folder": str(folder)}
         with ThreadPoolExecutor(len(self._devices)) as loaders:
-            answers = list(loaders.map(lambda device: _load(device, request), self._alive()))
+            answers = list(loaders.map(lambda device: device.load(folder), self._alive()))
         executed = {str(answer["executed_precision"]) for answer in answers}
         return Loaded(" | ".join(sorted(executed)), int(answers[0]["classes"]))
 
@@ -183,7 +194,7 @@ class DevicePool:
         """
         work = _Work(shards, self._alive())
         threads = [
-            threading.Thread(target=_serve, args=(device, job, work), daemon=True)
+            threading.Thread(target=_Server(device, job, work).serve, daemon=True)
             for device in self._alive()
         ]
         for thread in threads:
@@ -234,17 +245,36 @@ class _Work:
         self._error: MlubenchError | None = None
         self._changed = threading.Condition()
 
-    def take(self) -> tuple[Shard, int] | None:
-        """Return a shard and which attempt this is; None when nothing is left to do."""
+    def take(self) -> Shard | None:
+        """Return a shard, once there is one; None when nothing is left to do."""
         with self._changed:
             while not self._waiting and self._in_flight and self._error is None:
                 self._changed.wait()
-            if not self._waiting or self._error is not None:
-                return None
-            self._in_flight += 1
-            shard = self._waiting.popleft()
+            return self._next()
+
+    def take_ahead(self) -> Shard | None:
+        """Return a shard for a device that is still busy, unless others would go without."""
+        with self._changed:
+            return self._next() if len(self._waiting) >= self._devices else None
+
+    def _next(self) -> Shard | None:
+        if not self._waiting or self._error is not None:
+            return None
+        self._in_flight += 1
+        return self._waiting.popleft()
+
+    def attempt(self, shard: Shard) -> int:
+        """Return which attempt at a shard this is; it counts from now."""
+        with self._changed:
             self._attempts[shard.index] = self._attempts.get(shard.index, 0) + 1
-            return shard, self._attempts[shard.index]
+            return self._attempts[shard.index]
+
+    def give_back(self, shard: Shard) -> None:
+        """Put back a shard that was taken and not begun."""
+        with self._changed:
+            self._in_flight -= 1
+            self._waiting.append(shard)
+            self._changed.notify_all()
 
     def reached(self, shard: Shard, images: int) -> None:
         """Note how many images of a shard are done."""
@@ -267,7 +297,7 @@ class _Work:
         with self._changed:
             self._in_flight -= 1
             self._waiting.append(shard)
-            if not isinstance(error, DeviceError) or self._attempts[shard.index] >= ATTEMPTS:
+            if not isinstance(error, DeviceError) or self._attempts.get(shard.index, 0) >= ATTEMPTS:
                 self._error = error
             self._changed.notify_all()
 
@@ -285,22 +315,67 @@ class _Work:
             raise self._error
 
 
-def _serve(device: Device, job: Job, work: _Work) -> None:
-    """Take shards for a device until there are none, or it is lost."""
-    while (taken := work.take()) is not None:
-        shard, attempt = taken
+class _Server:
+    """Takes shards for a device until there are none, or it is lost.
+
+    The worker has its next shard before it is done with one, and what is done is kept while it
+    goes on: a device never waits for the host.
+    """
+
+    def __init__(self, device: Device, job: Job, work: _Work) -> None:
+        self._device = device
+        self._job = job
+        self._work = work
+        self._sent: deque[Shard] = deque()
+        self._lost = False
+
+    def serve(self) -> None:
+        """Run until nothing is left to do."""
+        while self._fill():
+            self._try(self._finish, self._sent.popleft())
+
+    def _fill(self) -> bool:
+        """Give the worker up to two shards; False where it has none and none is left."""
+        while not self._lost and len(self._sent) < _AHEAD:
+            shard = self._work.take_ahead() if self._sent else self._work.take()
+            if shard is None:
+                break
+            self._try(self._send, shard)
+        return bool(self._sent)
+
+    def _send(self, shard: Shard) -> None:
+        self._device.send(self._job.request(shard, self._device.name))
+        self._sent.append(shard)
+
+    def _finish(self, shard: Shard) -> None:
+        attempt = self._work.attempt(shard)
+        answer = self._device.receive(partial(self._work.reached, shard))
+        self._job.keep(shard, self._device.name, attempt, answer)
+        self._work.finished(shard)
+
+    def _try(self, step: Callable[[Shard], None], shard: Shard) -> None:
+        """Do a step; where it fails the shard goes back, and a dead worker is revived."""
         try:
-            request = job.request(shard, device.name)
-            progress = partial(work.reached, shard)
-            device.call(request, silence=RUN_SILENCE, progress=progress)
-            job.keep(shard, device.name, attempt)
+            step(shard)
         except Exception as error:
-            work.failed(shard, _told(error, device))
-            if isinstance(error, WorkerError) and not _revive(device, job.folder):
-                work.device_lost(error)
-                return
-        else:
-            work.finished(shard)
+            self._work.failed(shard, _told(error, self._device))
+            if isinstance(error, WorkerError) and not self._revive():
+                self._lost = True
+                self._work.device_lost(error)
+
+    def _revive(self) -> bool:
+        """Start a dead worker again and load the network; False where the device is lost."""
+        while self._sent:
+            self._work.give_back(self._sent.popleft())
+        while not self._device.lost:
+            try:
+                self._device.load(self._job.folder)
+            except WorkerError:
+                continue
+            except MlubenchError:
+                return False
+            return True
+        return False
 
 
 def _told(error: Exception, device: Device) -> MlubenchError:
@@ -310,20 +385,3 @@ def _told(error: Exception, device: Device) -> MlubenchError:
     told = MlubenchError(f"{type(error).__name__}: {error}", where=f"a shard on {device.name}")
     told.__cause__ = error
     return told
-
-
-def _load(device: Device, request: Mapping[str, Any]) -> dict[str, Any]:
-    return device.call(request, silence=LOAD_SILENCE)
-
-
-def _revive(device: Device, folder: Path) -> bool:
-    """Start a dead worker again and load the network; False where the device is lost."""
-    while not device.lost:
-        try:
-            _load(device, {"do": "load", "folder": str(folder)})
-        except WorkerError:
-            continue
-        except MlubenchError:
-            return False
-        return True
-    return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,10 +108,9 @@ class _Recorder:
         self._precision = precision
         self._images = images
         self._paths = paths
-        self._started: dict[Shard, tuple[datetime, float]] = {}
 
     def request(self, shard: Shard, device: str) -> dict[str, Any]:
-        """Return what to say to the worker, and note when.
+        """Return what to say to the worker.
 
         Raises:
             StoreError: the shard's pixels have changed on the disk.
@@ -120,7 +118,6 @@ class _Recorder:
         last = shard.first + shard.images - 1
         for block in range(shard.first // BLOCK_IMAGES, last // BLOCK_IMAGES + 1):
             verify_block(self._images, block)
-        self._started[shard] = (datetime.now(UTC), time.monotonic())
         return {
             "do": "run",
             "pixels": str(self._images.path),
@@ -130,9 +127,8 @@ class _Recorder:
             "out": str(self._raw(shard, device)),
         }
 
-    def keep(self, shard: Shard, device: str, attempt: int) -> None:
+    def keep(self, shard: Shard, device: str, attempt: int, answer: Mapping[str, Any]) -> None:
         """Write the shard's Parquet file; what is in it is done."""
-        started, clock = self._started[shard]
         raw = self._raw(shard, device)
         with np.load(raw) as arrays:
             top_index, top_score = arrays["top_index"], arrays["top_score"]
@@ -147,8 +143,8 @@ class _Recorder:
                 device=device,
                 host=socket.gethostname(),
                 attempts=attempt,
-                started_utc=started,
-                seconds=round(time.monotonic() - clock, 6),
+                started_utc=datetime.fromtimestamp(answer["started"], UTC),
+                seconds=answer["seconds"],
                 images=shard.images,
             ),
         )

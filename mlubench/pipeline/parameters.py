@@ -79,7 +79,7 @@ class EvaluateParameters(BaseModel):
     )
     engine: str = Field("openvino", description="what compiles and runs the network")
     shards: Positive | None = Field(
-        None, description="shards per precision (default: about 256 images each)"
+        None, description="shards per precision (default: about 512 images each)"
     )
     max_corrupt: Count = Field(0, description="damaged images that are no error")
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(

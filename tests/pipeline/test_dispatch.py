@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Harness:
     kept: list[tuple[int, str, int]] = field(default_factory=list)
     answers: dict[int, int] = field(default_factory=dict)
     steps: list[int] = field(default_factory=list)
+    broken: MlubenchError | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, devices: Sequence[str], shards: int = 6) -> None:
@@ -38,6 +39,8 @@ class Harness:
         pixels.tofile(path)
 
         def request(shard: Shard, device: str) -> dict[str, Any]:
+            if self.broken is not None and shard.index == 3:
+                raise self.broken
             return {
                 "do": "run",
                 "pixels": str(path),
@@ -57,7 +60,8 @@ class Harness:
     def _out(self, shard: Shard) -> Path:
         return self.folder / f"{shard.index}.npz"
 
-    def _keep(self, shard: Shard, device: str, attempt: int) -> None:
+    def _keep(self, shard: Shard, device: str, attempt: int, answer: Mapping[str, Any]) -> None:
+        assert answer["seconds"] >= 0
         with np.load(self._out(shard)) as result, self.lock:
             self.kept.append((shard.index, device, attempt))
             for offset, answer in enumerate(result["top_index"][:, 0]):
@@ -109,6 +113,18 @@ def test_a_lost_device_leaves_its_shards_to_the_other(harness: Harness, faults: 
     harness.run(["card:0", "card:1"])
     harness.check()
     assert {device for _, device, _ in harness.kept} == {"card:1"}
+
+
+def test_no_device_goes_without_while_another_has_two(harness: Harness) -> None:
+    # With as many shards as devices each device gets one, whatever is given out ahead.
+    harness.run(["card:0", "card:1", "card:2"], shards=3)
+    assert {device for _, device, _ in harness.kept} == {"card:0", "card:1", "card:2"}
+
+
+def test_a_fault_in_making_a_request_ends_the_run(harness: Harness) -> None:
+    harness.broken = StoreError("the pixels have changed", where="images.u8")
+    with pytest.raises(StoreError, match="the pixels have changed"):
+        harness.run(["card:0", "card:1"])
 
 
 def test_a_hung_worker_is_killed(
