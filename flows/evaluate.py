@@ -20,6 +20,7 @@ from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.reports.wording import verdict_text
+from mlubench.store import locked
 from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images
 from tasks.networks import compile_network, import_network
@@ -29,7 +30,14 @@ from tasks.outcome import publish, write_run
 @flow(name="evaluate", flow_run_name="{parameters.name}")
 def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
     """Judge a Caffe classifier in several precisions; see ``mlubench eval --help``."""
-    asked, run = parameters, Run(parameters.out)
+    run = Run(parameters.out)
+    with locked(run.cache_lock, shared=True):
+        outcome = _evaluate(parameters, run)
+    publish(outcome)
+    return _state(outcome)
+
+
+def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
     with run.stage("import"):
         imported = import_network(network, run.store)
@@ -72,8 +80,7 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
             )
             outcome = write_run(evaluation, run.runs)
             kept.clear()
-    publish(outcome)
-    return _state(outcome)
+    return outcome
 
 
 def _decode_calibration(

@@ -32,7 +32,10 @@ app = App(
 )
 
 # A verb is a module of this package, imported when it is called.
-_VERBS = {"eval": ("evaluate:evaluate", "Judge a network in several precisions.")}
+_VERBS = {
+    "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
+    "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
+}
 for _verb, (_function, _help) in _VERBS.items():
     app.command(f"{__name__}.{_function}", name=_verb, help=_help)
 

@@ -23,6 +23,7 @@ from mlubench.images.digits import write_digits
 from mlubench.images.labels import LabelOrder
 from mlubench.pipeline.network import SAMPLE, Network, label_order
 from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.store import note_use
 
 _SAMPLE_IMAGES = "digits"
 
@@ -149,6 +150,7 @@ def decode_images(
     """
     workers = len(os.sched_getaffinity(0))
     decoded = decode_dataset(dataset, network.preprocess, cache, workers=workers, progress=progress)
+    note_use(decoded.path.parent)
     if len(decoded.corrupt) == len(dataset.images):
         first = decoded.records[0]
         raise DatasetError(

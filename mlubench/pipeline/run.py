@@ -17,6 +17,8 @@ class Run:
     Attributes:
         started: when it began.
         seconds: by stage, as run.json has them.
+        cache: what is kept for later runs: ``store`` and ``decoded``.
+        cache_lock: held, shared, by every run that uses the cache.
         store: imported and compiled networks.
         decoded: decoded images.
         data: images that are written when first used.
@@ -27,8 +29,10 @@ class Run:
     def __init__(self, out: Path) -> None:
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
-        self.store = Store(out / "cache")
-        self.decoded = out / "cache" / "decoded"
+        self.cache = out / "cache"
+        self.cache_lock = self.cache / ".in-use"
+        self.store = Store(self.cache)
+        self.decoded = self.cache / "decoded"
         self.data = out / "data"
         self.unfinished = out / "unfinished"
         self.runs = out / "runs"
