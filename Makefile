@@ -5,12 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# Options of `make eval`, passed on where they are given: make eval MODEL=sample DEVICES="cpu:0 cpu:1"
-OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL INPUT_SIZE MEANS VARS RESIZE RESIZE_SIZE LABEL_ORDER \
-           IMAGE_DIR LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM PRECISION \
-           BATCH_SIZE DYNAMIC_SHAPE IMAGE_NUM DEVICES ENGINE SHARDS MAX_CORRUPT MAX_DROP CONF OUT
+# Options of `make eval`, passed on where make's own command line gives them (a variable of that
+# name in the environment is none): make eval MODEL=sample DEVICES="cpu:0 cpu:1"
+OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL INPUT_SIZE RESIZE RESIZE_SIZE LABEL_ORDER IMAGE_DIR \
+           LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM BATCH_SIZE DYNAMIC_SHAPE \
+           IMAGE_NUM ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT
+# Those that take several values, apart by spaces.
+LISTS := MEANS VARS PRECISION DEVICES CONF
 lower = $(shell echo '$(1)' | tr A-Z a-z)
-GIVEN = $(foreach option,$(OPTIONS),$(if $($(option)),--$(call lower,$(option)) $($(option))))
+given = $(foreach option,$(1),$(if $(filter command,$(firstword $(origin $(option)))),--$(call lower,$(option)) $(call $(2),$($(option)))))
+quoted = '$(subst ','\'',$(1))'
+plain = $(1)
+GIVEN = $(call given,$(OPTIONS),quoted) $(call given,$(LISTS),plain)
 
 # Prefect: no telemetry, its database with the other artifacts, time to start on a small machine.
 export DO_NOT_TRACK := 1

@@ -72,9 +72,10 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 chosen=chosen,
                 scored=scored,
                 calibrated_on=len(calibration.sound()) if calibration else 0,
+                unfit=calibration.unfit() if calibration else (),
                 inferred=inferred,
                 engine=devices.engine,
-                devices=devices.descriptions(),
+                devices=devices.descriptions,
                 started=run.started,
                 seconds=run.seconds,
             )

@@ -224,9 +224,11 @@ def entry_damage(entry: Path, parts: Mapping[str, Any] | None = None) -> str | N
         return "it is absent or was never finished"
     except (OSError, ValueError) as error:
         return f"its manifest cannot be read: {error}"
-    if parts is not None and manifest.get("parts") != json.loads(canonical_json(parts)):
+    if not isinstance(manifest, dict) or not {"parts", "files"} <= set(manifest):
+        return "its manifest is none"
+    if parts is not None and manifest["parts"] != json.loads(canonical_json(parts)):
         return "its manifest names another content"
-    for name, facts in manifest.get("files", {}).items():
+    for name, facts in manifest["files"].items():
         file = entry / name
         if not file.is_file() or file.stat().st_size != facts["bytes"]:
             return f"{name} is missing or has another size"

@@ -105,6 +105,7 @@ def test_a_wrong_option_is_named(
         (EngineError("it broke", where="cpu:0"), 4),
         (MlubenchError("it broke", where="somewhere"), 4),
         (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("division by zero"), 4),
     ],
 )
 def test_errors_become_exit_statuses(

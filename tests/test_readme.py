@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -71,8 +72,20 @@ def test_make_targets_exist() -> None:
         _run(f"make --dry-run {target}", ROOT)
 
 
+def test_make_passes_options_on() -> None:
+    said = _run(
+        """make --dry-run eval IMAGE_DIR="my images" MEANS="104 117 123" LABEL_FILE="it's" """,
+        ROOT,
+        MODEL="a variable of the environment",
+    )
+    line = next(line for line in said.splitlines() if "mlubench eval" in line)
+    assert shlex.split(line)[1:] == (
+        ["eval", "--image_dir", "my images", "--label_file", "it's", "--means", "104", "117", "123"]
+    )
+
+
 def test_make_eval_and_what_it_leaves(tmp_path: Path) -> None:
-    said = _run("make eval", ROOT, OUT=str(tmp_path))
+    said = _run(f"make eval OUT='{tmp_path}'", ROOT)
     assert "force_float32" in said
     report = Path(re.findall(r"^report: +(.*)$", said, re.MULTILINE)[0])
     assert report.is_file()
@@ -143,7 +156,8 @@ def test_make_server_shows_runs(server: str, tmp_path: Path) -> None:
         "localhost", "127.0.0.1"
     )
     port = server.rsplit(":", 1)[1]
-    _run("make eval PRECISION=force_float32", ROOT, OUT=str(tmp_path), PREFECT_SERVER_API_PORT=port)
+    command = f"make eval PRECISION=force_float32 OUT='{tmp_path}'"
+    _run(command, ROOT, PREFECT_SERVER_API_PORT=port)
     request = urllib.request.Request(
         f"{server}/api/artifacts/filter", b"{}", {"Content-Type": "application/json"}
     )

@@ -7,6 +7,8 @@ or engine failed. Errors are told in a few lines on standard error, without a tr
 from __future__ import annotations
 
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -56,12 +58,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(_wrong_option(error))
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except Exception as error:
+        return _tell(_unexpected(error))
     return status if isinstance(status, int) else 0
 
 
 def _tell(error: MlubenchError) -> int:
     _errors().print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
     return error.exit_status
+
+
+def _unexpected(error: Exception) -> MlubenchError:
+    """Return a fault of the program itself in one message, its traceback kept in a file."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="mlubench-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        log.writelines(traceback.format_exception(error))
+    return MlubenchError(
+        f"unexpected {type(error).__name__}: {error}",
+        where="mlubench",
+        fix=f"this is a fault of mlubench; the details are in {log.name}",
+    )
 
 
 def _errors() -> Console:

@@ -160,17 +160,25 @@ def load_engine(name: str) -> Engine:
     Raises:
         ConfigError: there is no such engine.
     """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise _no_engine(name)
     module_name = name if "." in name else f"{__package__}.{name}"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
             raise
-        raise ConfigError(
-            f"there is no engine named {name!r}",
-            where="--engine",
-            expected="openvino",
-            fix="name an engine of mlubench/engines",
-        ) from error
+        raise _no_engine(name) from error
+    if not hasattr(module, "create"):
+        raise _no_engine(name)
     engine: Engine = module.create()
     return engine
+
+
+def _no_engine(name: str) -> ConfigError:
+    return ConfigError(
+        f"there is no engine named {name!r}",
+        where="--engine",
+        expected="openvino",
+        fix="name an engine of mlubench/engines",
+    )

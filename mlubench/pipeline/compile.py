@@ -11,7 +11,8 @@ from typing import Any
 from mlubench import engines
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
-from mlubench.images.cache import DecodedImages
+from mlubench.images.blocks import BLOCK_IMAGES
+from mlubench.images.cache import DecodedImages, verify_block
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.dispatch import BUILD_SILENCE
 from mlubench.pipeline.network import ImportedNetwork, Network
@@ -33,6 +34,10 @@ class CalibrationImages:
         """Return the rows that could be decoded; the others calibrate nothing."""
         corrupt = set(self.images.corrupt)
         return [row for row in range(self.images.shape[0]) if row not in corrupt]
+
+    def unfit(self) -> tuple[str, ...]:
+        """Return the names of those that could not be decoded."""
+        return tuple(self.images.records[row].name for row in self.images.corrupt)
 
     def identity(self) -> dict[str, Any]:
         """Return what the pixels depend on, as JSON values."""
@@ -101,6 +106,7 @@ def compile_network(
     }
 
     def build(folder: Path) -> None:
+        _verify(calibrated)
         # A worker of its own: the bytes must not depend on what a process built before, and
         # calibration may use all cores.
         worker = Worker.start(engine, _ALL_CORES)
@@ -111,6 +117,13 @@ def compile_network(
 
     folder = store.get("compiled", parts, build)
     return Compiled(spec.precision, folder, content_key(parts))
+
+
+def _verify(calibration: CalibrationImages | None) -> None:
+    """Check the calibration images' pixels, which decide about the network for good."""
+    if calibration is not None:
+        for block in range(-(-calibration.images.shape[0] // BLOCK_IMAGES)):
+            verify_block(calibration.images, block)
 
 
 def _request(

@@ -1,16 +1,18 @@
 """Shards to device workers: one thread a device, each shard until it is done.
 
-A shard whose worker fails goes to another device; a worker that dies is started again, once
-or twice, and then its device counts as lost. The run goes on while one device is left.
+A shard whose worker fails goes to another device; a worker that dies is started again. A device
+whose workers die one after the other, with no shard finished in between, counts as lost. The run
+goes on while one device is left.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,8 +25,8 @@ from mlubench.worker.client import Worker
 
 #: A shard that failed this often, on whatever devices, ends the run.
 ATTEMPTS = 3
-#: A device whose worker died this often is lost.
-DEATHS = 2
+#: A device whose worker died this often in a row is lost.
+DEATHS = 3
 #: Seconds without progress after which a worker counts as hung.
 RUN_SILENCE = 300.0
 LOAD_SILENCE = 900.0
@@ -73,7 +75,7 @@ class Device:
         self._engine = engine
         self._address = address
         self._worker: Worker | None = None
-        self._deaths = 0
+        self._deaths: list[WorkerError] = []
 
     @property
     def worker(self) -> Worker:
@@ -90,12 +92,24 @@ class Device:
     @property
     def lost(self) -> bool:
         """Whether its workers died too often."""
-        return self._deaths >= DEATHS
+        return len(self._deaths) >= DEATHS
 
-    def load(self, folder: Path) -> dict[str, Any]:
-        """Load a compiled network."""
-        with self._counted_death():
-            return self.worker.call({"do": "load", "folder": str(folder)}, silence=LOAD_SILENCE)
+    def check(self) -> None:
+        """Raise its worker's last words where it is lost."""
+        if self.lost:
+            raise self._deaths[-1]
+
+    def load(self, folder: Path) -> dict[str, Any] | None:
+        """Load a compiled network, in a new worker where one dies; None where it is lost.
+
+        Raises:
+            EngineError: the engine refuses the network.
+        """
+        request = {"do": "load", "folder": str(folder)}
+        while not self.lost:
+            with suppress(WorkerError), self._counted_death():
+                return self.worker.call(request, silence=LOAD_SILENCE)
+        return None
 
     def send(self, request: Mapping[str, Any]) -> None:
         """As :meth:`Worker.send`."""
@@ -105,15 +119,17 @@ class Device:
     def receive(self, progress: Callable[[int], None]) -> dict[str, Any]:
         """As :meth:`Worker.receive`, of a shard."""
         with self._counted_death():
-            return self.worker.receive("run", silence=RUN_SILENCE, progress=progress)
+            answer = self.worker.receive("run", silence=RUN_SILENCE, progress=progress)
+        self._deaths.clear()
+        return answer
 
     @contextmanager
     def _counted_death(self) -> Iterator[None]:
         try:
             yield
-        except WorkerError:
+        except WorkerError as error:
             self._worker = None
-            self._deaths += 1
+            self._deaths.append(error)
             raise
 
     def close(self) -> None:
@@ -130,13 +146,19 @@ class DevicePool:
         engine: the engine's name.
         names: the devices, such as ``("cpu:0", "cpu:1")``.
 
+    Attributes:
+        engine: what the engine says of itself (``Engine.describe``).
+        descriptions: what it says of each device, by name.
+
     Raises:
         WorkerError: a worker does not start.
         ConfigError: there is no such engine or device.
     """
 
+    engine: Mapping[str, str]
+    descriptions: Mapping[str, str]
+
     def __init__(self, engine: str, names: Sequence[str]) -> None:
-        self.engine_name = engine
         self._devices = [
             Device(engine, name, address)
             for name, address in zip(names, addresses(names), strict=True)
@@ -145,10 +167,12 @@ class DevicePool:
     def __enter__(self) -> Self:
         try:
             with ThreadPoolExecutor(len(self._devices)) as starters:
-                list(starters.map(lambda device: device.worker, self._devices))
+                workers = list(starters.map(lambda device: device.worker, self._devices))
         except BaseException:
             self.close()
             raise
+        self.engine = workers[0].engine
+        self.descriptions = {worker.device: worker.description for worker in workers}
         return self
 
     def __exit__(
@@ -164,15 +188,6 @@ class DevicePool:
         for device in self._devices:
             device.close()
 
-    @property
-    def engine(self) -> dict[str, str]:
-        """What the engine says of itself (``Engine.describe``)."""
-        return self._alive()[0].worker.engine
-
-    def descriptions(self) -> dict[str, str]:
-        """Return what the engine says of each device, by name."""
-        return {device.name: device.worker.description for device in self._alive()}
-
     def load(self, folder: Path) -> Loaded:
         """Load a compiled network on every device.
 
@@ -181,7 +196,9 @@ class DevicePool:
             WorkerError: no device is left.
         """
         with ThreadPoolExecutor(len(self._devices)) as loaders:
-            answers = list(loaders.map(lambda device: device.load(folder), self._alive()))
+            loaded = list(loaders.map(lambda device: device.load(folder), self._alive()))
+        self._alive()
+        answers = [answer for answer in loaded if answer is not None]
         executed = {str(answer["executed_precision"]) for answer in answers}
         return Loaded(" | ".join(sorted(executed)), int(answers[0]["classes"]))
 
@@ -207,13 +224,10 @@ class DevicePool:
         work.check()
 
     def _alive(self) -> list[Device]:
+        """Return the devices that are not lost; raise one's last words where all are."""
         alive = [device for device in self._devices if not device.lost]
         if not alive:
-            raise WorkerError(
-                "no device is left",
-                where=", ".join(device.name for device in self._devices),
-                fix="see that the devices are well, then run again; what is done is kept",
-            )
+            self._devices[-1].check()
         return alive
 
 
@@ -223,14 +237,9 @@ def addresses(names: Sequence[str]) -> list[str]:
     The cores are divided by the highest group that was asked for: ``cpu:0`` alone has all of
     them, ``cpu:0 cpu:1`` have half each. Other names stand for themselves.
     """
-    groups = [name.removeprefix("cpu:") for name in names if name.startswith("cpu:")]
-    count = max((int(group) + 1 for group in groups if group.isdigit()), default=1)
-    return [
-        f"{name}/{count}"
-        if name.startswith("cpu:") and name.removeprefix("cpu:").isdigit()
-        else name
-        for name in names
-    ]
+    groups = [re.fullmatch(r"cpu:([0-9]+)", name) for name in names]
+    count = max((int(group[1]) + 1 for group in groups if group), default=1)
+    return [f"{name}/{count}" if group else name for name, group in zip(names, groups, strict=True)]
 
 
 class _Work:
@@ -367,15 +376,10 @@ class _Server:
         """Start a dead worker again and load the network; False where the device is lost."""
         while self._sent:
             self._work.give_back(self._sent.popleft())
-        while not self._device.lost:
-            try:
-                self._device.load(self._job.folder)
-            except WorkerError:
-                continue
-            except MlubenchError:
-                return False
-            return True
-        return False
+        try:
+            return self._device.load(self._job.folder) is not None
+        except MlubenchError:  # it was loaded before: the device is not what it was
+            return False
 
 
 def _told(error: Exception, device: Device) -> MlubenchError:

@@ -68,7 +68,9 @@ def infer_images(
     total = images.shape[0]
     folder = kept.shards(compiled.precision)
     paths = {shard: folder / _file_name(shard) for shard in shards}
-    waiting = [shard for shard, path in paths.items() if not _sound(path, shard)]
+    waiting = [
+        shard for shard, path in paths.items() if not _sound(path, compiled.precision, shard)
+    ]
     before = total - sum(shard.images for shard in waiting)
 
     def report(done: int) -> None:
@@ -93,11 +95,12 @@ def _file_name(shard: Shard) -> str:
     return f"{shard.first:08d}-{shard.images:08d}.parquet"
 
 
-def _sound(path: Path, shard: Shard) -> bool:
+def _sound(path: Path, precision: str, shard: Shard) -> bool:
     """Whether a killed run left this shard finished."""
     with contextlib.suppress(StoreError):
         kept = read_shard(path)
-        return (kept.result.first_image, kept.facts["images"]) == (shard.first, shard.images)
+        found = (kept.precision, kept.result.first_image, kept.facts["images"])
+        return found == (precision, shard.first, shard.images)
     return False
 
 

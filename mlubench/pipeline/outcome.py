@@ -30,7 +30,7 @@ from mlubench.reports.accuracy import (
 )
 from mlubench.reports.flips import find_flips
 from mlubench.reports.html import render_report
-from mlubench.reports.predictions import merge_shards, predictions_table, shards_table
+from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
 from mlubench.reports.run_json import DatasetRecord, ImageCounts, ModelRecord, RunRecord
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.seed_files import seed_folder_name, write_seed_files
@@ -52,6 +52,7 @@ class Evaluation:
         chosen: the images.
         scored: the decoded images that were inferred.
         calibrated_on: how many images calibrated the quantised precisions.
+        unfit: the names of those that were to and could not be decoded.
         inferred: the finished shards, a precision each.
         engine: what the engine says of itself.
         devices: what it says of each device.
@@ -65,6 +66,7 @@ class Evaluation:
     chosen: ChosenImages
     scored: DecodedImages
     calibrated_on: int
+    unfit: Sequence[str]
     inferred: Sequence[Inferred]
     engine: Mapping[str, str]
     devices: Mapping[str, str]
@@ -81,6 +83,7 @@ class Outcome:
         record: what run.json says.
         rows: what accuracy.parquet says.
         corrupt: the images that could not be decoded.
+        unfit: the names of calibration images that could not be decoded.
         reasons: per judged precision, the sentence behind its verdict.
         exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images,
             3 inconclusive.
@@ -90,6 +93,7 @@ class Outcome:
     record: RunRecord
     rows: Sequence[AccuracyRow]
     corrupt: Sequence[ImageRecord]
+    unfit: Sequence[str]
     reasons: Mapping[str, str]
     exit_status: int
 
@@ -98,12 +102,13 @@ class Outcome:
         named = [f"{image.name}: {image.kind}" for image in self.corrupt[:_NAMED]]
         more = [f"and {len(self.corrupt) - _NAMED} more"] if len(self.corrupt) > _NAMED else []
         damaged = [f"damaged, not scored: {'; '.join(named + more)}"] if named else []
+        unfit = [f"damaged, not calibrated on: {', '.join(self.unfit)}"] if self.unfit else []
         judged = [
             f"{row.precision}: {self.reasons[row.precision]}"
             for row in self.rows
             if row.verdict != Verdict.NOT_JUDGED
         ]
-        return [*damaged, *judged]
+        return [*damaged, *unfit, *judged]
 
 
 def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
@@ -152,6 +157,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         record=record,
         rows=rows,
         corrupt=corrupt,
+        unfit=evaluation.unfit,
         reasons=verdict_reasons(rows, limits),
         exit_status=_DAMAGED if damaged else record.verdict.exit_status,
     )
@@ -195,7 +201,8 @@ def _setup(evaluation: Evaluation) -> Setup:
 def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
     images = evaluation.chosen.scored
     corrupt = len(evaluation.scored.corrupt)
-    copies = Counter(record.sha256 for record in evaluation.scored.records)
+    whole = [record for record in evaluation.scored.records if record.status == SCORED]
+    copies = Counter(record.sha256 for record in whole)
     return RunRecord(
         run_id=run_id,
         created_utc=evaluation.started,

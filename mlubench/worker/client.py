@@ -67,6 +67,8 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **_NO_TELEMETRY, "PYTHONPATH": path},
+                # Ctrl-C is for the flow; its workers end with their pipes.
+                start_new_session=True,
             )
         except OSError as error:
             log.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlubench.engines.interface import BuildSpec
+from mlubench.errors import StoreError
 from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline import compile as compiling
@@ -49,6 +51,7 @@ class Inputs:
     network: bytes = b"network"
     spec: BuildSpec = SPEC
     content: str = "images"
+    pixels: bytes = bytes(3 * 56 * 56 * 3)
     preprocess: Preprocess = dataclasses.field(default_factory=lambda: Preprocess("none", 64, 56))
     engine: str = "openvino"
     facts: Mapping[str, str] = dataclasses.field(default_factory=lambda: FACTS)
@@ -62,7 +65,9 @@ class Inputs:
             ImageRecord("c", "2", "scored", "", ""),
         )
         pixels = self.folder / "images.u8"
-        decoded = DecodedImages(pixels, (3, 56, 56, 3), records, self.content, (0,))
+        pixels.write_bytes(self.pixels)
+        digest = (zlib.crc32(bytes(3 * 56 * 56 * 3)),)
+        decoded = DecodedImages(pixels, (3, 56, 56, 3), records, self.content, digest)
         return compile_network(
             ImportedNetwork(onnx, "p", "w"),
             self.spec,
@@ -111,6 +116,13 @@ def test_a_damaged_entry_is_compiled_anew(tmp_path: Path, built: list[Any]) -> N
     (entry / "model").write_bytes(b"modem")
     assert (Inputs(tmp_path).compile().folder / "model").read_bytes() == b"model"
     assert len(built) == 2
+
+
+def test_changed_calibration_pixels_are_never_used(tmp_path: Path, built: list[Any]) -> None:
+    changed = bytes(1000) + b"\1" + bytes(3 * 56 * 56 * 3 - 1001)
+    with pytest.raises(StoreError, match="have changed"):
+        Inputs(tmp_path, pixels=changed).compile()
+    assert not built
 
 
 def test_images_do_not_matter_to_what_is_not_calibrated(tmp_path: Path, built: list[Any]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,9 @@ class Harness:
     answers: dict[int, int] = field(default_factory=dict)
     steps: list[int] = field(default_factory=list)
     broken: MlubenchError | None = None
+    before_run: Callable[[DevicePool], None] = lambda pool: None
+    after_shard: Callable[[DevicePool], None] = lambda pool: None
+    pool: DevicePool | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, devices: Sequence[str], shards: int = 6) -> None:
@@ -52,6 +57,8 @@ class Harness:
 
         with DevicePool(ENGINE, devices) as pool:
             pool.load(self.folder)
+            self.pool = pool
+            self.before_run(pool)
             pool.run(
                 cut(IMAGES, 4, shards, 1),
                 Job(self.folder, request, self._keep, self.steps.append),
@@ -66,6 +73,8 @@ class Harness:
             self.kept.append((shard.index, device, attempt))
             for offset, answer in enumerate(result["top_index"][:, 0]):
                 self.answers[shard.first + offset] = int(answer)
+        if self.pool is not None and shard.index < 5:
+            self.after_shard(self.pool)
 
     def check(self) -> None:
         assert sorted(index for index, _, _ in self.kept) == list(range(6))
@@ -134,6 +143,46 @@ def test_a_hung_worker_is_killed(
     faults(("card:0", "run", "hang", 1))
     harness.run(["card:0", "card:1"])
     harness.check()
+
+
+@pytest.mark.parametrize("devices", [["card:0"], ["card:0", "card:1"]])
+def test_a_worker_that_dies_while_it_loads_is_started_again(
+    harness: Harness, faults: Any, devices: list[str]
+) -> None:
+    faults(("card:0", "load", "die", 1))
+    harness.run(devices)
+    harness.check()
+
+
+def test_a_device_that_cannot_load_is_left_out(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "load", "die", 99))
+    harness.run(["card:0", "card:1"])
+    harness.check()
+    assert {device for _, device, _ in harness.kept} == {"card:1"}
+
+
+def test_no_device_can_load(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "load", "die", 99))
+    with pytest.raises(WorkerError, match="at 'load'"):
+        harness.run(["card:0"])
+
+
+def test_a_worker_killed_while_idle_is_started_again(harness: Harness) -> None:
+    harness.before_run = _kill_workers
+    harness.run(["card:0", "card:1"])
+    harness.check()
+
+
+def test_deaths_with_work_in_between_do_not_add_up(harness: Harness) -> None:
+    # The only device's worker is killed after every shard but the last.
+    harness.after_shard = _kill_workers
+    harness.run(["card:0"])
+    harness.check()
+
+
+def _kill_workers(pool: DevicePool) -> None:
+    for device in pool._devices:
+        os.kill(device.worker.process_id, signal.SIGKILL)
 
 
 def test_all_devices_lost_is_told(harness: Harness, faults: Any) -> None:
