@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError, MlubenchError, WorkerError
 from mlubench.pipeline.shards import Shard
 from mlubench.worker.client import Worker
@@ -42,12 +43,14 @@ class Job:
             device's thread; the shard is done when it returns.
         progress: called from the calling thread, a few times a second, with the number of
             images done; it goes back where a shard that had begun must be done again.
+        batch_size: as in :meth:`DevicePool.load`.
     """
 
     folder: Path
     request: Callable[[Shard, str], Mapping[str, Any]]
     keep: Callable[[Shard, str, int], None]
     progress: Callable[[int], None]
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -161,14 +164,27 @@ class DevicePool:
         """Return what the engine says of each device, by name."""
         return {device.name: device.worker.description for device in self._alive()}
 
-    def load(self, folder: Path) -> Loaded:
+    def check(self, spec: BuildSpec) -> None:
+        """Ask the engine whether it has what a network is to be compiled for.
+
+        Raises:
+            ConfigError: it has not; names the flag and the reason.
+        """
+        request = {"do": "check", "spec": spec.to_json()}
+        self._alive()[0].call(request, silence=LOAD_SILENCE)
+
+    def load(self, folder: Path, batch_size: int | None = None) -> Loaded:
         """Load a compiled network on every device.
+
+        Args:
+            folder: the compiled network.
+            batch_size: of a dynamic network, where it is not the one that it was compiled for.
 
         Raises:
             EngineError: it cannot be loaded.
             WorkerError: no device is left.
         """
-        request = {"do": "load", "folder": str(folder)}
+        request = _load_request(folder, batch_size)
         with ThreadPoolExecutor(len(self._devices)) as loaders:
             answers = list(loaders.map(lambda device: _load(device, request), self._alive()))
         executed = {str(answer["executed_precision"]) for answer in answers}
@@ -295,7 +311,7 @@ def _serve(device: Device, job: Job, work: _Work) -> None:
             job.keep(shard, device.name, attempt)
         except Exception as error:
             work.failed(shard, _told(error, device))
-            if isinstance(error, WorkerError) and not _revive(device, job.folder):
+            if isinstance(error, WorkerError) and not _revive(device, job):
                 work.device_lost(error)
                 return
         else:
@@ -315,11 +331,16 @@ def _load(device: Device, request: Mapping[str, Any]) -> dict[str, Any]:
     return device.call(request, silence=LOAD_SILENCE)
 
 
-def _revive(device: Device, folder: Path) -> bool:
+def _load_request(folder: Path, batch_size: int | None) -> dict[str, Any]:
+    """Return what to say to a worker that is to load a network."""
+    return {"do": "load", "folder": str(folder), "batch_size": batch_size}
+
+
+def _revive(device: Device, job: Job) -> bool:
     """Start a dead worker again and load the network; False where the device is lost."""
     while not device.lost:
         try:
-            _load(device, {"do": "load", "folder": str(folder)})
+            _load(device, _load_request(job.folder, job.batch_size))
         except WorkerError:
             continue
         except MlubenchError:
