@@ -101,7 +101,11 @@ def executed_precision(compiled: ov.CompiledModel) -> str:
     for op in compiled.get_runtime_model().get_ordered_ops():
         facts = op.get_rt_info()
         if str(facts["layerType"].astype(str)) in _COMPUTE:
-            kind = str(facts["runtimePrecision"].astype(str))
+            # The kernel's name ends in its arithmetic (brgconv_avx512_f32); runtimePrecision is
+            # that of the stored weights where float16 ones are computed with in float32.
+            kernel = str(facts["primitiveType"].astype(str)).rpartition("_")[2]
+            stored = str(facts["runtimePrecision"].astype(str))
+            kind = kernel if kernel in _TYPE_NAMES else stored
             names.add(_TYPE_NAMES.get(kind, kind))
     if names == {"int8"}:  # the rest, activations and sums, is of the float type
         hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
