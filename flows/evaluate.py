@@ -41,8 +41,11 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
     with run.stage("import"):
         imported = import_network(network, run.store)
+    specs = [build_spec(network, asked, precision) for precision in asked.precision]
     chosen = choose_images(asked, network.order, run.data)
     with DevicePool(asked.engine, asked.devices) as devices:
+        for spec in specs:
+            devices.check(spec)
         with run.stage("decode"):
             scored = decode_images(chosen.scored, network, run.decoded, "scored")
             calibration = _decode_calibration(chosen, network, run)
@@ -50,13 +53,13 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             compiled = [
                 compile_network(
                     imported,
-                    build_spec(network, asked, precision),
+                    spec,
                     calibration,
                     asked.engine,
                     devices.engine,
                     run.store,
                 )
-                for precision in asked.precision
+                for spec in specs
             ]
         with unfinished_shards(run.unfinished, scored, compiled) as kept:
             shards = cut(len(scored.records), asked.batch_size, asked.shards, len(asked.devices))

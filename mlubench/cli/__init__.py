@@ -16,6 +16,7 @@ import pydantic
 from cyclopts import App, CycloptsError, Parameter
 
 from mlubench import __version__
+from mlubench.cli.spellings import modern
 from mlubench.errors import ConfigError, MlubenchError
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ app = App(
 _VERBS = {
     "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
+    "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
+    "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
+    "accuracy": ("accuracy:accuracy", "Top-1 and top-5 of text files (compute_top1_and_top5)."),
 }
 for _verb, (_function, _help) in _VERBS.items():
     app.command(f"{__name__}.{_function}", name=_verb, help=_help)
@@ -48,14 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes those of this process.
     """
+    given = modern(sys.argv[1:] if arguments is None else arguments)
     try:
         status = app(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+            given,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
         )
     except MlubenchError as error:
         return _tell(error)
     except CycloptsError as error:
-        return _tell(_wrong_option(error))
+        return _tell(_wrong_option(error, " ".join(["mlubench", *given[:1]])))
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:
@@ -87,13 +95,13 @@ def _errors() -> Console:
     return Console(stderr=True)
 
 
-def _wrong_option(error: CycloptsError) -> ConfigError:
+def _wrong_option(error: CycloptsError, command: str) -> ConfigError:
     """Return a parser's complaint in this project's words."""
     cause = error.__cause__
     if isinstance(cause, pydantic.ValidationError):
         fault = cause.errors()[0]
         option = "--" + str(fault["loc"][0])
         return ConfigError(
-            f"{fault['msg']} (got {fault['input']!r})", where=option, fix="see mlubench eval --help"
+            f"{fault['msg']} (got {fault['input']!r})", where=option, fix=f"see {command} --help"
         )
-    return ConfigError(str(error), where="mlubench " + " ".join(sys.argv[1:2]), fix="see --help")
+    return ConfigError(str(error), where=command, fix="see --help")

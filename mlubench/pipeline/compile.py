@@ -11,12 +11,13 @@ from typing import Any
 from mlubench import engines
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
+from mlubench.errors import ConfigError
 from mlubench.images.blocks import BLOCK_IMAGES
 from mlubench.images.cache import DecodedImages, verify_block
 from mlubench.images.preprocess import Preprocess
-from mlubench.pipeline.dispatch import BUILD_SILENCE
+from mlubench.pipeline.devices import BUILD_SILENCE
 from mlubench.pipeline.network import ImportedNetwork, Network
-from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.parameters import NetworkParameters
 from mlubench.store import Store, content_key, sha256_file, source_digest
 from mlubench.worker.client import Worker
 
@@ -60,8 +61,13 @@ class Compiled:
     key: str
 
 
-def build_spec(network: Network, asked: EvaluateParameters, precision: str) -> BuildSpec:
-    """Return how the network is compiled in a precision."""
+def build_spec(network: Network, asked: NetworkParameters, precision: str) -> BuildSpec:
+    """Return how the network is compiled in a precision.
+
+    Raises:
+        ConfigError: ``--build_config`` names no JSON object, or dimensions are not the network's.
+    """
+    _check_dims(network, asked)
     return BuildSpec(
         precision=precision,
         batch_size=asked.batch_size,
@@ -69,7 +75,22 @@ def build_spec(network: Network, asked: EvaluateParameters, precision: str) -> B
         input_size=network.preprocess.crop_shape,
         means=network.means,
         variances=network.variances,
+        **asked.spec_fields(),
     )
+
+
+def _check_dims(network: Network, asked: NetworkParameters) -> None:
+    """Only the batch of a network may vary; its images are those that it was made for."""
+    expected = (len(network.means), *network.preprocess.crop_shape)
+    for flag in ("dim_range_min", "dim_range_max"):
+        dims = getattr(asked, flag)
+        if dims is not None and dims[1:] != expected:
+            raise ConfigError(
+                f"{dims} varies more than the batch",
+                where=f"--{flag}",
+                expected="N," + ",".join(map(str, expected)),
+                fix="give the network's own channels, height and width",
+            )
 
 
 def compile_network(
@@ -79,6 +100,7 @@ def compile_network(
     engine: str,
     facts: Mapping[str, str],
     store: Store,
+    device: str = _ALL_CORES,
 ) -> Compiled:
     """Return the compiled network, built in a worker of its own unless the store has it.
 
@@ -89,13 +111,15 @@ def compile_network(
         engine: the engine's name.
         facts: what the engine says of itself; another version compiles anew.
         store: where compiled networks are kept.
+        device: where it is compiled; the result does not depend on it.
 
     Raises:
         ConfigError: the engine has not got what the spec asks for.
         EngineError: the engine failed.
         StoreError: the store cannot be written.
     """
-    calibrated = calibration if is_quantised(spec.precision) else None
+    calibrates = is_quantised(spec.precision) and spec.random_calib_range is None
+    calibrated = calibration if calibrates else None
     parts: dict[str, Any] = {
         "network": sha256_file(imported.onnx),
         "spec": spec.to_json(),
@@ -109,7 +133,7 @@ def compile_network(
         _verify(calibrated)
         # A worker of its own: the bytes must not depend on what a process built before, and
         # calibration may use all cores.
-        worker = Worker.start(engine, _ALL_CORES)
+        worker = Worker.start(engine, device)
         try:
             worker.call(_request(imported, spec, calibrated, folder), silence=BUILD_SILENCE)
         finally:

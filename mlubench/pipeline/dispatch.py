@@ -1,36 +1,27 @@
 """Shards to device workers: one thread a device, each shard until it is done.
 
-A shard whose worker fails goes to another device; a worker that dies is started again. A device
-whose workers die one after the other, with no shard finished in between, counts as lost. The run
-goes on while one device is left.
+A shard whose worker fails goes to another device, and the run goes on while one device is left.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError, MlubenchError, WorkerError
+from mlubench.pipeline.devices import LOAD_SILENCE, Device, addresses
 from mlubench.pipeline.shards import Shard
-from mlubench.worker.client import Worker
 
 #: A shard that failed this often, on whatever devices, ends the run.
 ATTEMPTS = 3
-#: A device whose worker died this often in a row is lost.
-DEATHS = 3
-#: Seconds without progress after which a worker counts as hung.
-RUN_SILENCE = 300.0
-LOAD_SILENCE = 900.0
-BUILD_SILENCE = 3600.0
 _PROGRESS_SECONDS = 0.25
 #: How many shards a worker has at a time, the one that it infers included.
 _AHEAD = 2
@@ -47,12 +38,14 @@ class Job:
             answer, on the device's thread; the shard is done when it returns.
         progress: called from the calling thread, a few times a second, with the number of
             images done; it goes back where a shard that had begun must be done again.
+        batch_size: as in :meth:`DevicePool.load`.
     """
 
     folder: Path
     request: Callable[[Shard, str], Mapping[str, Any]]
     keep: Callable[[Shard, str, int, Mapping[str, Any]], None]
     progress: Callable[[int], None]
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,82 +54,6 @@ class Loaded:
 
     executed_precision: str
     classes: int
-
-
-class Device:
-    """A device and its worker, started anew where it died.
-
-    Attributes:
-        name: as asked for, such as ``cpu:0``.
-    """
-
-    def __init__(self, engine: str, name: str, address: str) -> None:
-        self.name = name
-        self._engine = engine
-        self._address = address
-        self._worker: Worker | None = None
-        self._deaths: list[WorkerError] = []
-
-    @property
-    def worker(self) -> Worker:
-        """The worker, started where there is none.
-
-        Raises:
-            WorkerError: it does not start.
-            ConfigError: there is no such device.
-        """
-        if self._worker is None:
-            self._worker = Worker.start(self._engine, self._address)
-        return self._worker
-
-    @property
-    def lost(self) -> bool:
-        """Whether its workers died too often."""
-        return len(self._deaths) >= DEATHS
-
-    def check(self) -> None:
-        """Raise its worker's last words where it is lost."""
-        if self.lost:
-            raise self._deaths[-1]
-
-    def load(self, folder: Path) -> dict[str, Any] | None:
-        """Load a compiled network, in a new worker where one dies; None where it is lost.
-
-        Raises:
-            EngineError: the engine refuses the network.
-        """
-        request = {"do": "load", "folder": str(folder)}
-        while not self.lost:
-            with suppress(WorkerError), self._counted_death():
-                return self.worker.call(request, silence=LOAD_SILENCE)
-        return None
-
-    def send(self, request: Mapping[str, Any]) -> None:
-        """As :meth:`Worker.send`."""
-        with self._counted_death():
-            self.worker.send(request)
-
-    def receive(self, progress: Callable[[int], None]) -> dict[str, Any]:
-        """As :meth:`Worker.receive`, of a shard."""
-        with self._counted_death():
-            answer = self.worker.receive("run", silence=RUN_SILENCE, progress=progress)
-        self._deaths.clear()
-        return answer
-
-    @contextmanager
-    def _counted_death(self) -> Iterator[None]:
-        try:
-            yield
-        except WorkerError as error:
-            self._worker = None
-            self._deaths.append(error)
-            raise
-
-    def close(self) -> None:
-        """End the worker."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
 
 
 class DevicePool:
@@ -188,15 +105,30 @@ class DevicePool:
         for device in self._devices:
             device.close()
 
-    def load(self, folder: Path) -> Loaded:
+    def check(self, spec: BuildSpec) -> None:
+        """Ask the engine whether it has what a network is to be compiled for.
+
+        Raises:
+            ConfigError: it has not; names the flag and the reason.
+        """
+        request = {"do": "check", "spec": spec.to_json()}
+        self._alive()[0].worker.call(request, silence=LOAD_SILENCE)
+
+    def load(self, folder: Path, batch_size: int | None = None) -> Loaded:
         """Load a compiled network on every device.
+
+        Args:
+            folder: the compiled network.
+            batch_size: of a dynamic network, where it is not the one that it was compiled for.
 
         Raises:
             EngineError: it cannot be loaded.
             WorkerError: no device is left.
         """
         with ThreadPoolExecutor(len(self._devices)) as loaders:
-            loaded = list(loaders.map(lambda device: device.load(folder), self._alive()))
+            loaded = list(
+                loaders.map(lambda device: device.load(folder, batch_size), self._alive())
+            )
         self._alive()
         answers = [answer for answer in loaded if answer is not None]
         executed = {str(answer["executed_precision"]) for answer in answers}
@@ -229,17 +161,6 @@ class DevicePool:
         if not alive:
             self._devices[-1].check()
         return alive
-
-
-def addresses(names: Sequence[str]) -> list[str]:
-    """Return the engine's addresses of devices: ``cpu:1`` of two becomes ``cpu:1/2``.
-
-    The cores are divided by the highest group that was asked for: ``cpu:0`` alone has all of
-    them, ``cpu:0 cpu:1`` have half each. Other names stand for themselves.
-    """
-    groups = [re.fullmatch(r"cpu:([0-9]+)", name) for name in names]
-    count = max((int(group[1]) + 1 for group in groups if group), default=1)
-    return [f"{name}/{count}" if group else name for name, group in zip(names, groups, strict=True)]
 
 
 class _Work:
@@ -377,7 +298,7 @@ class _Server:
         while self._sent:
             self._work.give_back(self._sent.popleft())
         try:
-            return self._device.load(self._job.folder) is not None
+            return self._device.load(self._job.folder, self._job.batch_size) is not None
         except MlubenchError:  # it was loaded before: the device is not what it was
             return False
 

@@ -17,10 +17,10 @@ from mlubench.images.dataset import (
     Dataset,
     calibration_split,
     read_image_folder,
-    read_unlabelled_folder,
 )
 from mlubench.images.digits import write_digits
 from mlubench.images.labels import LabelOrder
+from mlubench.images.listed import calibration_images
 from mlubench.pipeline.network import SAMPLE, Network, label_order
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import note_use
@@ -65,7 +65,7 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
     else:
         scored, calibrating = _from_catalogue(asked, data)
     if asked.calibration_dir is not None:
-        calibrating = read_unlabelled_folder(asked.calibration_dir)
+        calibrating = calibration_images(asked.calibration_dir, asked.file_list)
     calibration = None
     if asked.calibrated:
         scored, calibration = _with_calibration(scored, calibrating, asked)

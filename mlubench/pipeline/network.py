@@ -11,7 +11,7 @@ from mlubench.errors import ConfigError
 from mlubench.images.digits import DIGIT_NAMES
 from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
 from mlubench.images.preprocess import Preprocess
-from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.parameters import NetworkParameters
 from mlubench.store import Store, sha256_file, source_digest, write_atomic
 
 SAMPLE = "sample"
@@ -57,7 +57,7 @@ def label_order(name: str) -> LabelOrder:
     return imagenet_order(name)  # type: ignore[arg-type]  # the parameters allow no other
 
 
-def choose_network(asked: EvaluateParameters) -> Network:
+def choose_network(asked: NetworkParameters) -> Network:
     """Return the network that the options name; options given beside a name replace its own.
 
     Raises:

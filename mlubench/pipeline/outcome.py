@@ -19,6 +19,7 @@ from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred
+from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.reports.accuracy import (
@@ -36,7 +37,8 @@ from mlubench.reports.schemas import write_parquet
 from mlubench.reports.seed_files import seed_folder_name, write_seed_files
 from mlubench.store import atomic_folder, locked, write_atomic
 
-_DAMAGED = 2
+#: Exit status where the input was wrong and the run was written nevertheless.
+_WRONG_INPUT = 2
 #: How many damaged images are named in a summary; predictions.parquet has all of them.
 _NAMED = 10
 
@@ -85,8 +87,9 @@ class Outcome:
         corrupt: the images that could not be decoded.
         unfit: the names of calibration images that could not be decoded.
         reasons: per judged precision, the sentence behind its verdict.
-        exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images,
-            3 inconclusive.
+        exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
+            wrong label order, 3 inconclusive.
+        wrong_order: the label order that was named wrongly, where one was.
     """
 
     folder: Path
@@ -96,9 +99,11 @@ class Outcome:
     unfit: Sequence[str]
     reasons: Mapping[str, str]
     exit_status: int
+    wrong_order: WrongOrder | None = None
 
     def notes(self) -> list[str]:
-        """Return what a reader must know beside the table: verdicts' reasons, damaged images."""
+        """Return what a reader must know beside the table: wrong input, verdicts' reasons."""
+        wrong = [str(self.wrong_order)] if self.wrong_order else []
         named = [f"{image.name}: {image.kind}" for image in self.corrupt[:_NAMED]]
         more = [f"and {len(self.corrupt) - _NAMED} more"] if len(self.corrupt) > _NAMED else []
         damaged = [f"damaged, not scored: {'; '.join(named + more)}"] if named else []
@@ -108,7 +113,7 @@ class Outcome:
             for row in self.rows
             if row.verdict != Verdict.NOT_JUDGED
         ]
-        return [*damaged, *unfit, *judged]
+        return [*wrong, *damaged, *unfit, *judged]
 
 
 def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
@@ -127,6 +132,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     limits = _limits(evaluation.asked)
     rows = accuracy_rows(predictions, _setup(evaluation), limits)
     corrupt = [evaluation.scored.records[place] for place in evaluation.scored.corrupt]
+    wrong_order = _wrong_order(evaluation)
     shards = shards_table([path for part in evaluation.inferred for path in part.shards])
 
     def page(record: RunRecord) -> str:
@@ -138,7 +144,8 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             class_names=evaluation.network.order.names,
             corrupt={image.name: image.kind for image in corrupt},
             shards=shards,
-            provenance=_provenance(evaluation),
+            provenance=_provenance(evaluation)
+            | ({"label order": str(wrong_order)} if wrong_order else {}),
         )
 
     with locked(runs / ".lock"):
@@ -151,7 +158,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_parquet(folder / "shards.parquet", shards)
             _write_seed_folders(folder, evaluation, labels)
             write_atomic(folder / "report.html", page(record).encode("utf-8"))
-    damaged = len(corrupt) > evaluation.asked.max_corrupt
+    wrong = wrong_order is not None or len(corrupt) > evaluation.asked.max_corrupt
     return Outcome(
         folder=runs / run_id,
         record=record,
@@ -159,7 +166,8 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         corrupt=corrupt,
         unfit=evaluation.unfit,
         reasons=verdict_reasons(rows, limits),
-        exit_status=_DAMAGED if damaged else record.verdict.exit_status,
+        exit_status=_WRONG_INPUT if wrong else record.verdict.exit_status,
+        wrong_order=wrong_order,
     )
 
 
@@ -174,6 +182,21 @@ def _predictions(evaluation: Evaluation, labels: np.ndarray) -> pa.Table:
             inferred.precision: merge_shards(inferred.shards, len(images))
             for inferred in evaluation.inferred
         },
+    )
+
+
+def _wrong_order(evaluation: Evaluation) -> WrongOrder | None:
+    """Ask whether the reference (or the first precision) scores as if an order were wrong."""
+    judged = {inferred.precision: inferred for inferred in evaluation.inferred}
+    inferred = judged.get(REFERENCE, evaluation.inferred[0])
+    images = evaluation.chosen.scored.images
+    scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
+    top_index, _ = merge_shards(inferred.shards, len(images))
+    return find_wrong_order(
+        [images[place].class_id for place in scored],
+        top_index[scored, 0],
+        evaluation.network.order,
+        evaluation.asked.label_file_order,
     )
 
 

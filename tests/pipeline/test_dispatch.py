@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
-from mlubench.pipeline import dispatch
-from mlubench.pipeline.dispatch import DevicePool, Job, addresses
+from mlubench.pipeline import devices as pipeline_devices
+from mlubench.pipeline.devices import addresses
+from mlubench.pipeline.dispatch import DevicePool, Job
 from mlubench.pipeline.shards import Shard, cut
 
 ENGINE = "tests.support.fault_engine"
@@ -139,7 +140,7 @@ def test_a_fault_in_making_a_request_ends_the_run(harness: Harness) -> None:
 def test_a_hung_worker_is_killed(
     harness: Harness, faults: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "RUN_SILENCE", 1.0)
+    monkeypatch.setattr(pipeline_devices, "RUN_SILENCE", 1.0)
     faults(("card:0", "run", "hang", 1))
     harness.run(["card:0", "card:1"])
     harness.check()
