@@ -256,13 +256,15 @@ class _Server:
         self._device = device
         self._job = job
         self._work = work
-        self._sent: deque[Shard] = deque()
+        self._sent: deque[Shard] = deque()  # the first one is being inferred
+        self._attempt = 0  # which attempt at that one this is
         self._lost = False
 
     def serve(self) -> None:
         """Run until nothing is left to do."""
         while self._fill():
             self._try(self._finish, self._sent.popleft())
+            self._begin()
 
     def _fill(self) -> bool:
         """Give the worker up to two shards; False where it has none and none is left."""
@@ -276,11 +278,17 @@ class _Server:
     def _send(self, shard: Shard) -> None:
         self._device.send(self._job.request(shard, self._device.name))
         self._sent.append(shard)
+        if len(self._sent) == 1:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Count an attempt at the shard that comes first now; it may be the worker's death."""
+        if self._sent:
+            self._attempt = self._work.attempt(self._sent[0])
 
     def _finish(self, shard: Shard) -> None:
-        attempt = self._work.attempt(shard)
         answer = self._device.receive(partial(self._work.reached, shard))
-        self._job.keep(shard, self._device.name, attempt, answer)
+        self._job.keep(shard, self._device.name, self._attempt, answer)
         self._work.finished(shard)
 
     def _try(self, step: Callable[[Shard], None], shard: Shard) -> None:
