@@ -16,8 +16,8 @@ import pytest
 
 from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
 from mlubench.pipeline import devices as pipeline_devices
-from mlubench.pipeline.devices import addresses
-from mlubench.pipeline.dispatch import DevicePool, Job
+from mlubench.pipeline.devices import Device, addresses
+from mlubench.pipeline.dispatch import DevicePool, Job, _Work
 from mlubench.pipeline.shards import Shard, cut
 
 ENGINE = "tests.support.fault_engine"
@@ -125,10 +125,14 @@ def test_a_lost_device_leaves_its_shards_to_the_other(harness: Harness, faults: 
     assert {device for _, device, _ in harness.kept} == {"card:1"}
 
 
-def test_no_device_goes_without_while_another_has_two(harness: Harness) -> None:
-    # With as many shards as devices each device gets one, whatever is given out ahead.
-    harness.run(["card:0", "card:1", "card:2"], shards=3)
-    assert {device for _, device, _ in harness.kept} == {"card:0", "card:1", "card:2"}
+@pytest.mark.parametrize(("shards", "ahead"), [(3, False), (4, True)])
+def test_a_second_shard_is_given_out_only_where_no_device_goes_without(
+    shards: int, ahead: bool
+) -> None:
+    devices = [Device(ENGINE, name, name) for name in ("card:0", "card:1", "card:2")]
+    work = _Work(cut(IMAGES, 4, shards, 1), devices)
+    assert work.take() is not None
+    assert (work.take_ahead() is not None) == ahead
 
 
 def test_a_fault_in_making_a_request_ends_the_run(harness: Harness) -> None:
