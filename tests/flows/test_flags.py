@@ -27,6 +27,8 @@ def test_flags_reach_the_compiled_network(run: Evaluate, out: Path) -> None:
         json.loads(path.read_text())["spec"]
         for path in (out / "cache" / "compiled").glob("*/built.json")
     ]
+    plain = [spec for spec in specs if spec["precision"] == "force_float32"]
+    assert {spec["calibration_algo"] for spec in plain} == {"linear"}
     assert any(all(spec[name] == value for name, value in flags.items()) for spec in specs)
 
 
