@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 #: MagicMind's samples up to 0.14, and gen_model's own names for what calibrates.
@@ -23,13 +24,22 @@ SPELLINGS: Mapping[str, Mapping[str, str]] = {
     "accuracy": {},
 }
 
+_NEGATIVE_LIST = re.compile(r"-[0-9.]+,")
+
 
 def modern(arguments: Sequence[str]) -> list[str]:
-    """Return a command line with every older spelling replaced, ``--old x`` and ``--old=x``."""
-    if not arguments:
-        return []
-    known = SPELLINGS.get(arguments[0], {})
-    return [arguments[0], *(_modern(word, known) for word in arguments[1:])]
+    """Return a command line with every older spelling replaced, ``--old x`` and ``--old=x``.
+
+    A value such as ``-1,1`` is joined to its option, for which it would be taken otherwise.
+    """
+    known = SPELLINGS.get(arguments[0], {}) if arguments else {}
+    words: list[str] = []
+    for word in arguments:
+        if _NEGATIVE_LIST.match(word) and words and re.fullmatch(r"--\w+", words[-1]):
+            words[-1] = f"{words[-1]}={word}"
+        else:
+            words.append(_modern(word, known))
+    return words
 
 
 def _modern(word: str, known: Mapping[str, str]) -> str:

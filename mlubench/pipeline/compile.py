@@ -16,6 +16,7 @@ from mlubench.images.blocks import BLOCK_IMAGES
 from mlubench.images.cache import DecodedImages, verify_block
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.devices import BUILD_SILENCE
+from mlubench.pipeline.flags import QUANTISATION
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import NetworkParameters
 from mlubench.store import Store, content_key, sha256_file, source_digest
@@ -64,10 +65,16 @@ class Compiled:
 def build_spec(network: Network, asked: NetworkParameters, precision: str) -> BuildSpec:
     """Return how the network is compiled in a precision.
 
+    Flags of quantisation change nothing of a precision that is not quantised; left out of its
+    spec, they do not compile it anew.
+
     Raises:
         ConfigError: ``--build_config`` names no JSON object, or dimensions are not the network's.
     """
     _check_dims(network, asked)
+    flags = asked.spec_fields()
+    if not is_quantised(precision):
+        flags = {name: value for name, value in flags.items() if name not in QUANTISATION}
     return BuildSpec(
         precision=precision,
         batch_size=asked.batch_size,
@@ -75,7 +82,7 @@ def build_spec(network: Network, asked: NetworkParameters, precision: str) -> Bu
         input_size=network.preprocess.crop_shape,
         means=network.means,
         variances=network.variances,
-        **asked.spec_fields(),
+        **flags,
     )
 
 

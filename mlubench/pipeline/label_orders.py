@@ -23,28 +23,26 @@ _NEAR_CHANCE = 5
 
 @dataclass(frozen=True)
 class WrongOrder:
-    """An order that explains the images far better than the one that was named.
+    """Orders that explain the images far better than those that were named.
 
     Attributes:
-        option: which option named it: ``--label_order`` or ``--label_file_order``.
-        named: the order that was named.
-        other: the one that fits.
+        named: the options that cannot both be right, as they were given.
+        instead: what one of them should be. There are two ways where the orders that were named
+            differ: the same number may stand for the class in either order.
         top1: with the first, a fraction.
         other_top1: with the second.
     """
 
-    option: str
     named: str
-    other: str
+    instead: tuple[str, ...]
     top1: float
     other_top1: float
 
     def __str__(self) -> str:
-        """One line: both orders, both figures."""
+        """One line: the orders and both figures."""
         return (
-            f"the label order is wrong: with {self.option} {self.named} top-1 is "
-            f"{100 * self.top1:.2f} %, near chance; with {self.option} {self.other} it would be "
-            f"{100 * self.other_top1:.2f} %"
+            f"the label order is wrong: with {self.named} top-1 is {100 * self.top1:.2f} %, near "
+            f"chance; with {' or '.join(self.instead)} it would be {100 * self.other_top1:.2f} %"
         )
 
 
@@ -54,7 +52,7 @@ def find_wrong_order(
     network: LabelOrder,
     listed: str | None,
 ) -> WrongOrder | None:
-    """Return the order that was named wrongly, or None where none is.
+    """Return what was named wrongly, or None where nothing was.
 
     Args:
         class_ids: the true class of each scored image, as its list was read.
@@ -65,22 +63,24 @@ def find_wrong_order(
     if network.name not in _OTHER or not len(best):
         return None
     scored = _share(class_ids, best, network)
-    if scored >= _NEAR_CHANCE / len(network.class_ids):
+    low, high = _interval(scored, len(best))
+    if low >= _NEAR_CHANCE / len(network.class_ids):
         return None
+    named = f"--label_order {network.name}"
     other = imagenet_order(_OTHER[network.name])
-    found = [
-        WrongOrder(
-            "--label_order", network.name, other.name, scored, _share(class_ids, best, other)
-        )
-    ]
+    shares = {f"--label_order {other.name}": _share(class_ids, best, other)}
     if listed in _OTHER:
+        named += f" and --label_file_order {listed}"
         read = imagenet_order(cast("ImagenetOrder", listed))
         meant = imagenet_order(_OTHER[listed])
         again = [meant.class_ids[read.index_of(class_id)] for class_id in class_ids]
-        share = _share(again, best, network)
-        found.append(WrongOrder("--label_file_order", listed, meant.name, scored, share))
-    likeliest = max(found, key=lambda one: one.other_top1)
-    return likeliest if _much_better(likeliest, len(best)) else None
+        shares[f"--label_file_order {meant.name}"] = _share(again, best, network)
+    likeliest = max(shares.values())
+    # Few images may be right by luck: the two intervals must lie apart.
+    if _interval(likeliest, len(best))[0] <= high:
+        return None
+    instead = tuple(option for option, share in shares.items() if share == likeliest)
+    return WrongOrder(named, instead, scored, likeliest)
 
 
 def _share(class_ids: Sequence[str], best: npt.NDArray[np.integer], order: LabelOrder) -> float:
@@ -88,8 +88,5 @@ def _share(class_ids: Sequence[str], best: npt.NDArray[np.integer], order: Label
     return float(correct_at_k(labels, best[:, np.newaxis], 1).mean())
 
 
-def _much_better(found: WrongOrder, images: int) -> bool:
-    """Whether the two intervals lie apart: few images may be right by luck."""
-    low, _ = wilson_interval(round(found.other_top1 * images), images)
-    _, high = wilson_interval(round(found.top1 * images), images)
-    return low > high
+def _interval(share: float, images: int) -> tuple[float, float]:
+    return wilson_interval(round(share * images), images)

@@ -89,7 +89,7 @@ class Outcome:
         reasons: per judged precision, the sentence behind its verdict.
         exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
             wrong label order, 3 inconclusive.
-        wrong_order: the label order that was named wrongly, where one was.
+        wrong_order: which label order was named wrongly, where one was.
     """
 
     folder: Path

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mlubench.catalogue.entries import Channels, LabelOrderName, Resize, Variances
 from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.errors import ConfigError
-from mlubench.pipeline.flags import CompileFlags, Flag, Positive
+from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
 
 DEFAULT_PRECISIONS = (REFERENCE, "force_float16", "qint8_mixed_float16")
 _FILES = ("prototxt", "caffemodel", "input_size", "label_order")
@@ -56,7 +56,7 @@ class NetworkParameters(CompileFlags):
     @model_validator(mode="after")
     def _check_list(self) -> Self:
         if self.file_list is not None and self.calibration_dir is None:
-            raise _wrong(
+            raise wrong(
                 "--file_list is given without --calibration_dir",
                 "--calibration_dir",
                 "the folder of the listed images",
@@ -74,10 +74,10 @@ class NetworkParameters(CompileFlags):
         given = [field for field in files if getattr(self, field) is not None]
         named = getattr(self, name) is not None
         if named and (clash := [field for field in given if field not in allowed_beside_name]):
-            raise _wrong(f"--{name} and --{clash[0]} are both given", f"--{name}", "one of the two")
+            raise wrong(f"--{name} and --{clash[0]} are both given", f"--{name}", "one of the two")
         lacking = [field for field in files if field not in given]
         if given and lacking and not named:
-            raise _wrong(
+            raise wrong(
                 f"--{given[0]} is given without " + ", ".join(f"--{field}" for field in lacking),
                 f"--{lacking[0]}",
                 "all of " + ", ".join(f"--{field}" for field in files),
@@ -117,18 +117,18 @@ class EvaluateParameters(NetworkParameters):
     def _check(self) -> Self:
         for name in self.precision:
             if name not in PRECISIONS:
-                raise _wrong(
+                raise wrong(
                     f"there is no precision {name!r}",
                     "--precision",
                     "one or more of " + ", ".join(PRECISIONS),
                 )
         for option, values in (("--precision", self.precision), ("--devices", self.devices)):
             if not values or len(set(values)) < len(values):
-                raise _wrong("names nothing, or one thing twice", option, "each name once")
+                raise wrong("names nothing, or one thing twice", option, "each name once")
         self.check_group("model", _FILES, allowed_beside_name=_FILES[1:])
         self.check_group("dataset", _IMAGES, allowed_beside_name=())
         if self.random_calib_range is not None:
-            raise _wrong(
+            raise wrong(
                 "a network with made-up ranges has no accuracy; it is for measuring speed",
                 "--random_calib_range",
                 "only mlubench compile",
@@ -136,7 +136,7 @@ class EvaluateParameters(NetworkParameters):
         if not self.calibrated:
             self.refuse_unquantised()
         if self.max_drop is not None and REFERENCE not in self.precision:
-            raise _wrong(
+            raise wrong(
                 f"there is no {REFERENCE} to compare with", "--precision", f"{REFERENCE} among them"
             )
         return self
@@ -176,7 +176,7 @@ class CompileParameters(NetworkParameters):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.precision not in PRECISIONS:
-            raise _wrong(
+            raise wrong(
                 f"there is no precision {self.precision!r}",
                 "--precision",
                 "one of " + ", ".join(PRECISIONS),
@@ -237,7 +237,3 @@ def check_parameters(**options: object) -> EvaluateParameters:
             where="--" + str(first["loc"][0]),
             fix="see mlubench eval --help",
         ) from error
-
-
-def _wrong(what: str, option: str, expected: str) -> ConfigError:
-    return ConfigError(what, where=option, expected=expected, fix="see mlubench eval --help")

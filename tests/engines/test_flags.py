@@ -136,7 +136,7 @@ def test_a_range_of_batches(build: Any) -> None:
     built = build(dynamic_shape=True, dim_range=(3, 64))
     batch = built.input.partial_shape[0]
     assert (batch.get_min_length(), batch.get_max_length()) == (3, 64)
-    # 11 images in batches of 4: the last has one less than the smallest... and is filled up.
+    # 11 images in batches of 4: the last is full enough, a single image is filled up.
     np.testing.assert_array_equal(built.scores(), build().scores())
     alone = _scores(built.folder, IMAGES[:1])
     np.testing.assert_allclose(alone, built.scores()[:1], atol=1e-6)
