@@ -22,7 +22,7 @@ from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.reports.wording import verdict_text
 from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images
-from tasks.networks import compile_network, import_network
+from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
 
 
@@ -31,6 +31,9 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
     """Judge a Caffe classifier in several precisions; see ``mlubench eval --help``."""
     asked, run = parameters, Run(parameters.out)
     network = choose_network(asked)
+    if network.to_fetch is not None:
+        with run.stage("fetch"):
+            fetch_network(network.to_fetch)
     with run.stage("import"):
         imported = import_network(network, run.store)
     chosen = choose_images(asked, network.order, run.data)

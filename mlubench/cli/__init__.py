@@ -32,7 +32,11 @@ app = App(
 )
 
 # A verb is a module of this package, imported when it is called.
-_VERBS = {"eval": ("evaluate:evaluate", "Judge a network in several precisions.")}
+_VERBS = {
+    "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
+    "fetch": ("fetch:fetch", "Fetch the files of networks of the catalogue."),
+    "inspect": ("inspect:inspect", "Show a network's layers, parameters and operations."),
+}
 for _verb, (_function, _help) in _VERBS.items():
     app.command(f"{__name__}.{_function}", name=_verb, help=_help)
 

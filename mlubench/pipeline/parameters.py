@@ -21,7 +21,9 @@ from mlubench.errors import ConfigError
 
 DEFAULT_PRECISIONS = (REFERENCE, "force_float16", "qint8_mixed_float16")
 _FILES = ("prototxt", "caffemodel", "input_size", "label_order")
+_ONNX_FILES = ("onnx", "input_size", "label_order")
 _IMAGES = ("image_dir", "label_file", "label_file_order")
+_LABELS = _IMAGES[1:]
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -43,6 +45,7 @@ class EvaluateParameters(BaseModel):
     )
     prototxt: Path | None = Field(None, description="Caffe's text of a network in no catalogue")
     caffemodel: Path | None = Field(None, description="its weights")
+    onnx: Path | None = Field(None, description="a network in no catalogue as ONNX")
     input_size: Positive | None = Field(
         None, description="height and width of its input, in pixels"
     )
@@ -57,8 +60,14 @@ class EvaluateParameters(BaseModel):
     label_order: LabelOrderName | None = Field(
         None, description="how the network numbers its classes"
     )
-    image_dir: Path | None = Field(None, description="folder of images in no catalogue")
-    label_file: Path | None = Field(None, description="their labels, lines of 'name label'")
+    image_dir: Path | None = Field(
+        None,
+        description="images in no catalogue: a folder, a .tar, or a folder of Parquet shards",
+    )
+    label_file: Path | None = Field(
+        None,
+        description="their labels, lines of 'name label'; not where folders or names are wnids",
+    )
     label_file_order: LabelOrderName | None = Field(
         None, description="how the label file numbers the classes"
     )
@@ -102,13 +111,21 @@ class EvaluateParameters(BaseModel):
         for option, values in (("--precision", self.precision), ("--devices", self.devices)):
             if not values or len(set(values)) < len(values):
                 raise _wrong("names nothing, or one thing twice", option, "each name once")
-        self._check_group("model", _FILES, allowed_beside_name=_FILES[1:])
-        self._check_group("dataset", _IMAGES, allowed_beside_name=())
+        if self.onnx is not None and (self.prototxt or self.caffemodel):
+            raise _wrong("--onnx and Caffe's files are both given", "--onnx", "one of the two")
+        files = _FILES if self.onnx is None else _ONNX_FILES
+        self._check_group("model", files, allowed_beside_name=_FILES[1:])
+        self._check_group("dataset", self._images_asked(), allowed_beside_name=())
         if self.max_drop is not None and REFERENCE not in self.precision:
             raise _wrong(
                 f"there is no {REFERENCE} to compare with", "--precision", f"{REFERENCE} among them"
             )
         return self
+
+    def _images_asked(self) -> tuple[str, ...]:
+        """Return the options that name images; those that tell their classes need no list."""
+        listed = any(getattr(self, field) is not None for field in _LABELS)
+        return _IMAGES if listed else _IMAGES[:1]
 
     def _check_group(
         self, name: str, files: tuple[str, ...], allowed_beside_name: tuple[str, ...]
@@ -129,7 +146,8 @@ class EvaluateParameters(BaseModel):
     @property
     def name(self) -> str:
         """What is judged on what, in a few words; the name of its runs in Prefect's UI."""
-        network = self.prototxt.stem if self.prototxt else self.model or "sample"
+        file = self.onnx or self.prototxt
+        network = file.stem if file else self.model or "sample"
         images = self.image_dir.name if self.image_dir else self.dataset or "digits"
         return f"{network} on {images}"
 
