@@ -23,7 +23,7 @@ from mlubench.reports.wording import verdict_text
 from mlubench.store import locked
 from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images
-from tasks.networks import compile_network, import_network
+from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
 
 
@@ -39,6 +39,9 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
 
 def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
+    if network.to_fetch is not None:
+        with run.stage("fetch"):
+            fetch_network(network.to_fetch)
     with run.stage("import"):
         imported = import_network(network, run.store)
     specs = [build_spec(network, asked, precision) for precision in asked.precision]

@@ -41,6 +41,8 @@ _VERBS = {
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
     "accuracy": ("accuracy:accuracy", "Top-1 and top-5 of text files (compute_top1_and_top5)."),
+    "fetch": ("fetch:fetch", "Fetch the files of networks of the catalogue."),
+    "inspect": ("inspect:inspect", "Show a network's layers, parameters and operations."),
 }
 for _verb, (_function, _help) in _VERBS.items():
     app.command(f"{__name__}.{_function}", name=_verb, help=_help)

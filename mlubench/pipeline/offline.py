@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mlubench.download import Downloads
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError, StoreError
@@ -19,6 +20,7 @@ from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
 from mlubench.pipeline.devices import addresses
 from mlubench.pipeline.dispatch import DevicePool
+from mlubench.pipeline.fetch import fetch_files
 from mlubench.pipeline.images import decode_images
 from mlubench.pipeline.network import SAMPLE, Network, choose_network, import_network
 from mlubench.pipeline.parameters import CompileParameters
@@ -101,7 +103,7 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
 
     Args:
         asked: the options.
-        progress: called with the decoded calibration images and all of them.
+        progress: called with what is done and the whole, of fetching and of decoding.
 
     Raises:
         ConfigError: an option is wrong, or the engine has not got what it asks for.
@@ -119,19 +121,26 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
     with DevicePool(asked.engine, [device]) as devices:
         devices.check(spec)
         facts = devices.engine
+    if network.to_fetch is not None:
+        fetch_files(network.to_fetch, Downloads(progress=progress, remark=lambda text: None))
     imported = import_network(network, run.store)
     calibration = _calibration(asked, network, run, progress)
     compiled = compile_network(
         imported, spec, calibration, asked.engine, facts, run.store, addresses([device])[0]
     )
-    named = asked.label_order or (network.order.name if asked.prototxt is None else None)
+    named = asked.label_order or (None if _by_files(asked) else network.order.name)
     return _copy(compiled, folder, network, spec, asked.engine, named)
 
 
 def _network(asked: CompileParameters) -> Network:
-    if asked.prototxt is not None and asked.label_order is None:
+    if _by_files(asked) and asked.label_order is None:
         asked = asked.model_copy(update={"label_order": _ANY_ORDER})
     return choose_network(asked)
+
+
+def _by_files(asked: CompileParameters) -> bool:
+    """Whether the network is in no catalogue."""
+    return asked.prototxt is not None or asked.onnx is not None
 
 
 def _default_name(network: Network, spec: BuildSpec) -> str:
@@ -158,7 +167,7 @@ def _calibration(
     if not is_quantised(asked.precision) or asked.random_calib_range is not None:
         return None
     folder = asked.calibration_dir
-    if folder is None and network.name == SAMPLE and asked.prototxt is None:
+    if folder is None and network.name == SAMPLE and not _by_files(asked):
         folder = write_digits(run.data / "digits").train
     if folder is None:
         raise ConfigError(

@@ -14,7 +14,9 @@ from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
 
 DEFAULT_PRECISIONS = (REFERENCE, "force_float16", "qint8_mixed_float16")
 _FILES = ("prototxt", "caffemodel", "input_size", "label_order")
+_ONNX_FILES = ("onnx", "input_size", "label_order")
 _IMAGES = ("image_dir", "label_file", "label_file_order")
+_LABELS = _IMAGES[1:]
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -25,6 +27,7 @@ class NetworkParameters(CompileFlags):
     model: str | None = Field(None, description="network of conf/models.yaml (default: sample)")
     prototxt: Path | None = Field(None, description="Caffe's text of a network in no catalogue")
     caffemodel: Path | None = Field(None, description="its weights")
+    onnx: Path | None = Field(None, description="a network in no catalogue as ONNX")
     input_size: Positive | None = Field(
         None, description="height and width of its input, in pixels"
     )
@@ -63,6 +66,20 @@ class NetworkParameters(CompileFlags):
             )
         return self
 
+    def check_network_group(self, *, ordered: bool = True) -> None:
+        """Check that a network is named in a catalogue, or all of its files are given.
+
+        Args:
+            ordered: whether its label order is needed too.
+
+        Raises:
+            ConfigError: it is both, or files are lacking.
+        """
+        if self.onnx is not None and (self.prototxt or self.caffemodel):
+            raise wrong("--onnx and Caffe's files are both given", "--onnx", "one of the two")
+        files = _FILES if self.onnx is None else _ONNX_FILES
+        self.check_group("model", files if ordered else files[:-1], allowed_beside_name=_FILES[1:])
+
     def check_group(
         self, name: str, files: tuple[str, ...], allowed_beside_name: tuple[str, ...]
     ) -> None:
@@ -93,8 +110,14 @@ class EvaluateParameters(NetworkParameters):
     dataset: str | None = Field(
         None, description="images of conf/datasets.yaml (default: digits with the sample)"
     )
-    image_dir: Path | None = Field(None, description="folder of images in no catalogue")
-    label_file: Path | None = Field(None, description="their labels, lines of 'name label'")
+    image_dir: Path | None = Field(
+        None,
+        description="images in no catalogue: a folder, a .tar, or a folder of Parquet shards",
+    )
+    label_file: Path | None = Field(
+        None,
+        description="their labels, lines of 'name label'; not where folders or names are wnids",
+    )
     label_file_order: LabelOrderName | None = Field(
         None, description="how the label file numbers the classes"
     )
@@ -125,8 +148,8 @@ class EvaluateParameters(NetworkParameters):
         for option, values in (("--precision", self.precision), ("--devices", self.devices)):
             if not values or len(set(values)) < len(values):
                 raise wrong("names nothing, or one thing twice", option, "each name once")
-        self.check_group("model", _FILES, allowed_beside_name=_FILES[1:])
-        self.check_group("dataset", _IMAGES, allowed_beside_name=())
+        self.check_network_group()
+        self.check_group("dataset", self._images_asked(), allowed_beside_name=())
         if self.random_calib_range is not None:
             raise wrong(
                 "a network with made-up ranges has no accuracy; it is for measuring speed",
@@ -149,10 +172,16 @@ class EvaluateParameters(NetworkParameters):
             return given
         return tuple(f"cpu:{name}" if str(name).isdigit() else name for name in given)
 
+    def _images_asked(self) -> tuple[str, ...]:
+        """Return the options that name images; those that tell their classes need no list."""
+        listed = any(getattr(self, field) is not None for field in _LABELS)
+        return _IMAGES if listed else _IMAGES[:1]
+
     @property
     def name(self) -> str:
         """What is judged on what, in a few words; the name of its runs in Prefect's UI."""
-        network = self.prototxt.stem if self.prototxt else self.model or "sample"
+        file = self.onnx or self.prototxt
+        network = file.stem if file else self.model or "sample"
         images = self.image_dir.name if self.image_dir else self.dataset or "digits"
         return f"{network} on {images}"
 
@@ -181,7 +210,7 @@ class CompileParameters(NetworkParameters):
                 "--precision",
                 "one of " + ", ".join(PRECISIONS),
             )
-        self.check_group("model", _FILES[:-1], allowed_beside_name=_FILES[1:])
+        self.check_network_group(ordered=False)
         if not is_quantised(self.precision):
             self.refuse_unquantised()
         return self

@@ -22,6 +22,7 @@ class Run:
         store: imported and compiled networks.
         decoded: decoded images.
         data: images that are written when first used.
+        models: the files of networks, fetched when first used.
         unfinished: finished shards of runs that are not.
         runs: the folders of finished runs.
     """
@@ -34,6 +35,7 @@ class Run:
         self.store = Store(self.cache)
         self.decoded = self.cache / "decoded"
         self.data = out / "data"
+        self.models = models_folder(out)
         self.unfinished = out / "unfinished"
         self.runs = out / "runs"
 
@@ -45,3 +47,8 @@ class Run:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+
+def models_folder(out: Path) -> Path:
+    """Return the folder of the networks' files that are fetched, one folder for each."""
+    return out / "models"
