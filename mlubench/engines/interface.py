@@ -38,8 +38,8 @@ class BuildSpec:
         input_dtypes: MagicMind's name of that input's type.
         output_layout: likewise of the scores; empty leaves it as the network has it.
         output_dtypes: MagicMind's name of the scores' type.
-        calibration_algo: ``linear`` (minimum and maximum of the activations) or ``eqnm`` (the
-            range with the least quantisation error).
+        calibration_algo: ``linear`` (minimum and maximum of the activations), ``eqnm`` (the
+            range with the least quantisation error); empty is the engine's own.
         weight_quant_granularity: ``per_tensor``, ``per_axis``; empty is the engine's own.
         activation_quant_algo: ``symmetric`` or ``asymmetric``.
         random_calib_range: every activation's range, in place of calibration: for speed only.
@@ -66,7 +66,7 @@ class BuildSpec:
     input_dtypes: str = "UINT8"
     output_layout: str = ""
     output_dtypes: str = "FLOAT"
-    calibration_algo: str = "linear"
+    calibration_algo: str = ""
     weight_quant_granularity: str = ""
     activation_quant_algo: str = "symmetric"
     random_calib_range: Optional[Tuple[float, float]] = None

@@ -66,7 +66,9 @@ class CompileFlags(BaseModel):
     output_layout: str | None = Field(None, description="NHWC or NCHW, of scores with four axes")
     output_dtypes: str = Field("FLOAT", description="FLOAT or HALF, of the scores")
     calibration_algo: Literal["linear", "eqnm"] | None = Field(
-        None, description="smallest and largest value (default), or least quantisation error"
+        None,
+        description="smallest and largest value, or least quantisation error (default: the "
+        "engine's; on openvino the mean of the images' extremes)",
     )
     weight_quant_granularity: Literal["per_tensor", "per_axis"] | None = Field(
         None, description="scales of the weights (default: the engine's, per_axis on openvino)"
@@ -140,7 +142,7 @@ class CompileFlags(BaseModel):
             **{name: getattr(self, name) for name in _AS_THEY_ARE},
             **{name: getattr(self, name) or "" for name in _EMPTY_WHERE_NONE},
             "random_calib_range": self.random_calib_range,
-            "calibration_algo": self.calibration_algo or "linear",
+            "calibration_algo": self.calibration_algo or "",
             "activation_quant_algo": self.activation_quant_algo or "symmetric",
             "build_config": _json_text(self.build_config) if self.build_config else "",
         }

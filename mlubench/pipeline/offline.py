@@ -122,7 +122,7 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
         devices.check(spec)
         facts = devices.engine
     if network.to_fetch is not None:
-        fetch_files(network.to_fetch, Downloads(progress=progress, remark=lambda text: None))
+        fetch_files(network.to_fetch, Downloads(progress=progress, remark=lambda _: None))
     imported = import_network(network, run.store)
     calibration = _calibration(asked, network, run, progress)
     compiled = compile_network(

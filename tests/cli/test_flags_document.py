@@ -72,9 +72,12 @@ def test_eval_takes_every_flag_of_compile() -> None:
 
 def test_make_passes_every_option_on() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    found = re.search(r"^OPTIONS := (.*?[^\\])$", makefile, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    options = set(found[1].replace("\\", " ").lower().split())
+    options: set[str] = set()
+    for variable in ("OPTIONS", "LISTS"):
+        pattern = rf"^{variable} := (.*?[^\\])$"
+        found = re.search(pattern, makefile, re.DOTALL | re.MULTILINE)
+        assert found is not None
+        options |= set(found[1].replace("\\", " ").lower().split())
     assert options == set(EvaluateParameters.model_fields) | set(SPELLINGS["eval"])
 
 

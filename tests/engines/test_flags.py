@@ -143,7 +143,8 @@ def test_a_range_of_batches(build: Any) -> None:
 
 
 def test_linear_and_eqnm_ranges(build: Any) -> None:
-    linear = build(INT8).activation_ranges()
+    linear = build(INT8, calibration_algo="linear").activation_ranges()
+    usual = build(INT8).activation_ranges()
     eqnm = build(INT8, calibration_algo="eqnm").activation_ranges()
     pixels = list(Calibration(random_images(30, seed=2)).normalised(SPEC))
     largest = max(float(np.abs(image).max()) for image in pixels)
@@ -151,6 +152,7 @@ def test_linear_and_eqnm_ranges(build: Any) -> None:
     assert any(abs(-low - largest) / largest < 0.01 for low, _ in linear)
     assert len(linear) == len(eqnm) == 4
     assert linear != eqnm
+    assert usual not in (linear, eqnm)
     assert all(high <= over * 1.001 for (_, high), (_, over) in zip(eqnm, linear, strict=True))
 
 

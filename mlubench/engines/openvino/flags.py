@@ -72,7 +72,7 @@ def _check_choices(spec: BuildSpec) -> None:
         ("output_layout", ("", *_LAYOUTS)),
         ("input_dtypes", tuple(INPUT_TYPES)),
         ("output_dtypes", tuple(OUTPUT_TYPES)),
-        ("calibration_algo", ("linear", "eqnm")),
+        ("calibration_algo", ("", "linear", "eqnm")),
         ("weight_quant_granularity", ("", "per_tensor", "per_axis")),
         ("activation_quant_algo", ("symmetric", "asymmetric")),
         ("computation_preference", ("auto", "fast", "high_precision")),

@@ -17,7 +17,8 @@ def quantise(model: ov.Model, spec: BuildSpec, calibration: Optional[Calibration
 
     It is calibrated on the network's original input, normalised float32 NCHW. ``linear`` takes
     each activation's smallest and largest value over all images, ``eqnm`` the range whose
-    quantisation error is the least on their histogram.
+    quantisation error is the least on their histogram; without either NNCF takes the mean of
+    the images' smallest and largest values, so that one odd image does not set the range.
 
     Raises:
         ConfigError: there are no calibration images, nor a range in their place.
@@ -30,6 +31,7 @@ def quantise(model: ov.Model, spec: BuildSpec, calibration: Optional[Calibration
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     ranges = {
+        "": None,
         "linear": RangeEstimatorParametersSet.MINMAX,
         "eqnm": RangeEstimatorParametersSet.HISTOGRAM,
     }
