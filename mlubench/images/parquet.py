@@ -127,7 +127,7 @@ def _rows(shard: Path) -> Iterator[_Row]:
     """Give a shard's rows, few at a time."""
     number = 0
     try:
-        # Without buffering a whole row group, which may be the whole file, would be in memory.
+        # Without a buffer a whole row group, which may be the whole file, would be in memory.
         with pq.ParquetFile(shard, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             _check_layout(file.schema_arrow, shard)
             for batch in file.iter_batches(_ROWS, columns=["image", "label"]):
