@@ -30,7 +30,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval server test bench-pipeline lint format proto clean
+.PHONY: help setup eval run server test bench-pipeline lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,36 @@ setup: $(VENV)/ready  ## make the environment, .venv
 
 eval: $(VENV)/ready  ## judge a network in three precisions (default: the embedded sample)
 	@$(BIN)/mlubench eval $(GIVEN)
+
+# The samples' run.sh: one network in one precision, with the samples' defaults and file names.
+run: MODEL ?= senet50
+run: PRECISION ?= force_float32
+run: DYNAMIC_SHAPE ?= true
+run: BATCH_SIZE ?= 1
+run: IMAGE_NUM ?= 1000
+run: IMAGE_DIR ?= $(ILSVRC2012_DATASETS_PATH)
+run: LABEL_FILE ?= $(IMAGE_DIR)/ILSVRC2012_val.txt
+run: LABEL_FILE_ORDER ?= 2012
+run: OUT ?= artifacts
+run: MODE = $(PRECISION)_$(DYNAMIC_SHAPE)_$(BATCH_SIZE)
+run: RESULTS = $(OUT)/output/infer_cpp_output_$(MODE)
+run: $(VENV)/ready  ## fetch, compile, infer and score one network in one precision: run.sh
+	$(BIN)/mlubench fetch '$(MODEL)' --out '$(OUT)'
+	$(BIN)/mlubench compile --model '$(MODEL)' --precision $(PRECISION) --out '$(OUT)' \
+	    --dynamic_shape $(DYNAMIC_SHAPE) --batch_size $(BATCH_SIZE) \
+	    $(if $(CALIBRATION_DIR),--calibration_dir '$(CALIBRATION_DIR)') \
+	    --magicmind_model '$(OUT)/models/$(MODEL)_model_$(MODE)'
+	$(BIN)/mlubench infer --magicmind_model '$(OUT)/models/$(MODEL)_model_$(MODE)' --out '$(OUT)' \
+	    --image_dir '$(IMAGE_DIR)' --label_file '$(LABEL_FILE)' \
+	    --label_file_order $(LABEL_FILE_ORDER) --image_num $(IMAGE_NUM) --batch_size $(BATCH_SIZE) \
+	    --result_file '$(RESULTS)/infer_result.txt' \
+	    --result_label_file '$(RESULTS)/eval_labels.txt' \
+	    --result_top1_file '$(RESULTS)/eval_result_1.txt' \
+	    --result_top5_file '$(RESULTS)/eval_result_5.txt'
+	$(BIN)/mlubench accuracy --result_label_file '$(RESULTS)/eval_labels.txt' \
+	    --result_1_file '$(RESULTS)/eval_result_1.txt' \
+	    --result_5_file '$(RESULTS)/eval_result_5.txt' \
+	    --top1andtop5_file '$(RESULTS)/eval_result.txt'
 
 server: $(VENV)/ready  ## Prefect's server and UI on 127.0.0.1; runs made meanwhile show there
 	PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/prefect server start \

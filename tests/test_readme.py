@@ -101,6 +101,20 @@ def test_make_eval_and_what_it_leaves(tmp_path: Path) -> None:
     assert "class_id" in done.stdout
 
 
+def test_make_run_is_the_samples_run_sh(tmp_path: Path) -> None:
+    digits = write_digits(tmp_path / "digits")
+    said = _run(
+        f"make run MODEL=sample IMAGE_DIR='{digits.val}' LABEL_FILE='{digits.val_labels}' "
+        f"LABEL_FILE_ORDER=digits OUT='{tmp_path}'",
+        ROOT,
+    )
+    model = tmp_path / "models" / "sample_model_force_float32_true_1"
+    assert f"Generate model done, model save to {model}" in said
+    results = tmp_path / "output" / "infer_cpp_output_force_float32_true_1"
+    assert len((results / "eval_labels.txt").read_text().splitlines()) == 600
+    assert (results / "eval_result.txt").read_text().startswith("top1:  0.99")
+
+
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the command names two devices")
 def test_an_evaluation_of_files_in_no_catalogue(tmp_path: Path) -> None:
     (command,) = (line for line in _commands() if "mlubench eval" in line)

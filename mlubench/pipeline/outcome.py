@@ -86,6 +86,7 @@ class Outcome:
         rows: what accuracy.parquet says.
         corrupt: the images that could not be decoded.
         unfit: the names of calibration images that could not be decoded.
+        remarks: what is odd about the dataset: images that are missing, unlisted or listed twice.
         reasons: per judged precision, the sentence behind its verdict.
         exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
             wrong label order, 3 inconclusive.
@@ -97,6 +98,7 @@ class Outcome:
     rows: Sequence[AccuracyRow]
     corrupt: Sequence[ImageRecord]
     unfit: Sequence[str]
+    remarks: Sequence[str]
     reasons: Mapping[str, str]
     exit_status: int
     wrong_order: WrongOrder | None = None
@@ -113,7 +115,7 @@ class Outcome:
             for row in self.rows
             if row.verdict != Verdict.NOT_JUDGED
         ]
-        return [*wrong, *damaged, *unfit, *judged]
+        return [*wrong, *damaged, *unfit, *self.remarks, *judged]
 
 
 def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
@@ -165,6 +167,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         rows=rows,
         corrupt=corrupt,
         unfit=evaluation.unfit,
+        remarks=evaluation.chosen.remarks(),
         reasons=verdict_reasons(rows, limits),
         exit_status=_WRONG_INPUT if wrong else record.verdict.exit_status,
         wrong_order=wrong_order,
@@ -243,7 +246,7 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
                 scored=len(images.images) - corrupt,
                 corrupt=corrupt,
                 missing=len(images.missing),
-                duplicate=sum(copies.values()) - len(copies),
+                duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
             ),
             calibration_images=evaluation.calibrated_on,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -117,11 +118,10 @@ def core_group(device: str, cores: List[int]) -> List[int]:
     Raises:
         ConfigError: not such a name, or more groups than cores.
     """
-    kind, _, place = device.partition(":")
-    group, _, groups = place.partition("/")
-    if kind != "cpu" or not group.isdigit() or not groups.isdigit():
+    name = re.fullmatch(r"cpu:([0-9]+)/([0-9]+)", device)
+    if name is None:
         raise _no_device(device, len(cores))
-    index, count = int(group), int(groups)
+    index, count = int(name.group(1)), int(name.group(2))
     if not index < count <= len(cores):
         raise _no_device(device, len(cores))
     return cores[index * len(cores) // count : (index + 1) * len(cores) // count]
