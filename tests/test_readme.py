@@ -1,4 +1,4 @@
-"""The README's commands run as they are written there."""
+"""The README's commands run as they are written there; both READMEs have the same ones."""
 
 from __future__ import annotations
 
@@ -12,19 +12,32 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from mlubench import cli
 from mlubench.caffe import write_random_caffemodel
 from mlubench.images.digits import write_digits
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
 #: Commands that this very run is made of, or that change the clone of whoever runs it.
 NOT_RUN = {"make test", "make lint", ".venv/bin/pre-commit install"}
+#: How commands begin that need ImageNet or its networks; only their options are checked.
+NEED_IMAGENET = (
+    "export ILSVRC2012_DATASETS_PATH=",
+    ".venv/bin/mlubench eval --model senet50 ",
+    ".venv/bin/mlubench fetch senet50",
+    ".venv/bin/mlubench inspect --model senet50",
+    ".venv/bin/mlubench compile --model senet50 ",
+    ".venv/bin/mlubench infer ",
+    ".venv/bin/mlubench accuracy ",
+    "make eval MODEL=senet50 ",
+)
 PROTOTXT = """
 name: "small" input: "data" input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
@@ -37,13 +50,17 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def _blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def _commands() -> list[str]:
-    text = "".join(_blocks("bash")).replace("\\\n", " ")
-    return [line.split("#")[0].strip() for line in text.splitlines() if line.strip()]
+def _commands(text: str = README) -> list[str]:
+    lines = "".join(_blocks("bash", text)).replace("\\\n", " ").splitlines()
+    return [" ".join(line.split("#")[0].split()) for line in lines if line.strip()]
+
+
+def _imagenet_commands() -> list[str]:
+    return [command for command in _commands() if command.startswith(NEED_IMAGENET)]
 
 
 def _run(command: str, folder: Path, **environment: str) -> str:
@@ -60,13 +77,52 @@ def _run(command: str, folder: Path, **environment: str) -> str:
 
 
 def test_every_command_is_run_by_a_test_of_this_file() -> None:
-    mlubench, *make = sorted(set(_commands()) - NOT_RUN)
-    assert mlubench.startswith(".venv/bin/mlubench eval")
-    assert make == ["make eval", "make server"]
+    run = sorted(set(_commands()) - NOT_RUN - set(_imagenet_commands()))
+    *cache, own_names, own_files, make_eval, make_server = run
+    assert all(command.startswith(".venv/bin/mlubench cache ") for command in cache)
+    assert own_names.startswith(".venv/bin/mlubench eval --conf team ")
+    assert own_files.startswith(".venv/bin/mlubench eval --prototxt ")
+    assert (make_eval, make_server) == ("make eval", "make server")
+
+
+def test_both_readmes_have_the_same_commands_and_examples() -> None:
+    assert _commands(CHINESE) == _commands()
+    for language in ("python", "yaml", ""):
+        assert _blocks(language, CHINESE) == _blocks(language)
+
+
+@pytest.mark.parametrize("command", [c for c in _imagenet_commands() if "export" not in c])
+def test_options_of_commands_that_need_imagenet(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command.startswith("make "):
+        said = _run(f"make --dry-run {command.removeprefix('make ')}", ROOT).splitlines()
+        variables = command.count("=")
+        command = next(line for line in said if "mlubench eval" in line)
+        assert command.count(" --") == variables  # make passes on those that it knows
+    assert _parse(monkeypatch, *shlex.split(command)[1:]) == 0
+
+
+def test_a_wrong_option_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _parse(monkeypatch, "eval", "--modle", "senet50") == 2
+    assert _parse(monkeypatch, "eval", "--resize", "shortest") == 2
+
+
+def _parse(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Return the exit status of a command line that is parsed and checked, but not carried out."""
+    parser = cli.app
+
+    def parse(arguments: Sequence[str], **_: object) -> int:
+        parser.parse_args(arguments, exit_on_error=False, print_error=False)
+        return 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "app", parse)
+        return cli.main(words)
 
 
 def test_make_targets_exist() -> None:
-    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README + CHINESE, re.MULTILINE))
     assert named
     for target in named:
         _run(f"make --dry-run {target}", ROOT)
@@ -117,20 +173,45 @@ def test_make_run_is_the_samples_run_sh(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the command names two devices")
 def test_an_evaluation_of_files_in_no_catalogue(tmp_path: Path) -> None:
-    (command,) = (line for line in _commands() if "mlubench eval" in line)
+    (command,) = (line for line in _commands() if "mlubench eval --prototxt" in line)
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    (tmp_path / "deploy.prototxt").write_text(PROTOTXT)
-    write_random_caffemodel(tmp_path / "deploy.prototxt", tmp_path / "weights.caffemodel", seed=0)
-    digits = write_digits(tmp_path / "digits")
-    for source, folder, count in ((digits.val, "images", 20), (digits.train, "train_images", 10)):
-        (tmp_path / folder).mkdir()
-        for image in sorted(source.iterdir())[:count]:
-            shutil.copy(image, tmp_path / folder)
-    shutil.copy(digits.val_labels, tmp_path / "val.txt")
+    _write_own_files(tmp_path)
     _run(command, tmp_path)
     (folder,) = (tmp_path / "artifacts" / "runs").glob("*-deploy*")
     rows = pd.read_parquet(folder / "accuracy.parquet")
     assert rows.images.tolist() == [20, 20, 20]
+
+
+def test_an_evaluation_by_names_of_ones_own_and_the_cache(tmp_path: Path) -> None:
+    (command,) = (line for line in _commands() if "mlubench eval --conf team" in line)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    _write_own_files(tmp_path / "team")
+    for block in _blocks("yaml"):
+        (place,) = re.findall(r"^# (team/\w+\.yaml)", block)
+        (tmp_path / place).write_text(block)
+    _run(command, tmp_path)
+    (folder,) = (tmp_path / "artifacts" / "runs").glob("*-mine*")
+    rows = pd.read_parquet(folder / "accuracy.parquet")
+    assert rows.images.tolist() == [20, 20, 20]
+    listed, verified, pruned = (
+        _run(line, tmp_path) for line in _commands() if "mlubench cache" in line
+    )
+    assert "compiled" in listed
+    assert "sound" in verified
+    assert "0 entries removed" in pruned
+
+
+def _write_own_files(folder: Path) -> None:
+    """Write the files that the examples name: a network with random weights, digits, a list."""
+    folder.mkdir(exist_ok=True)
+    (folder / "deploy.prototxt").write_text(PROTOTXT)
+    write_random_caffemodel(folder / "deploy.prototxt", folder / "weights.caffemodel", seed=0)
+    digits = write_digits(folder / "digits")
+    for source, name, count in ((digits.val, "images", 20), (digits.train, "train_images", 10)):
+        (folder / name).mkdir()
+        for image in sorted(source.iterdir())[:count]:
+            shutil.copy(image, folder / name)
+    shutil.copy(digits.val_labels, folder / "val.txt")
 
 
 @pytest.fixture
