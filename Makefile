@@ -5,12 +5,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# Options of `make eval`, passed on where they are given: make eval MODEL=sample DEVICES="cpu:0 cpu:1"
-OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL INPUT_SIZE MEANS VARS RESIZE RESIZE_SIZE LABEL_ORDER \
-           IMAGE_DIR LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM PRECISION \
-           BATCH_SIZE DYNAMIC_SHAPE IMAGE_NUM DEVICES ENGINE SHARDS MAX_CORRUPT MAX_DROP CONF OUT
+# Options of `make eval`, passed on where make's own command line gives them (a variable of that
+# name in the environment is none): make eval MODEL=sample DEVICES="cpu:0 cpu:1"
+OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL ONNX INPUT_SIZE RESIZE RESIZE_SIZE LABEL_ORDER IMAGE_DIR \
+           LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM BATCH_SIZE DYNAMIC_SHAPE \
+           IMAGE_NUM ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT INPUT_WIDTH INPUT_HEIGHT RGB2BGR \
+           CALIBRATION_ALGO WEIGHT_QUANT_GRANULARITY ACTIVATION_QUANT_ALGO FILE_LIST \
+           CALIBRATION_DATA_PATH COMPUTATION_PREFERENCE TYPE64TO32_CONVERSION CONV_SCALE_FOLD \
+           TOOLCHAIN_PATH RPC_SERVER BUILD_CONFIG QUANT_MODE SHAPE_MUTABLE CAFFE_MODEL DEVICE_ID
+# Those that take several values, apart by spaces.
+LISTS := MEANS VARS PRECISION DEVICES CONF INPUT_DIMS DIM_RANGE_MIN DIM_RANGE_MAX INPUT_LAYOUT \
+         INPUT_DTYPES OUTPUT_LAYOUT OUTPUT_DTYPES RANDOM_CALIB_RANGE MLU_ARCH CLUSTER_NUM PLUGIN
 lower = $(shell echo '$(1)' | tr A-Z a-z)
-GIVEN = $(foreach option,$(OPTIONS),$(if $($(option)),--$(call lower,$(option)) $($(option))))
+given = $(foreach option,$(1),$(if $(filter command,$(firstword $(origin $(option)))),--$(call lower,$(option)) $(call $(2),$($(option)))))
+quoted = '$(subst ','\'',$(1))'
+plain = $(1)
+GIVEN = $(call given,$(OPTIONS),quoted) $(call given,$(LISTS),plain)
 
 # Prefect: no telemetry, its database with the other artifacts, time to start on a small machine.
 export DO_NOT_TRACK := 1
@@ -20,7 +30,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval server test lint format proto sample clean
+.PHONY: help setup eval run server test bench-pipeline lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,12 +40,45 @@ setup: $(VENV)/ready  ## make the environment, .venv
 eval: $(VENV)/ready  ## judge a network in three precisions (default: the embedded sample)
 	@$(BIN)/mlubench eval $(GIVEN)
 
+# The samples' run.sh: one network in one precision, with the samples' defaults and file names.
+run: MODEL ?= senet50
+run: PRECISION ?= force_float32
+run: DYNAMIC_SHAPE ?= true
+run: BATCH_SIZE ?= 1
+run: IMAGE_NUM ?= 1000
+run: IMAGE_DIR ?= $(ILSVRC2012_DATASETS_PATH)
+run: LABEL_FILE ?= $(IMAGE_DIR)/ILSVRC2012_val.txt
+run: LABEL_FILE_ORDER ?= 2012
+run: OUT ?= artifacts
+run: MODE = $(PRECISION)_$(DYNAMIC_SHAPE)_$(BATCH_SIZE)
+run: RESULTS = $(OUT)/output/infer_cpp_output_$(MODE)
+run: $(VENV)/ready  ## fetch, compile, infer and score one network in one precision: run.sh
+	$(BIN)/mlubench fetch '$(MODEL)' --out '$(OUT)'
+	$(BIN)/mlubench compile --model '$(MODEL)' --precision $(PRECISION) --out '$(OUT)' \
+	    --dynamic_shape $(DYNAMIC_SHAPE) --batch_size $(BATCH_SIZE) \
+	    $(if $(CALIBRATION_DIR),--calibration_dir '$(CALIBRATION_DIR)') \
+	    --magicmind_model '$(OUT)/models/$(MODEL)_model_$(MODE)'
+	$(BIN)/mlubench infer --magicmind_model '$(OUT)/models/$(MODEL)_model_$(MODE)' --out '$(OUT)' \
+	    --image_dir '$(IMAGE_DIR)' --label_file '$(LABEL_FILE)' \
+	    --label_file_order $(LABEL_FILE_ORDER) --image_num $(IMAGE_NUM) --batch_size $(BATCH_SIZE) \
+	    --result_file '$(RESULTS)/infer_result.txt' \
+	    --result_label_file '$(RESULTS)/eval_labels.txt' \
+	    --result_top1_file '$(RESULTS)/eval_result_1.txt' \
+	    --result_top5_file '$(RESULTS)/eval_result_5.txt'
+	$(BIN)/mlubench accuracy --result_label_file '$(RESULTS)/eval_labels.txt' \
+	    --result_1_file '$(RESULTS)/eval_result_1.txt' \
+	    --result_5_file '$(RESULTS)/eval_result_5.txt' \
+	    --top1andtop5_file '$(RESULTS)/eval_result.txt'
+
 server: $(VENV)/ready  ## Prefect's server and UI on 127.0.0.1; runs made meanwhile show there
 	PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/prefect server start \
 	    --host 127.0.0.1 --port $(PREFECT_SERVER_API_PORT)
 
 test: $(VENV)/ready-dev  ## all tests
 	$(BIN)/pytest
+
+bench-pipeline: $(VENV)/ready-dev  ## how much of the engine's own rate an evaluation reaches
+	$(BIN)/python -m tests.bench.pipeline
 
 lint: $(VENV)/ready-dev  ## style, types
 	$(BIN)/ruff check

@@ -20,21 +20,35 @@ from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.reports.wording import verdict_text
+from mlubench.store import locked
 from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images
-from tasks.networks import compile_network, import_network
+from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
 
 
 @flow(name="evaluate", flow_run_name="{parameters.name}")
 def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
     """Judge a Caffe classifier in several precisions; see ``mlubench eval --help``."""
-    asked, run = parameters, Run(parameters.out)
+    run = Run(parameters.out)
+    with locked(run.cache_lock, shared=True):
+        outcome = _evaluate(parameters, run)
+    publish(outcome)
+    return _state(outcome)
+
+
+def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
+    if network.to_fetch is not None:
+        with run.stage("fetch"):
+            fetch_network(network.to_fetch)
     with run.stage("import"):
         imported = import_network(network, run.store)
+    specs = [build_spec(network, asked, precision) for precision in asked.precision]
     chosen = choose_images(asked, network.order, run.data)
     with DevicePool(asked.engine, asked.devices) as devices:
+        for spec in specs:
+            devices.check(spec)
         with run.stage("decode"):
             scored = decode_images(chosen.scored, network, run.decoded, "scored")
             calibration = _decode_calibration(chosen, network, run)
@@ -42,13 +56,13 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
             compiled = [
                 compile_network(
                     imported,
-                    build_spec(network, asked, precision),
+                    spec,
                     calibration,
                     asked.engine,
                     devices.engine,
                     run.store,
                 )
-                for precision in asked.precision
+                for spec in specs
             ]
         with unfinished_shards(run.unfinished, scored, compiled) as kept:
             shards = cut(len(scored.records), asked.batch_size, asked.shards, len(asked.devices))
@@ -64,16 +78,16 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
                 chosen=chosen,
                 scored=scored,
                 calibrated_on=len(calibration.sound()) if calibration else 0,
+                unfit=calibration.unfit() if calibration else (),
                 inferred=inferred,
                 engine=devices.engine,
-                devices=devices.descriptions(),
+                devices=devices.descriptions,
                 started=run.started,
                 seconds=run.seconds,
             )
             outcome = write_run(evaluation, run.runs)
             kept.clear()
-    publish(outcome)
-    return _state(outcome)
+    return outcome
 
 
 def _decode_calibration(

@@ -8,6 +8,7 @@ go on.
 from __future__ import annotations
 
 import atexit
+import http.client
 import os
 import signal
 import socket
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 
 from mlubench.errors import MlubenchError
@@ -45,6 +45,8 @@ class OwnServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PREFECT_UI_ENABLED": "0"},
+            # Ctrl-C is for the flow, which then still tells the server how it ended.
+            start_new_session=True,
         )
         atexit.register(self._close)
 
@@ -76,13 +78,12 @@ class OwnServer:
 
 
 def answers(url: str) -> bool:
-    """Whether a Prefect server is up at this API."""
+    """Whether a Prefect server is up at this API, asked without any proxy."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(  # noqa: S310  # http, on loopback
-            f"{url}/health", timeout=_ANSWER_SECONDS
-        ) as answer:
+        with direct.open(f"{url}/health", timeout=_ANSWER_SECONDS) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from rich.console import Console
 
 from flows.server import OwnServer, answers
+from mlubench.errors import ConfigError
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import make_folder
 
@@ -65,6 +66,7 @@ def prepare_prefect(artifacts: Path) -> None:
         artifacts: the folder of runs and caches.
 
     Raises:
+        ConfigError: no server answers at ``PREFECT_API_URL``.
         StoreError: that folder cannot be made.
         MlubenchError: the server does not start.
     """
@@ -74,7 +76,15 @@ def prepare_prefect(artifacts: Path) -> None:
     # The terminal shows progress and the outcome; Prefect's own lines are in its UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     usual = f"http://127.0.0.1:{os.environ.get('PREFECT_SERVER_API_PORT', _USUAL_PORT)}/api"
-    if "PREFECT_API_URL" in os.environ:
+    # Proxies are for the world outside.
+    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
+    if given := os.environ.get("PREFECT_API_URL"):
+        if not answers(given):
+            raise ConfigError(
+                "no Prefect server answers there",
+                where=f"PREFECT_API_URL={given}",
+                fix="start it (make server), or unset the variable to run without one",
+            )
         return
     if answers(usual):
         os.environ["PREFECT_API_URL"] = usual

@@ -6,6 +6,7 @@
     |   +-- NetworkError         a prototxt, a caffemodel, an ONNX file
     |   +-- DatasetError         images, label lists, calibration images
     |   +-- StoreError           a folder or file that cannot be written or read back
+    |   +-- DownloadError        a server that fails; another try may do
     +-- DeviceError          4   the device side failed
         +-- EngineError          the engine refused to build, load or run a network
         +-- WorkerError          a worker process died, hung or broke its protocol
@@ -77,6 +78,10 @@ class DatasetError(InputError):
 
 class StoreError(InputError):
     """A folder or file of the artifacts cannot be written or read back."""
+
+
+class DownloadError(InputError):
+    """A server that should give a file fails; another try may do."""
 
 
 class DeviceError(MlubenchError):

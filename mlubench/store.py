@@ -140,13 +140,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on ``path`` (made if absent), waiting for another holder.
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock on ``path`` (made if absent), waiting for another holder.
 
     The kernel frees it when the process ends, however it ends.
+
+    Args:
+        path: the lock's file.
+        shared: several may hold it so at once, but nobody alone.
     """
     with _open_lock(path) as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 
@@ -196,6 +200,7 @@ class Store:
                 with atomic_folder(entry) as folder:
                     build(folder)
                     write_json(folder / MANIFEST, _manifest(folder, parts))
+            note_use(entry)
         return entry
 
     @staticmethod
@@ -203,6 +208,12 @@ class Store:
         """Remove what a killed build of this entry left; the lock is held, so none is alive."""
         for leftover in entry.parent.glob(f"{_TEMPORARY}*-{entry.name}"):
             _remove(leftover)
+
+
+def note_use(entry: Path) -> None:
+    """Make now the time of an entry's last use, which its manifest bears."""
+    with contextlib.suppress(OSError):  # a store that can only be read serves as well
+        os.utime(entry / MANIFEST)
 
 
 def entry_damage(entry: Path, parts: Mapping[str, Any] | None = None) -> str | None:
@@ -213,9 +224,11 @@ def entry_damage(entry: Path, parts: Mapping[str, Any] | None = None) -> str | N
         return "it is absent or was never finished"
     except (OSError, ValueError) as error:
         return f"its manifest cannot be read: {error}"
-    if parts is not None and manifest.get("parts") != json.loads(canonical_json(parts)):
+    if not isinstance(manifest, dict) or not {"parts", "files"} <= set(manifest):
+        return "its manifest is none"
+    if parts is not None and manifest["parts"] != json.loads(canonical_json(parts)):
         return "its manifest names another content"
-    for name, facts in manifest.get("files", {}).items():
+    for name, facts in manifest["files"].items():
         file = entry / name
         if not file.is_file() or file.stat().st_size != facts["bytes"]:
             return f"{name} is missing or has another size"

@@ -1,4 +1,4 @@
-"""Import and compile networks."""
+"""Fetch, import and compile networks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,43 @@ from collections.abc import Mapping
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from rich.console import Console
 
+from mlubench.download import Downloads
 from mlubench.engines.interface import BuildSpec
+from mlubench.errors import DownloadError
 from mlubench.pipeline import compile as compiling
 from mlubench.pipeline import network as networks
 from mlubench.pipeline.compile import CalibrationImages, Compiled
+from mlubench.pipeline.fetch import FilesToFetch, fetch_files
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.store import Store
 from tasks.progress import step_progress
+
+
+def may_pass(_task: object, _task_run: object, state: State[object]) -> bool:
+    """Whether a failed fetch is tried again: a server's fault may pass, a wrong file stays."""
+    return isinstance(state.result(raise_on_failure=False), DownloadError)
+
+
+@task(
+    task_run_name="fetch {wanted.model}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=may_pass,
+)
+def fetch_network(wanted: FilesToFetch) -> None:
+    """Fetch the network's files that are not there."""
+    with step_progress(f"fetch {wanted.model}, kB", "fetch") as progress:
+        downloads = Downloads(
+            progress=lambda done, total: progress(done // 1000, total // 1000),
+            remark=lambda text: Console(stderr=True).print(text, markup=False, soft_wrap=True),
+        )
+        fetched = [file.anew for file in fetch_files(wanted, downloads)]
+        if not any(fetched):
+            progress(1, 1)
 
 
 @task(task_run_name="import {network.name}", cache_policy=NO_CACHE)

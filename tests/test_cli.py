@@ -77,7 +77,12 @@ def test_the_seeds_form_of_options(asked: list[EvaluateParameters]) -> None:
         (["--devices", "cpu:0", "cpu:0"], ["--devices", "each name once"]),
         (["--model", "sample", *FILES, "--label_order", "2012"], ["--model", "one of the two"]),
         (FILES, ["--label_order", "--prototxt is given without"]),
-        (["--image_dir", "x"], ["--label_file", "--image_dir is given without"]),
+        (["--label_file", "x"], ["--image_dir", "--label_file is given without"]),
+        (
+            ["--image_dir", "x", "--label_file", "x"],
+            ["--label_file_order", "--image_dir is given without"],
+        ),
+        (["--dataset", "digits", "--label_file", "x"], ["--dataset", "one of the two"]),
         (["--caffemodel", "x"], ["--caffemodel", "without"]),
         (["--max_drop", "1", "--precision", "force_float16"], ["--precision", "no force_float32"]),
         (["--colour", "red"], ["--colour"]),
@@ -105,6 +110,7 @@ def test_a_wrong_option_is_named(
         (EngineError("it broke", where="cpu:0"), 4),
         (MlubenchError("it broke", where="somewhere"), 4),
         (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("division by zero"), 4),
     ],
 )
 def test_errors_become_exit_statuses(

@@ -129,8 +129,20 @@ def test_make_targets_exist() -> None:
         _run(f"make --dry-run {target}", ROOT)
 
 
+def test_make_passes_options_on() -> None:
+    said = _run(
+        """make --dry-run eval IMAGE_DIR="my images" MEANS="104 117 123" LABEL_FILE="it's" """,
+        ROOT,
+        MODEL="a variable of the environment",
+    )
+    line = next(line for line in said.splitlines() if "mlubench eval" in line)
+    assert shlex.split(line)[1:] == (
+        ["eval", "--image_dir", "my images", "--label_file", "it's", "--means", "104", "117", "123"]
+    )
+
+
 def test_make_eval_and_what_it_leaves(tmp_path: Path) -> None:
-    said = _run("make eval", ROOT, OUT=str(tmp_path))
+    said = _run(f"make eval OUT='{tmp_path}'", ROOT)
     assert "force_float32" in said
     report = Path(re.findall(r"^report: +(.*)$", said, re.MULTILINE)[0])
     assert report.is_file()
@@ -144,6 +156,20 @@ def test_make_eval_and_what_it_leaves(tmp_path: Path) -> None:
     code = example.replace("artifacts/runs/RUN_ID", str(report.parent))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "class_id" in done.stdout
+
+
+def test_make_run_is_the_samples_run_sh(tmp_path: Path) -> None:
+    digits = write_digits(tmp_path / "digits")
+    said = _run(
+        f"make run MODEL=sample IMAGE_DIR='{digits.val}' LABEL_FILE='{digits.val_labels}' "
+        f"LABEL_FILE_ORDER=digits OUT='{tmp_path}'",
+        ROOT,
+    )
+    model = tmp_path / "models" / "sample_model_force_float32_true_1"
+    assert f"Generate model done, model save to {model}" in said
+    results = tmp_path / "output" / "infer_cpp_output_force_float32_true_1"
+    assert len((results / "eval_labels.txt").read_text().splitlines()) == 600
+    assert (results / "eval_result.txt").read_text().startswith("top1:  0.99")
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the command names two devices")
@@ -226,7 +252,8 @@ def test_make_server_shows_runs(server: str, tmp_path: Path) -> None:
         "localhost", "127.0.0.1"
     )
     port = server.rsplit(":", 1)[1]
-    _run("make eval PRECISION=force_float32", ROOT, OUT=str(tmp_path), PREFECT_SERVER_API_PORT=port)
+    command = f"make eval PRECISION=force_float32 OUT='{tmp_path}'"
+    _run(command, ROOT, PREFECT_SERVER_API_PORT=port)
     request = urllib.request.Request(
         f"{server}/api/artifacts/filter", b"{}", {"Content-Type": "application/json"}
     )

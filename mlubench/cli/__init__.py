@@ -7,6 +7,8 @@ or engine failed. Errors are told in a few lines on standard error, without a tr
 from __future__ import annotations
 
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import pydantic
 from cyclopts import App, CycloptsError, Parameter
 
 from mlubench import __version__
+from mlubench.cli.spellings import modern
 from mlubench.errors import ConfigError, MlubenchError
 
 if TYPE_CHECKING:
@@ -32,7 +35,15 @@ app = App(
 )
 
 # A verb is a module of this package, imported when it is called.
-_VERBS = {"eval": ("evaluate:evaluate", "Judge a network in several precisions.")}
+_VERBS = {
+    "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
+    "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
+    "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
+    "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
+    "accuracy": ("accuracy:accuracy", "Top-1 and top-5 of text files (compute_top1_and_top5)."),
+    "fetch": ("fetch:fetch", "Fetch the files of networks of the catalogue."),
+    "inspect": ("inspect:inspect", "Show a network's layers, parameters and operations."),
+}
 for _verb, (_function, _help) in _VERBS.items():
     app.command(f"{__name__}.{_function}", name=_verb, help=_help)
 
@@ -43,16 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes those of this process.
     """
+    given = modern(sys.argv[1:] if arguments is None else arguments)
     try:
         status = app(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+            given,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
         )
     except MlubenchError as error:
         return _tell(error)
     except CycloptsError as error:
-        return _tell(_wrong_option(error))
+        return _tell(_wrong_option(error, " ".join(["mlubench", *given[:1]])))
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except Exception as error:
+        return _tell(_unexpected(error))
     return status if isinstance(status, int) else 0
 
 
@@ -61,19 +78,32 @@ def _tell(error: MlubenchError) -> int:
     return error.exit_status
 
 
+def _unexpected(error: Exception) -> MlubenchError:
+    """Return a fault of the program itself in one message, its traceback kept in a file."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="mlubench-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        log.writelines(traceback.format_exception(error))
+    return MlubenchError(
+        f"unexpected {type(error).__name__}: {error}",
+        where="mlubench",
+        fix=f"this is a fault of mlubench; the details are in {log.name}",
+    )
+
+
 def _errors() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
 
 
-def _wrong_option(error: CycloptsError) -> ConfigError:
+def _wrong_option(error: CycloptsError, command: str) -> ConfigError:
     """Return a parser's complaint in this project's words."""
     cause = error.__cause__
     if isinstance(cause, pydantic.ValidationError):
         fault = cause.errors()[0]
         option = "--" + str(fault["loc"][0])
         return ConfigError(
-            f"{fault['msg']} (got {fault['input']!r})", where=option, fix="see mlubench eval --help"
+            f"{fault['msg']} (got {fault['input']!r})", where=option, fix=f"see {command} --help"
         )
-    return ConfigError(str(error), where="mlubench " + " ".join(sys.argv[1:2]), fix="see --help")
+    return ConfigError(str(error), where=command, fix="see --help")

@@ -32,7 +32,26 @@ class BuildSpec:
         means: per channel, in the network's channel order, subtracted from the pixels.
         variances: per channel; pixels are divided by their square root, as MagicMind's
             ``insert_bn_before_firstnode`` does.
-        calibration_algo: ``linear`` (minimum and maximum of the activations).
+        dim_range: the smallest and largest batch of a dynamic network; None is any.
+        rgb2bgr: reverse the images' channels inside the network, before means and variances.
+        input_layout: ``NHWC`` or ``NCHW``, of the compiled network's input.
+        input_dtypes: MagicMind's name of that input's type.
+        output_layout: likewise of the scores; empty leaves it as the network has it.
+        output_dtypes: MagicMind's name of the scores' type.
+        calibration_algo: ``linear`` (minimum and maximum of the activations), ``eqnm`` (the
+            range with the least quantisation error); empty is the engine's own.
+        weight_quant_granularity: ``per_tensor``, ``per_axis``; empty is the engine's own.
+        activation_quant_algo: ``symmetric`` or ``asymmetric``.
+        random_calib_range: every activation's range, in place of calibration: for speed only.
+        computation_preference: ``auto``, ``fast`` or ``high_precision``.
+        type64to32_conversion: narrow the 64-bit values of a network; None says nothing.
+        conv_scale_fold: fold scales into convolutions' weights; None says nothing.
+        mlu_arch: chips to compile for.
+        cluster_num: per chip, the numbers of clusters, joined by commas.
+        plugin: libraries of further operations.
+        toolchain_path: a cross compiler.
+        rpc_server: ``address:port`` of a remote device that calibrates.
+        build_config: a JSON object in MagicMind's form that goes over all the above, or empty.
     """
 
     precision: str
@@ -41,7 +60,25 @@ class BuildSpec:
     input_size: Tuple[int, int]
     means: Tuple[float, ...]
     variances: Tuple[float, ...]
-    calibration_algo: str = "linear"
+    dim_range: Optional[Tuple[int, int]] = None
+    rgb2bgr: bool = False
+    input_layout: str = "NHWC"
+    input_dtypes: str = "UINT8"
+    output_layout: str = ""
+    output_dtypes: str = "FLOAT"
+    calibration_algo: str = ""
+    weight_quant_granularity: str = ""
+    activation_quant_algo: str = "symmetric"
+    random_calib_range: Optional[Tuple[float, float]] = None
+    computation_preference: str = "auto"
+    type64to32_conversion: Optional[bool] = None
+    conv_scale_fold: Optional[bool] = None
+    mlu_arch: Tuple[str, ...] = ()
+    cluster_num: Tuple[str, ...] = ()
+    plugin: Tuple[str, ...] = ()
+    toolchain_path: str = ""
+    rpc_server: str = ""
+    build_config: str = ""
 
     def to_json(self) -> Dict[str, Any]:
         """Return the fields as JSON values (tuples become lists)."""
@@ -76,11 +113,14 @@ class Calibration:
     def normalised(self, spec: BuildSpec) -> Iterator[np.ndarray]:
         """Yield each image as the network's original input: float32 [1, 3, height, width].
 
-        Means and variances are applied, ``(pixel - mean) / sqrt(variance)``, in a fixed order.
+        Channels are reversed where the spec says so; then means and variances are applied,
+        ``(pixel - mean) / sqrt(variance)``, in a fixed order.
         """
         means = np.asarray(spec.means, np.float32)
         deviations = np.sqrt(np.asarray(spec.variances, np.float32))
         for image in self.images:
+            if spec.rgb2bgr:
+                image = image[:, :, ::-1]
             scaled = (image.astype(np.float32) - means) / deviations
             yield np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
 
@@ -92,10 +132,12 @@ class Session(ABC):
         executed_precision: the arithmetic that the device really uses, for example
             ``bfloat16``, whatever was asked for.
         classes: scores per image.
+        batch_size: images in a batch; of a dynamic network it may be set.
     """
 
     executed_precision: str
     classes: int
+    batch_size: int
 
     @abstractmethod
     def run(self, images: np.ndarray, consume: Consume) -> None:
@@ -134,6 +176,13 @@ class Engine(ABC):
             ConfigError: there is no such device.
         """
 
+    def check(self, spec: BuildSpec) -> None:  # noqa: B027  # an engine may have everything
+        """Refuse by name what the spec asks for and the engine has not got.
+
+        Raises:
+            ConfigError: names the flag and the reason.
+        """
+
     @abstractmethod
     def build(
         self, network: Path, spec: BuildSpec, calibration: Optional[Calibration], folder: Path
@@ -160,17 +209,25 @@ def load_engine(name: str) -> Engine:
     Raises:
         ConfigError: there is no such engine.
     """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise _no_engine(name)
     module_name = name if "." in name else f"{__package__}.{name}"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
             raise
-        raise ConfigError(
-            f"there is no engine named {name!r}",
-            where="--engine",
-            expected="openvino",
-            fix="name an engine of mlubench/engines",
-        ) from error
+        raise _no_engine(name) from error
+    if not hasattr(module, "create"):
+        raise _no_engine(name)
     engine: Engine = module.create()
     return engine
+
+
+def _no_engine(name: str) -> ConfigError:
+    return ConfigError(
+        f"there is no engine named {name!r}",
+        where="--engine",
+        expected="openvino",
+        fix="name an engine of mlubench/engines",
+    )

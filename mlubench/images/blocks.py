@@ -173,5 +173,5 @@ class BlockFiles:
             f"the decoded images cannot be written: {error.strerror}",
             where=str(self.pixels),
             expected=f"a disk that can be written, with {gigabytes:.2f} GB free",
-            fix="free space, or name another folder with --artifacts; what is done is kept",
+            fix="free space, or name another folder with --out; what is done is kept",
         )

@@ -10,13 +10,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.labels import LabelOrder, read_label_list
-from mlubench.images.source import FolderSource, ImageSource
+from mlubench.images.source import FolderSource, ImageSource, is_image, unique_names
 
-_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+#: How many names a remark has; the datasets themselves have all.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Dataset:
         source: gives the bytes.
         missing: names that are listed but not there, sorted.
         unlisted: images that are there but not listed, sorted.
+        duplicates: names that are listed more than once, with the same label each time, sorted
+            and as often as they are superfluous. This is a fault of the list. Pictures that are
+            there twice, under two names, are known when the images are decoded: they are records
+            of one SHA-256. The ``duplicate`` of run.json is the sum of the two.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Dataset:
     source: ImageSource
     missing: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
 
     def read(self, index: int) -> bytes:
         """Return the encoded bytes of an image.
@@ -58,8 +64,8 @@ class Dataset:
     def first(self, count: int) -> Dataset:
         """Return the dataset cut to its first ``count`` images (``--image_num``).
 
-        Of the missing names those before the cut are kept. A dataset with no more than
-        ``count`` images is returned whole.
+        Of the missing and duplicate names those before the cut are kept. A dataset with no
+        more than ``count`` images is returned whole.
 
         Raises:
             ConfigError: ``count`` is less than 1.
@@ -69,8 +75,23 @@ class Dataset:
         if count >= len(self.images):
             return self
         images = self.images[:count]
-        missing = tuple(name for name in self.missing if name < images[-1].name)
-        return replace(self, images=images, missing=missing)
+        last = images[-1].name
+        missing = tuple(name for name in self.missing if name < last)
+        duplicates = tuple(name for name in self.duplicates if name <= last)
+        return replace(self, images=images, missing=missing, duplicates=duplicates)
+
+    def remarks(self) -> list[str]:
+        """Return what a reader must know of the list and of what is there, a sentence each."""
+        said = (
+            (self.missing, "image of the list is not there", "images of the list are not there"),
+            (self.unlisted, "image is not in the list", "images are not in the list"),
+            (
+                self.duplicates,
+                "line of the list repeats another",
+                "lines of the list repeat others",
+            ),
+        )
+        return [_remark(names, *what) for names, *what in said if names]
 
 
 def read_image_folder(
@@ -88,26 +109,38 @@ def read_image_folder(
         DatasetError: the folder or the list cannot be read, a label is outside the order, or
             no listed image is in the folder.
     """
-    source = FolderSource(image_dir)
+    return label_images(FolderSource(image_dir), image_dir, label_file, order, name=name)
+
+
+def label_images(
+    source: ImageSource, root: Path, label_file: Path, order: LabelOrder, *, name: str
+) -> Dataset:
+    """Give images of any source the classes of a label list.
+
+    Raises:
+        DatasetError: as :func:`read_image_folder`.
+    """
     present = frozenset(source.names())
-    listed = _class_ids(read_label_list(label_file), order, label_file)
+    labels = read_label_list(label_file)
+    listed = _class_ids(labels, order, label_file)
     images = tuple(
         ImageRef(image, class_id) for image, class_id in sorted(listed.items()) if image in present
     )
     if not images:
         raise DatasetError(
             f"none of the {len(listed)} listed images is there",
-            where=str(image_dir),
-            expected=f"the images that {label_file} names, in the folder itself",
+            where=str(root),
+            expected=f"the images that {label_file} names",
             fix="see whether --image_dir and --label_file belong together",
         )
     return Dataset(
         name=name,
-        root=image_dir,
+        root=root,
         images=images,
         source=source,
         missing=tuple(sorted(listed.keys() - present)),
-        unlisted=_printable(image for image in present - listed.keys() if _is_image(image)),
+        unlisted=_printable(image for image in present - listed.keys() if is_image(image)),
+        duplicates=_superfluous([image for image, _ in labels]),
     )
 
 
@@ -118,7 +151,8 @@ def read_unlabelled_folder(image_dir: Path) -> Dataset:
         DatasetError: the folder cannot be read, or there is no image in it.
     """
     source = FolderSource(image_dir)
-    names = sorted(name for name in source.names() if _is_image(name))
+    images = ((name, name) for name in source.names() if is_image(name))
+    names = sorted(unique_names(images, where=str(image_dir)))
     if not names:
         raise DatasetError(
             "there is no image in it",
@@ -152,6 +186,7 @@ def calibration_split(dataset: Dataset, count: int, *, seed: int = 0) -> tuple[D
         images=tuple(image for image in dataset.images if image in chosen),
         missing=(),
         unlisted=(),
+        duplicates=(),
     )
     scored = tuple(image for image in dataset.images if image not in chosen)
     return calibration, replace(dataset, images=scored)
@@ -185,8 +220,17 @@ def _class_ids(
     return {image: order.class_ids[label] for image, label in labels}
 
 
-def _is_image(name: str) -> bool:
-    return PurePath(name).suffix.lower() in _SUFFIXES
+def _superfluous(names: Sequence[str]) -> tuple[str, ...]:
+    """Return what is there more than once, as often as it is one too many."""
+    if len(set(names)) == len(names):
+        return ()
+    return tuple(sorted((Counter(names) - Counter(set(names))).elements()))
+
+
+def _remark(names: Sequence[str], one: str, several: str) -> str:
+    named = ", ".join(names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{len(names)} {one if len(names) == 1 else several}: {named}{more}"
 
 
 def _printable(names: Iterable[str]) -> tuple[str, ...]:

@@ -109,27 +109,33 @@ def simple_order(name: str, class_names: Sequence[str]) -> LabelOrder:
 def read_label_list(path: Path) -> tuple[tuple[str, int], ...]:
     """Read a label list: lines ``name label``, in the file's order.
 
-    Any white space separates the two; spaces around them and blank lines do not matter.
+    Any white space separates the two; spaces around them and blank lines do not matter. A
+    name that is listed more than once, always with the same label, is returned as often.
 
     Args:
         path: a UTF-8 text file.
 
     Raises:
-        DatasetError: the file cannot be read, a line has another form, or a name occurs twice.
+        DatasetError: the file cannot be read, a line has another form, or an image has two
+            labels.
     """
-    labels: dict[str, int] = {}
+    labels: list[tuple[str, int]] = []
+    first: dict[str, tuple[int, int]] = {}
     try:
         with path.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, start=1):
                 if fields := line.split():
                     name, label = _parse_line(fields, where=f"{path}, line {number}")
-                    if name in labels:
+                    before, at = first.setdefault(name, (label, number))
+                    if before != label:
                         raise DatasetError(
-                            f"the image {name} is listed twice",
+                            f"the image {name} has the label {label} here and {before} in line "
+                            f"{at}",
                             where=f"{path}, line {number}",
+                            expected="one label for each image",
                             fix="remove one of the two lines",
                         )
-                    labels[name] = label
+                    labels.append((name, label))
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"the label list cannot be read: {error}",
@@ -137,7 +143,7 @@ def read_label_list(path: Path) -> tuple[tuple[str, int], ...]:
             expected="a text file in UTF-8",
             fix="name the label list with --label_file",
         ) from error
-    return tuple(labels.items())
+    return tuple(labels)
 
 
 def _parse_line(fields: Sequence[str], *, where: str) -> tuple[str, int]:

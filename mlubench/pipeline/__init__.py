@@ -1,10 +1,14 @@
 """The steps of an evaluation, a module each; ``tasks/`` has one Prefect task for each step.
 
 parameters  what was asked for, checked
+flags       how a network is compiled, by gen_model's names
 network     which network, its files, and the import to ONNX
 images      which images are scored and which calibrate, and their decoding
 compile     a network compiled in one precision
 shards      the cut of the images, exact
+devices     a device, and its worker while it lives
 dispatch    shards to device workers, with retries
+offline     a compiled network in a folder of its own (mlubench compile)
+classify    such a network over a folder of images (mlubench infer)
 outcome     merging, judging, and the run folder
 """

@@ -11,11 +11,14 @@ from typing import Any
 from mlubench import engines
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
-from mlubench.images.cache import DecodedImages
+from mlubench.errors import ConfigError
+from mlubench.images.blocks import BLOCK_IMAGES
+from mlubench.images.cache import DecodedImages, verify_block
 from mlubench.images.preprocess import Preprocess
-from mlubench.pipeline.dispatch import BUILD_SILENCE
+from mlubench.pipeline.devices import BUILD_SILENCE
+from mlubench.pipeline.flags import QUANTISATION
 from mlubench.pipeline.network import ImportedNetwork, Network
-from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.parameters import NetworkParameters
 from mlubench.store import Store, content_key, sha256_file, source_digest
 from mlubench.worker.client import Worker
 
@@ -33,6 +36,10 @@ class CalibrationImages:
         """Return the rows that could be decoded; the others calibrate nothing."""
         corrupt = set(self.images.corrupt)
         return [row for row in range(self.images.shape[0]) if row not in corrupt]
+
+    def unfit(self) -> tuple[str, ...]:
+        """Return the names of those that could not be decoded."""
+        return tuple(self.images.records[row].name for row in self.images.corrupt)
 
     def identity(self) -> dict[str, Any]:
         """Return what the pixels depend on, as JSON values."""
@@ -55,8 +62,19 @@ class Compiled:
     key: str
 
 
-def build_spec(network: Network, asked: EvaluateParameters, precision: str) -> BuildSpec:
-    """Return how the network is compiled in a precision."""
+def build_spec(network: Network, asked: NetworkParameters, precision: str) -> BuildSpec:
+    """Return how the network is compiled in a precision.
+
+    Flags of quantisation change nothing of a precision that is not quantised; left out of its
+    spec, they do not compile it anew.
+
+    Raises:
+        ConfigError: ``--build_config`` names no JSON object, or dimensions are not the network's.
+    """
+    _check_dims(network, asked)
+    flags = asked.spec_fields()
+    if not is_quantised(precision):
+        flags = {name: value for name, value in flags.items() if name not in QUANTISATION}
     return BuildSpec(
         precision=precision,
         batch_size=asked.batch_size,
@@ -64,7 +82,22 @@ def build_spec(network: Network, asked: EvaluateParameters, precision: str) -> B
         input_size=network.preprocess.crop_shape,
         means=network.means,
         variances=network.variances,
+        **flags,
     )
+
+
+def _check_dims(network: Network, asked: NetworkParameters) -> None:
+    """Only the batch of a network may vary; its images are those that it was made for."""
+    expected = (len(network.means), *network.preprocess.crop_shape)
+    for flag in ("dim_range_min", "dim_range_max"):
+        dims = getattr(asked, flag)
+        if dims is not None and dims[1:] != expected:
+            raise ConfigError(
+                f"{dims} varies more than the batch",
+                where=f"--{flag}",
+                expected="N," + ",".join(map(str, expected)),
+                fix="give the network's own channels, height and width",
+            )
 
 
 def compile_network(
@@ -74,6 +107,7 @@ def compile_network(
     engine: str,
     facts: Mapping[str, str],
     store: Store,
+    device: str = _ALL_CORES,
 ) -> Compiled:
     """Return the compiled network, built in a worker of its own unless the store has it.
 
@@ -84,13 +118,15 @@ def compile_network(
         engine: the engine's name.
         facts: what the engine says of itself; another version compiles anew.
         store: where compiled networks are kept.
+        device: where it is compiled; the result does not depend on it.
 
     Raises:
         ConfigError: the engine has not got what the spec asks for.
         EngineError: the engine failed.
         StoreError: the store cannot be written.
     """
-    calibrated = calibration if is_quantised(spec.precision) else None
+    calibrates = is_quantised(spec.precision) and spec.random_calib_range is None
+    calibrated = calibration if calibrates else None
     parts: dict[str, Any] = {
         "network": sha256_file(imported.onnx),
         "spec": spec.to_json(),
@@ -101,9 +137,10 @@ def compile_network(
     }
 
     def build(folder: Path) -> None:
+        _verify(calibrated)
         # A worker of its own: the bytes must not depend on what a process built before, and
         # calibration may use all cores.
-        worker = Worker.start(engine, _ALL_CORES)
+        worker = Worker.start(engine, device)
         try:
             worker.call(_request(imported, spec, calibrated, folder), silence=BUILD_SILENCE)
         finally:
@@ -111,6 +148,13 @@ def compile_network(
 
     folder = store.get("compiled", parts, build)
     return Compiled(spec.precision, folder, content_key(parts))
+
+
+def _verify(calibration: CalibrationImages | None) -> None:
+    """Check the calibration images' pixels, which decide about the network for good."""
+    if calibration is not None:
+        for block in range(-(-calibration.images.shape[0] // BLOCK_IMAGES)):
+            verify_block(calibration.images, block)
 
 
 def _request(

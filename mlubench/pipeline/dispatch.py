@@ -1,7 +1,6 @@
 """Shards to device workers: one thread a device, each shard until it is done.
 
-A shard whose worker fails goes to another device; a worker that dies is started again, once
-or twice, and then its device counts as lost. The run goes on while one device is left.
+A shard whose worker fails goes to another device, and the run goes on while one device is left.
 """
 
 from __future__ import annotations
@@ -16,19 +15,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError, MlubenchError, WorkerError
+from mlubench.pipeline.devices import LOAD_SILENCE, Device, addresses
 from mlubench.pipeline.shards import Shard
-from mlubench.worker.client import Worker
 
 #: A shard that failed this often, on whatever devices, ends the run.
 ATTEMPTS = 3
-#: A device whose worker died this often is lost.
-DEATHS = 2
-#: Seconds without progress after which a worker counts as hung.
-RUN_SILENCE = 300.0
-LOAD_SILENCE = 900.0
-BUILD_SILENCE = 3600.0
 _PROGRESS_SECONDS = 0.25
+#: How many shards a worker has at a time, the one that it infers included.
+_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -38,16 +34,18 @@ class Job:
     Attributes:
         folder: the compiled network, for workers that are started anew.
         request: makes the worker's request for a shard on the device of that name.
-        keep: called with a shard, the device's name and which attempt succeeded, on the
-            device's thread; the shard is done when it returns.
+        keep: called with a shard, the device's name, which attempt succeeded and the worker's
+            answer, on the device's thread; the shard is done when it returns.
         progress: called from the calling thread, a few times a second, with the number of
             images done; it goes back where a shard that had begun must be done again.
+        batch_size: as in :meth:`DevicePool.load`.
     """
 
     folder: Path
     request: Callable[[Shard, str], Mapping[str, Any]]
-    keep: Callable[[Shard, str, int], None]
+    keep: Callable[[Shard, str, int, Mapping[str, Any]], None]
     progress: Callable[[int], None]
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,59 +56,6 @@ class Loaded:
     classes: int
 
 
-class Device:
-    """A device and its worker, started anew where it died.
-
-    Attributes:
-        name: as asked for, such as ``cpu:0``.
-    """
-
-    def __init__(self, engine: str, name: str, address: str) -> None:
-        self.name = name
-        self._engine = engine
-        self._address = address
-        self._worker: Worker | None = None
-        self._deaths = 0
-
-    @property
-    def worker(self) -> Worker:
-        """The worker, started where there is none.
-
-        Raises:
-            WorkerError: it does not start.
-            ConfigError: there is no such device.
-        """
-        if self._worker is None:
-            self._worker = Worker.start(self._engine, self._address)
-        return self._worker
-
-    @property
-    def lost(self) -> bool:
-        """Whether its workers died too often."""
-        return self._deaths >= DEATHS
-
-    def call(
-        self,
-        request: Mapping[str, Any],
-        *,
-        silence: float,
-        progress: Callable[[int], None] | None = None,
-    ) -> dict[str, Any]:
-        """As :meth:`Worker.call`; counts deaths."""
-        try:
-            return self.worker.call(request, silence=silence, progress=progress)
-        except WorkerError:
-            self._worker = None
-            self._deaths += 1
-            raise
-
-    def close(self) -> None:
-        """End the worker."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
-
-
 class DevicePool:
     """The devices of a run; a context manager that starts and ends their workers.
 
@@ -118,13 +63,19 @@ class DevicePool:
         engine: the engine's name.
         names: the devices, such as ``("cpu:0", "cpu:1")``.
 
+    Attributes:
+        engine: what the engine says of itself (``Engine.describe``).
+        descriptions: what it says of each device, by name.
+
     Raises:
         WorkerError: a worker does not start.
         ConfigError: there is no such engine or device.
     """
 
+    engine: Mapping[str, str]
+    descriptions: Mapping[str, str]
+
     def __init__(self, engine: str, names: Sequence[str]) -> None:
-        self.engine_name = engine
         self._devices = [
             Device(engine, name, address)
             for name, address in zip(names, addresses(names), strict=True)
@@ -133,10 +84,12 @@ class DevicePool:
     def __enter__(self) -> Self:
         try:
             with ThreadPoolExecutor(len(self._devices)) as starters:
-                list(starters.map(lambda device: device.worker, self._devices))
+                workers = list(starters.map(lambda device: device.worker, self._devices))
         except BaseException:
             self.close()
             raise
+        self.engine = workers[0].engine
+        self.descriptions = {worker.device: worker.description for worker in workers}
         return self
 
     def __exit__(
@@ -152,25 +105,32 @@ class DevicePool:
         for device in self._devices:
             device.close()
 
-    @property
-    def engine(self) -> dict[str, str]:
-        """What the engine says of itself (``Engine.describe``)."""
-        return self._alive()[0].worker.engine
+    def check(self, spec: BuildSpec) -> None:
+        """Ask the engine whether it has what a network is to be compiled for.
 
-    def descriptions(self) -> dict[str, str]:
-        """Return what the engine says of each device, by name."""
-        return {device.name: device.worker.description for device in self._alive()}
+        Raises:
+            ConfigError: it has not; names the flag and the reason.
+        """
+        request = {"do": "check", "spec": spec.to_json()}
+        self._alive()[0].worker.call(request, silence=LOAD_SILENCE)
 
-    def load(self, folder: Path) -> Loaded:
+    def load(self, folder: Path, batch_size: int | None = None) -> Loaded:
         """Load a compiled network on every device.
+
+        Args:
+            folder: the compiled network.
+            batch_size: of a dynamic network, where it is not the one that it was compiled for.
 
         Raises:
             EngineError: it cannot be loaded.
             WorkerError: no device is left.
         """
-        request = {"do": "load", "folder": str(folder)}
         with ThreadPoolExecutor(len(self._devices)) as loaders:
-            answers = list(loaders.map(lambda device: _load(device, request), self._alive()))
+            loaded = list(
+                loaders.map(lambda device: device.load(folder, batch_size), self._alive())
+            )
+        self._alive()
+        answers = [answer for answer in loaded if answer is not None]
         executed = {str(answer["executed_precision"]) for answer in answers}
         return Loaded(" | ".join(sorted(executed)), int(answers[0]["classes"]))
 
@@ -183,7 +143,7 @@ class DevicePool:
         """
         work = _Work(shards, self._alive())
         threads = [
-            threading.Thread(target=_serve, args=(device, job, work), daemon=True)
+            threading.Thread(target=_Server(device, job, work).serve, daemon=True)
             for device in self._alive()
         ]
         for thread in threads:
@@ -192,33 +152,15 @@ class DevicePool:
             while thread.is_alive():
                 thread.join(_PROGRESS_SECONDS)
                 job.progress(work.images_done())
+        job.progress(work.images_done())
         work.check()
 
     def _alive(self) -> list[Device]:
+        """Return the devices that are not lost; raise one's last words where all are."""
         alive = [device for device in self._devices if not device.lost]
         if not alive:
-            raise WorkerError(
-                "no device is left",
-                where=", ".join(device.name for device in self._devices),
-                fix="see that the devices are well, then run again; what is done is kept",
-            )
+            self._devices[-1].check()
         return alive
-
-
-def addresses(names: Sequence[str]) -> list[str]:
-    """Return the engine's addresses of devices: ``cpu:1`` of two becomes ``cpu:1/2``.
-
-    The cores are divided by the highest group that was asked for: ``cpu:0`` alone has all of
-    them, ``cpu:0 cpu:1`` have half each. Other names stand for themselves.
-    """
-    groups = [name.removeprefix("cpu:") for name in names if name.startswith("cpu:")]
-    count = max((int(group) + 1 for group in groups if group.isdigit()), default=1)
-    return [
-        f"{name}/{count}"
-        if name.startswith("cpu:") and name.removeprefix("cpu:").isdigit()
-        else name
-        for name in names
-    ]
 
 
 class _Work:
@@ -233,17 +175,36 @@ class _Work:
         self._error: MlubenchError | None = None
         self._changed = threading.Condition()
 
-    def take(self) -> tuple[Shard, int] | None:
-        """Return a shard and which attempt this is; None when nothing is left to do."""
+    def take(self) -> Shard | None:
+        """Return a shard, once there is one; None when nothing is left to do."""
         with self._changed:
             while not self._waiting and self._in_flight and self._error is None:
                 self._changed.wait()
-            if not self._waiting or self._error is not None:
-                return None
-            self._in_flight += 1
-            shard = self._waiting.popleft()
+            return self._next()
+
+    def take_ahead(self) -> Shard | None:
+        """Return a shard for a device that is still busy, unless others would go without."""
+        with self._changed:
+            return self._next() if len(self._waiting) >= self._devices else None
+
+    def _next(self) -> Shard | None:
+        if not self._waiting or self._error is not None:
+            return None
+        self._in_flight += 1
+        return self._waiting.popleft()
+
+    def attempt(self, shard: Shard) -> int:
+        """Return which attempt at a shard this is; it counts from now."""
+        with self._changed:
             self._attempts[shard.index] = self._attempts.get(shard.index, 0) + 1
-            return shard, self._attempts[shard.index]
+            return self._attempts[shard.index]
+
+    def give_back(self, shard: Shard) -> None:
+        """Put back a shard that was taken and not begun."""
+        with self._changed:
+            self._in_flight -= 1
+            self._waiting.append(shard)
+            self._changed.notify_all()
 
     def reached(self, shard: Shard, images: int) -> None:
         """Note how many images of a shard are done."""
@@ -266,7 +227,7 @@ class _Work:
         with self._changed:
             self._in_flight -= 1
             self._waiting.append(shard)
-            if not isinstance(error, DeviceError) or self._attempts[shard.index] >= ATTEMPTS:
+            if not isinstance(error, DeviceError) or self._attempts.get(shard.index, 0) >= ATTEMPTS:
                 self._error = error
             self._changed.notify_all()
 
@@ -284,22 +245,70 @@ class _Work:
             raise self._error
 
 
-def _serve(device: Device, job: Job, work: _Work) -> None:
-    """Take shards for a device until there are none, or it is lost."""
-    while (taken := work.take()) is not None:
-        shard, attempt = taken
+class _Server:
+    """Takes shards for a device until there are none, or it is lost.
+
+    The worker has its next shard before it is done with one, and what is done is kept while it
+    goes on: a device never waits for the host.
+    """
+
+    def __init__(self, device: Device, job: Job, work: _Work) -> None:
+        self._device = device
+        self._job = job
+        self._work = work
+        self._sent: deque[Shard] = deque()  # the first one is being inferred
+        self._attempt = 0  # which attempt at that one this is
+        self._lost = False
+
+    def serve(self) -> None:
+        """Run until nothing is left to do."""
+        while self._fill():
+            self._try(self._finish, self._sent.popleft())
+            self._begin()
+
+    def _fill(self) -> bool:
+        """Give the worker up to two shards; False where it has none and none is left."""
+        while not self._lost and len(self._sent) < _AHEAD:
+            shard = self._work.take_ahead() if self._sent else self._work.take()
+            if shard is None:
+                break
+            self._try(self._send, shard)
+        return bool(self._sent)
+
+    def _send(self, shard: Shard) -> None:
+        self._device.send(self._job.request(shard, self._device.name))
+        self._sent.append(shard)
+        if len(self._sent) == 1:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Count an attempt at the shard that comes first now; it may be the worker's death."""
+        if self._sent:
+            self._attempt = self._work.attempt(self._sent[0])
+
+    def _finish(self, shard: Shard) -> None:
+        answer = self._device.receive(partial(self._work.reached, shard))
+        self._job.keep(shard, self._device.name, self._attempt, answer)
+        self._work.finished(shard)
+
+    def _try(self, step: Callable[[Shard], None], shard: Shard) -> None:
+        """Do a step; where it fails the shard goes back, and a dead worker is revived."""
         try:
-            request = job.request(shard, device.name)
-            progress = partial(work.reached, shard)
-            device.call(request, silence=RUN_SILENCE, progress=progress)
-            job.keep(shard, device.name, attempt)
+            step(shard)
         except Exception as error:
-            work.failed(shard, _told(error, device))
-            if isinstance(error, WorkerError) and not _revive(device, job.folder):
-                work.device_lost(error)
-                return
-        else:
-            work.finished(shard)
+            self._work.failed(shard, _told(error, self._device))
+            if isinstance(error, WorkerError) and not self._revive():
+                self._lost = True
+                self._work.device_lost(error)
+
+    def _revive(self) -> bool:
+        """Start a dead worker again and load the network; False where the device is lost."""
+        while self._sent:
+            self._work.give_back(self._sent.popleft())
+        try:
+            return self._device.load(self._job.folder, self._job.batch_size) is not None
+        except MlubenchError:  # it was loaded before: the device is not what it was
+            return False
 
 
 def _told(error: Exception, device: Device) -> MlubenchError:
@@ -309,20 +318,3 @@ def _told(error: Exception, device: Device) -> MlubenchError:
     told = MlubenchError(f"{type(error).__name__}: {error}", where=f"a shard on {device.name}")
     told.__cause__ = error
     return told
-
-
-def _load(device: Device, request: Mapping[str, Any]) -> dict[str, Any]:
-    return device.call(request, silence=LOAD_SILENCE)
-
-
-def _revive(device: Device, folder: Path) -> bool:
-    """Start a dead worker again and load the network; False where the device is lost."""
-    while not device.lost:
-        try:
-            _load(device, {"do": "load", "folder": str(folder)})
-        except WorkerError:
-            continue
-        except MlubenchError:
-            return False
-        return True
-    return False

@@ -11,20 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from mlubench import catalogue
+from mlubench.catalogue import DatasetEntry, expanded
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.cache import DecodedImages, check_disjoint, decode_dataset
 from mlubench.images.dataset import (
     Dataset,
     calibration_split,
     read_image_folder,
-    read_unlabelled_folder,
 )
 from mlubench.images.digits import write_digits
+from mlubench.images.forms import LabelList, find_images, read_images, read_unlabelled
 from mlubench.images.labels import LabelOrder
+from mlubench.images.listed import calibration_images
 from mlubench.pipeline.network import SAMPLE, Network, label_order
 from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.store import note_use
 
 _SAMPLE_IMAGES = "digits"
+#: Label lists that are looked for beside images, and their order; None is that of the entry.
+_LABEL_LISTS = (("ILSVRC2012_val.txt", "2012"), ("ILSVRC2015_val.txt", "2015"), ("val.txt", None))
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,10 @@ class ChosenImages:
     labels: npt.NDArray[np.int16]
     calibration: Dataset | None
 
+    def remarks(self) -> list[str]:
+        """Return what a reader must know of the scored images and their label list."""
+        return self.scored.remarks()
+
 
 def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> ChosenImages:
     """Return the images that the options name.
@@ -56,15 +65,17 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
         DatasetError: a folder or list is wrong, an image's class is not one of the network's,
             or a calibration image is scored too.
     """
-    if asked.image_dir is not None and asked.label_file and asked.label_file_order:
+    if asked.image_dir is not None:
+        labels = None
+        if asked.label_file is not None and asked.label_file_order is not None:
+            labels = LabelList(asked.label_file, label_order(asked.label_file_order))
         name = asked.image_dir.resolve().name
-        listed = label_order(asked.label_file_order)
-        scored = read_image_folder(asked.image_dir, asked.label_file, listed, name=name)
+        scored = read_images(asked.image_dir, labels, name=name, data=data)
         calibrating = None
     else:
         scored, calibrating = _from_catalogue(asked, data)
     if asked.calibration_dir is not None:
-        calibrating = read_unlabelled_folder(asked.calibration_dir)
+        calibrating = calibration_images(asked.calibration_dir, asked.file_list)
     calibration = None
     if asked.calibrated:
         scored, calibration = _with_calibration(scored, calibrating, asked)
@@ -96,22 +107,62 @@ def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:
 def _from_catalogue(asked: EvaluateParameters, data: Path) -> tuple[Dataset, Dataset | None]:
     """Return the named dataset and the images it brings along to calibrate on."""
     name = asked.dataset
-    if name is None and asked.model in (None, SAMPLE) and asked.prototxt is None:
+    if name is None and asked.model in (None, SAMPLE) and not (asked.prototxt or asked.onnx):
         name = _SAMPLE_IMAGES
     if name is None:
         raise ConfigError(
             "no images are named",
             where="--dataset",
-            expected="a name of the catalogue, or --image_dir, --label_file, --label_file_order",
+            expected="a name of the catalogue, or --image_dir with --label_file and "
+            "--label_file_order",
             fix="name the images that this network is to be scored on",
         )
     entry = catalogue.entry_named(catalogue.datasets(asked.conf), name, "--dataset")
+    if entry.path is not None:
+        return _images_of(entry, entry.path, name, data)
     order = label_order(entry.label_order)
     digits = write_digits(data / name)
     return (
         read_image_folder(digits.val, digits.val_labels, order, name=name),
         read_image_folder(digits.train, digits.train_labels, order, name=f"{name}-train"),
     )
+
+
+def _images_of(
+    entry: DatasetEntry, path: str, name: str, data: Path
+) -> tuple[Dataset, Dataset | None]:
+    """Return the images of a catalogue's entry, which lie at ``path``."""
+    where = f"dataset {name}"
+    root = expanded(path, where=f"{where}: path")
+    scored = read_images(
+        root,
+        _label_list(entry, root, where),
+        name=name,
+        data=data,
+        fix=f"put {' or '.join(file for file, _ in _LABEL_LISTS)} beside them (lines `name label`; "
+        "the MagicMind samples and Caffe's ilsvrc12 data have such lists), or name one as "
+        "label_file in the catalogue's entry",
+    )
+    if entry.calibration is None:
+        return scored, None
+    calibration = expanded(entry.calibration, where=f"{where}: calibration")
+    return scored, read_unlabelled(calibration, data=data)
+
+
+def _label_list(entry: DatasetEntry, root: Path, where: str) -> LabelList | None:
+    """Return the entry's label list, or one beside the images where they need one."""
+    order = label_order(entry.label_order)
+    if entry.label_file is not None:
+        return LabelList(expanded(entry.label_file, where=f"{where}: label_file"), order)
+    place = find_images(root, listed=False)
+    if place.form not in ("flat", "tar"):
+        return None
+    folders = dict.fromkeys((place.path, place.path.parent, root, root.parent))
+    for folder in folders:
+        for file, named in _LABEL_LISTS:
+            if (folder / file).is_file():
+                return LabelList(folder / file, label_order(named) if named else order)
+    return None
 
 
 def _with_calibration(
@@ -149,6 +200,7 @@ def decode_images(
     """
     workers = len(os.sched_getaffinity(0))
     decoded = decode_dataset(dataset, network.preprocess, cache, workers=workers, progress=progress)
+    note_use(decoded.path.parent)
     if len(decoded.corrupt) == len(dataset.images):
         first = decoded.records[0]
         raise DatasetError(

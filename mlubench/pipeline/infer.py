@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,7 +68,9 @@ def infer_images(
     total = images.shape[0]
     folder = kept.shards(compiled.precision)
     paths = {shard: folder / _file_name(shard) for shard in shards}
-    waiting = [shard for shard, path in paths.items() if not _sound(path, shard)]
+    waiting = [
+        shard for shard, path in paths.items() if not _sound(path, compiled.precision, shard)
+    ]
     before = total - sum(shard.images for shard in waiting)
 
     def report(done: int) -> None:
@@ -94,11 +95,12 @@ def _file_name(shard: Shard) -> str:
     return f"{shard.first:08d}-{shard.images:08d}.parquet"
 
 
-def _sound(path: Path, shard: Shard) -> bool:
+def _sound(path: Path, precision: str, shard: Shard) -> bool:
     """Whether a killed run left this shard finished."""
     with contextlib.suppress(StoreError):
         kept = read_shard(path)
-        return (kept.result.first_image, kept.facts["images"]) == (shard.first, shard.images)
+        found = (kept.precision, kept.result.first_image, kept.facts["images"])
+        return found == (precision, shard.first, shard.images)
     return False
 
 
@@ -109,10 +111,9 @@ class _Recorder:
         self._precision = precision
         self._images = images
         self._paths = paths
-        self._started: dict[Shard, tuple[datetime, float]] = {}
 
     def request(self, shard: Shard, device: str) -> dict[str, Any]:
-        """Return what to say to the worker, and note when.
+        """Return what to say to the worker.
 
         Raises:
             StoreError: the shard's pixels have changed on the disk.
@@ -120,7 +121,6 @@ class _Recorder:
         last = shard.first + shard.images - 1
         for block in range(shard.first // BLOCK_IMAGES, last // BLOCK_IMAGES + 1):
             verify_block(self._images, block)
-        self._started[shard] = (datetime.now(UTC), time.monotonic())
         return {
             "do": "run",
             "pixels": str(self._images.path),
@@ -130,9 +130,8 @@ class _Recorder:
             "out": str(self._raw(shard, device)),
         }
 
-    def keep(self, shard: Shard, device: str, attempt: int) -> None:
+    def keep(self, shard: Shard, device: str, attempt: int, answer: Mapping[str, Any]) -> None:
         """Write the shard's Parquet file; what is in it is done."""
-        started, clock = self._started[shard]
         raw = self._raw(shard, device)
         with np.load(raw) as arrays:
             top_index, top_score = arrays["top_index"], arrays["top_score"]
@@ -147,8 +146,8 @@ class _Recorder:
                 device=device,
                 host=socket.gethostname(),
                 attempts=attempt,
-                started_utc=started,
-                seconds=round(time.monotonic() - clock, 6),
+                started_utc=datetime.fromtimestamp(answer["started"], UTC),
+                seconds=answer["seconds"],
                 images=shard.images,
             ),
         )

@@ -1,17 +1,22 @@
-"""Which network is evaluated, its files, and its import to ONNX."""
+"""Which network is evaluated, its files, and its import as ONNX."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlubench import caffe, catalogue
 from mlubench.catalogue.entries import Resize
+from mlubench.catalogue.models import ModelEntry, Published
 from mlubench.errors import ConfigError
 from mlubench.images.digits import DIGIT_NAMES
 from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
 from mlubench.images.preprocess import Preprocess
-from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.fetch import FilesToFetch
+from mlubench.pipeline.onnx_file import read_checked
+from mlubench.pipeline.parameters import NetworkParameters
+from mlubench.pipeline.run import models_folder
 from mlubench.store import Store, sha256_file, source_digest, write_atomic
 
 SAMPLE = "sample"
@@ -19,31 +24,51 @@ ONNX = "network.onnx"
 
 
 @dataclass(frozen=True)
+class CaffeFiles:
+    """A network as Caffe has it: its text and its weights."""
+
+    prototxt: Path
+    caffemodel: Path
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """A network as ONNX."""
+
+    onnx: Path
+
+
+@dataclass(frozen=True)
 class Network:
     """A network to evaluate.
 
     Attributes:
-        name: of the catalogue, or the prototxt's file name without its ending.
-        prototxt: Caffe's text of it.
-        caffemodel: its weights.
+        name: of the catalogue, or the file's name without its ending.
+        files: what it is imported from; those of ``to_fetch`` may still be absent.
         preprocess: from a decoded image to the network's input.
         means: per channel (B, G, R), subtracted.
         variances: per channel; pixels are divided by the square root.
         order: how it numbers its classes.
+        published: accuracies of it that others measured.
+        to_fetch: those of its files that come from elsewhere.
     """
 
     name: str
-    prototxt: Path
-    caffemodel: Path
+    files: CaffeFiles | OnnxFile
     preprocess: Preprocess
     means: tuple[float, ...]
     variances: tuple[float, ...]
     order: LabelOrder
+    published: tuple[Published, ...] = ()
+    to_fetch: FilesToFetch | None = None
 
 
 @dataclass(frozen=True)
 class ImportedNetwork:
-    """A network's ONNX file and what it was made from (SHA-256, hexadecimal)."""
+    """A network's ONNX file and what it was made from (SHA-256, hexadecimal).
+
+    Of a network that was given as ONNX both digests are that file's.
+    """
 
     onnx: Path
     prototxt_sha256: str
@@ -57,29 +82,39 @@ def label_order(name: str) -> LabelOrder:
     return imagenet_order(name)  # type: ignore[arg-type]  # the parameters allow no other
 
 
-def choose_network(asked: EvaluateParameters) -> Network:
+def choose_network(asked: NetworkParameters) -> Network:
     """Return the network that the options name; options given beside a name replace its own.
 
     Raises:
         ConfigError: it is not in the catalogue.
     """
-    entry = None
-    if asked.prototxt is None:
-        name = asked.model or SAMPLE
-        entry = catalogue.entry_named(catalogue.models(asked.conf), name, "--model")
-    else:
-        name = asked.prototxt.stem
+    if asked.onnx is not None:
+        return _network(asked, asked.onnx.stem, OnnxFile(asked.onnx), None)
+    if asked.prototxt is not None and asked.caffemodel is not None:
+        files = CaffeFiles(asked.prototxt, asked.caffemodel)
+        return _network(asked, asked.prototxt.stem, files, None)
+    name = asked.model or SAMPLE
+    entry = catalogue.entry_named(catalogue.models(asked.conf), name, "--model")
+    folder = models_folder(asked.out) / name
+    weights = asked.caffemodel or entry.caffemodel.place(folder)
+    network = _network(asked, name, CaffeFiles(entry.prototxt.used_place(folder), weights), entry)
+    files_of_entry = (entry.prototxt, None if asked.caffemodel else entry.caffemodel)
+    lacking = tuple(file for file in files_of_entry if file is not None and file.path is None)
+    return replace(network, to_fetch=FilesToFetch(name, lacking, folder) if lacking else None)
+
+
+def _network(
+    asked: NetworkParameters, name: str, files: CaffeFiles | OnnxFile, entry: ModelEntry | None
+) -> Network:
+    """Return a network with what the options say, or else its entry, or else what is usual."""
     defaults = entry or _Usual
-    prototxt = asked.prototxt or (entry and entry.prototxt)
-    caffemodel = asked.caffemodel or (entry and entry.caffemodel)
     size = asked.input_size or (entry and entry.input_size)
     order = asked.label_order or (entry and entry.label_order)
-    if not (prototxt and caffemodel and size and order):
+    if not (size and order):
         raise ConfigError("a network is named or given by its files", where="--model")
     return Network(
         name=name,
-        prototxt=prototxt,
-        caffemodel=caffemodel,
+        files=files,
         preprocess=Preprocess(
             resize=asked.resize or defaults.resize,
             resize_size=asked.resize_size or defaults.resize_size,
@@ -88,6 +123,7 @@ def choose_network(asked: EvaluateParameters) -> Network:
         means=asked.means or defaults.means,
         variances=asked.vars or defaults.vars,
         order=label_order(order),
+        published=entry.published if entry else (),
     )
 
 
@@ -101,13 +137,19 @@ class _Usual:
 
 
 def import_network(network: Network, store: Store) -> ImportedNetwork:
-    """Return the network as ONNX, imported unless the store has it.
+    """Return the network as ONNX, imported and checked unless the store has it.
 
     Raises:
         NetworkError: a file is wrong; names file and layer.
         StoreError: the store cannot be written.
     """
-    prototxt, caffemodel = sha256_file(network.prototxt), sha256_file(network.caffemodel)
+    if isinstance(network.files, OnnxFile):
+        return _keep_onnx(network.files.onnx, network.preprocess.crop_shape, store)
+    return _import_caffe(network.files, store)
+
+
+def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:
+    prototxt, caffemodel = sha256_file(files.prototxt), sha256_file(files.caffemodel)
     parts = {
         "prototxt": prototxt,
         "caffemodel": caffemodel,
@@ -115,7 +157,15 @@ def import_network(network: Network, store: Store) -> ImportedNetwork:
     }
 
     def build(folder: Path) -> None:
-        model = caffe.import_caffe(network.prototxt, network.caffemodel)
+        model = caffe.import_caffe(files.prototxt, files.caffemodel)
         write_atomic(folder / ONNX, model.SerializeToString(deterministic=True))
 
     return ImportedNetwork(store.get("onnx", parts, build) / ONNX, prototxt, caffemodel)
+
+
+def _keep_onnx(file: Path, size: tuple[int, int], store: Store) -> ImportedNetwork:
+    """Return a copy of an ONNX file that is known to be usable, the same to the byte."""
+    data = read_checked(file, size)
+    digest = hashlib.sha256(data).hexdigest()
+    place = store.get("onnx", {"onnx": digest}, lambda folder: write_atomic(folder / ONNX, data))
+    return ImportedNetwork(place / ONNX, digest, digest)

@@ -19,6 +19,7 @@ from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred
+from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.reports.accuracy import (
@@ -30,13 +31,14 @@ from mlubench.reports.accuracy import (
 )
 from mlubench.reports.flips import find_flips
 from mlubench.reports.html import render_report
-from mlubench.reports.predictions import merge_shards, predictions_table, shards_table
+from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
 from mlubench.reports.run_json import DatasetRecord, ImageCounts, ModelRecord, RunRecord
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.seed_files import seed_folder_name, write_seed_files
 from mlubench.store import atomic_folder, locked, write_atomic
 
-_DAMAGED = 2
+#: Exit status where the input was wrong and the run was written nevertheless.
+_WRONG_INPUT = 2
 #: How many damaged images are named in a summary; predictions.parquet has all of them.
 _NAMED = 10
 
@@ -52,6 +54,7 @@ class Evaluation:
         chosen: the images.
         scored: the decoded images that were inferred.
         calibrated_on: how many images calibrated the quantised precisions.
+        unfit: the names of those that were to and could not be decoded.
         inferred: the finished shards, a precision each.
         engine: what the engine says of itself.
         devices: what it says of each device.
@@ -65,6 +68,7 @@ class Evaluation:
     chosen: ChosenImages
     scored: DecodedImages
     calibrated_on: int
+    unfit: Sequence[str]
     inferred: Sequence[Inferred]
     engine: Mapping[str, str]
     devices: Mapping[str, str]
@@ -81,29 +85,37 @@ class Outcome:
         record: what run.json says.
         rows: what accuracy.parquet says.
         corrupt: the images that could not be decoded.
+        unfit: the names of calibration images that could not be decoded.
+        remarks: what is odd about the dataset: images that are missing, unlisted or listed twice.
         reasons: per judged precision, the sentence behind its verdict.
-        exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images,
-            3 inconclusive.
+        exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
+            wrong label order, 3 inconclusive.
+        wrong_order: which label order was named wrongly, where one was.
     """
 
     folder: Path
     record: RunRecord
     rows: Sequence[AccuracyRow]
     corrupt: Sequence[ImageRecord]
+    unfit: Sequence[str]
+    remarks: Sequence[str]
     reasons: Mapping[str, str]
     exit_status: int
+    wrong_order: WrongOrder | None = None
 
     def notes(self) -> list[str]:
-        """Return what a reader must know beside the table: verdicts' reasons, damaged images."""
+        """Return what a reader must know beside the table: wrong input, verdicts' reasons."""
+        wrong = [str(self.wrong_order)] if self.wrong_order else []
         named = [f"{image.name}: {image.kind}" for image in self.corrupt[:_NAMED]]
         more = [f"and {len(self.corrupt) - _NAMED} more"] if len(self.corrupt) > _NAMED else []
         damaged = [f"damaged, not scored: {'; '.join(named + more)}"] if named else []
+        unfit = [f"damaged, not calibrated on: {', '.join(self.unfit)}"] if self.unfit else []
         judged = [
             f"{row.precision}: {self.reasons[row.precision]}"
             for row in self.rows
             if row.verdict != Verdict.NOT_JUDGED
         ]
-        return [*damaged, *judged]
+        return [*wrong, *damaged, *unfit, *self.remarks, *judged]
 
 
 def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
@@ -122,6 +134,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     limits = _limits(evaluation.asked)
     rows = accuracy_rows(predictions, _setup(evaluation), limits)
     corrupt = [evaluation.scored.records[place] for place in evaluation.scored.corrupt]
+    wrong_order = _wrong_order(evaluation)
     shards = shards_table([path for part in evaluation.inferred for path in part.shards])
 
     def page(record: RunRecord) -> str:
@@ -133,7 +146,8 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             class_names=evaluation.network.order.names,
             corrupt={image.name: image.kind for image in corrupt},
             shards=shards,
-            provenance=_provenance(evaluation),
+            provenance=_provenance(evaluation)
+            | ({"label order": str(wrong_order)} if wrong_order else {}),
         )
 
     with locked(runs / ".lock"):
@@ -146,14 +160,17 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_parquet(folder / "shards.parquet", shards)
             _write_seed_folders(folder, evaluation, labels)
             write_atomic(folder / "report.html", page(record).encode("utf-8"))
-    damaged = len(corrupt) > evaluation.asked.max_corrupt
+    wrong = wrong_order is not None or len(corrupt) > evaluation.asked.max_corrupt
     return Outcome(
         folder=runs / run_id,
         record=record,
         rows=rows,
         corrupt=corrupt,
+        unfit=evaluation.unfit,
+        remarks=evaluation.chosen.remarks(),
         reasons=verdict_reasons(rows, limits),
-        exit_status=_DAMAGED if damaged else record.verdict.exit_status,
+        exit_status=_WRONG_INPUT if wrong else record.verdict.exit_status,
+        wrong_order=wrong_order,
     )
 
 
@@ -168,6 +185,21 @@ def _predictions(evaluation: Evaluation, labels: np.ndarray) -> pa.Table:
             inferred.precision: merge_shards(inferred.shards, len(images))
             for inferred in evaluation.inferred
         },
+    )
+
+
+def _wrong_order(evaluation: Evaluation) -> WrongOrder | None:
+    """Ask whether the reference (or the first precision) scores as if an order were wrong."""
+    judged = {inferred.precision: inferred for inferred in evaluation.inferred}
+    inferred = judged.get(REFERENCE, evaluation.inferred[0])
+    images = evaluation.chosen.scored.images
+    scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
+    top_index, _ = merge_shards(inferred.shards, len(images))
+    return find_wrong_order(
+        [images[place].class_id for place in scored],
+        top_index[scored, 0],
+        evaluation.network.order,
+        evaluation.asked.label_file_order,
     )
 
 
@@ -195,7 +227,8 @@ def _setup(evaluation: Evaluation) -> Setup:
 def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
     images = evaluation.chosen.scored
     corrupt = len(evaluation.scored.corrupt)
-    copies = Counter(record.sha256 for record in evaluation.scored.records)
+    whole = [record for record in evaluation.scored.records if record.status == SCORED]
+    copies = Counter(record.sha256 for record in whole)
     return RunRecord(
         run_id=run_id,
         created_utc=evaluation.started,
@@ -213,7 +246,7 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
                 scored=len(images.images) - corrupt,
                 corrupt=corrupt,
                 missing=len(images.missing),
-                duplicate=sum(copies.values()) - len(copies),
+                duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
             ),
             calibration_images=evaluation.calibrated_on,
         ),

@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mlubench.catalogue.entries import Channels, LabelOrderName, Resize, Variances
 from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.errors import ConfigError
+from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
 
 DEFAULT_PRECISIONS = (REFERENCE, "force_float16", "qint8_mixed_float16")
 _FILES = ("prototxt", "caffemodel", "input_size", "label_order")
+_ONNX_FILES = ("onnx", "input_size", "label_order")
 _IMAGES = ("image_dir", "label_file", "label_file_order")
+_LABELS = _IMAGES[1:]
 
 Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(gt=0)]
-#: A bool that is no mere flag on the command line: the seed writes --dynamic_shape true.
-Flag = Annotated[Literal[True, False], BeforeValidator(TypeAdapter(bool).validate_python)]
 
 
-class EvaluateParameters(BaseModel):
-    """Options of an evaluation; field descriptions are the help texts.
-
-    A network is named (``model``) or given by its files; so are the images (``dataset``).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class NetworkParameters(CompileFlags):
+    """Which network, from its files to the compiled one, in whatever precision."""
 
     model: str | None = Field(None, description="network of conf/models.yaml (default: sample)")
-    dataset: str | None = Field(
-        None, description="images of conf/datasets.yaml (default: digits with the sample)"
-    )
     prototxt: Path | None = Field(None, description="Caffe's text of a network in no catalogue")
     caffemodel: Path | None = Field(None, description="its weights")
+    onnx: Path | None = Field(None, description="a network in no catalogue as ONNX")
     input_size: Positive | None = Field(
         None, description="height and width of its input, in pixels"
     )
@@ -57,79 +42,146 @@ class EvaluateParameters(BaseModel):
     label_order: LabelOrderName | None = Field(
         None, description="how the network numbers its classes"
     )
-    image_dir: Path | None = Field(None, description="folder of images in no catalogue")
-    label_file: Path | None = Field(None, description="their labels, lines of 'name label'")
-    label_file_order: LabelOrderName | None = Field(
-        None, description="how the label file numbers the classes"
-    )
     calibration_dir: Path | None = Field(
         None,
         description="folder of images to calibrate on; without it, some of the scored "
         "images are held out",
     )
     calibration_num: Positive = Field(300, description="images to calibrate on, at most")
-    precision: tuple[str, ...] = Field(
-        DEFAULT_PRECISIONS, description="numeric mode, repeatable (default: the seed's three)"
-    )
     batch_size: Positive = Field(8, description="images in a batch")
     dynamic_shape: Flag = Field(False, description="compile for batches of any size")
-    image_num: Positive | None = Field(None, description="score only the first N images")
-    devices: tuple[str, ...] = Field(
-        ("cpu:0",), description="cpu:0 is all cores; cpu:0 cpu:1 are two halves, and so on"
-    )
     engine: str = Field("openvino", description="what compiles and runs the network")
-    shards: Positive | None = Field(
-        None, description="shards per precision (default: about 256 images each)"
-    )
-    max_corrupt: Count = Field(0, description="damaged images that are no error")
-    max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
-        None, description="gate: points of top-1 that a precision may lose to force_float32"
-    )
     conf: tuple[Path, ...] = Field(
         (), description="folders with a models.yaml or datasets.yaml of your own"
     )
     out: Path = Field(Path("artifacts"), description="folder of runs and caches")
 
     @model_validator(mode="after")
+    def _check_list(self) -> Self:
+        if self.file_list is not None and self.calibration_dir is None:
+            raise wrong(
+                "--file_list is given without --calibration_dir",
+                "--calibration_dir",
+                "the folder of the listed images",
+            )
+        return self
+
+    def check_network_group(self, *, ordered: bool = True) -> None:
+        """Check that a network is named in a catalogue, or all of its files are given.
+
+        Args:
+            ordered: whether its label order is needed too.
+
+        Raises:
+            ConfigError: it is both, or files are lacking.
+        """
+        if self.onnx is not None and (self.prototxt or self.caffemodel):
+            raise wrong("--onnx and Caffe's files are both given", "--onnx", "one of the two")
+        files = _FILES if self.onnx is None else _ONNX_FILES
+        self.check_group("model", files if ordered else files[:-1], allowed_beside_name=_FILES[1:])
+
+    def check_group(
+        self, name: str, files: tuple[str, ...], allowed_beside_name: tuple[str, ...]
+    ) -> None:
+        """Check that a thing is named in a catalogue, or all of its files are given.
+
+        Raises:
+            ConfigError: it is both, or files are lacking.
+        """
+        given = [field for field in files if getattr(self, field) is not None]
+        named = getattr(self, name) is not None
+        if named and (clash := [field for field in given if field not in allowed_beside_name]):
+            raise wrong(f"--{name} and --{clash[0]} are both given", f"--{name}", "one of the two")
+        lacking = [field for field in files if field not in given]
+        if given and lacking and not named:
+            raise wrong(
+                f"--{given[0]} is given without " + ", ".join(f"--{field}" for field in lacking),
+                f"--{lacking[0]}",
+                "all of " + ", ".join(f"--{field}" for field in files),
+            )
+
+
+class EvaluateParameters(NetworkParameters):
+    """Options of an evaluation; field descriptions are the help texts.
+
+    A network is named (``model``) or given by its files; so are the images (``dataset``).
+    """
+
+    dataset: str | None = Field(
+        None, description="images of conf/datasets.yaml (default: digits with the sample)"
+    )
+    image_dir: Path | None = Field(
+        None,
+        description="images in no catalogue: a folder, a .tar, or a folder of Parquet shards",
+    )
+    label_file: Path | None = Field(
+        None,
+        description="their labels, lines of 'name label'; not where folders or names are wnids",
+    )
+    label_file_order: LabelOrderName | None = Field(
+        None, description="how the label file numbers the classes"
+    )
+    precision: tuple[str, ...] = Field(
+        DEFAULT_PRECISIONS, description="numeric mode, repeatable (default: the seed's three)"
+    )
+    image_num: Positive | None = Field(None, description="score only the first N images")
+    devices: tuple[str, ...] = Field(
+        ("cpu:0",), description="cpu:0 is all cores; cpu:0 cpu:1 are two halves, and so on"
+    )
+    shards: Positive | None = Field(
+        None, description="shards per precision (default: about 512 images each)"
+    )
+    max_corrupt: Count = Field(0, description="damaged images that are no error")
+    max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        None, description="gate: points of top-1 that a precision may lose to force_float32"
+    )
+
+    @model_validator(mode="after")
     def _check(self) -> Self:
         for name in self.precision:
             if name not in PRECISIONS:
-                raise _wrong(
+                raise wrong(
                     f"there is no precision {name!r}",
                     "--precision",
                     "one or more of " + ", ".join(PRECISIONS),
                 )
         for option, values in (("--precision", self.precision), ("--devices", self.devices)):
             if not values or len(set(values)) < len(values):
-                raise _wrong("names nothing, or one thing twice", option, "each name once")
-        self._check_group("model", _FILES, allowed_beside_name=_FILES[1:])
-        self._check_group("dataset", _IMAGES, allowed_beside_name=())
+                raise wrong("names nothing, or one thing twice", option, "each name once")
+        self.check_network_group()
+        self.check_group("dataset", self._images_asked(), allowed_beside_name=())
+        if self.random_calib_range is not None:
+            raise wrong(
+                "a network with made-up ranges has no accuracy; it is for measuring speed",
+                "--random_calib_range",
+                "only mlubench compile",
+            )
+        if not self.calibrated:
+            self.refuse_unquantised()
         if self.max_drop is not None and REFERENCE not in self.precision:
-            raise _wrong(
+            raise wrong(
                 f"there is no {REFERENCE} to compare with", "--precision", f"{REFERENCE} among them"
             )
         return self
 
-    def _check_group(
-        self, name: str, files: tuple[str, ...], allowed_beside_name: tuple[str, ...]
-    ) -> None:
-        """A thing is named in a catalogue, or all of its files are given."""
-        given = [field for field in files if getattr(self, field) is not None]
-        named = getattr(self, name) is not None
-        if named and (clash := [field for field in given if field not in allowed_beside_name]):
-            raise _wrong(f"--{name} and --{clash[0]} are both given", f"--{name}", "one of the two")
-        lacking = [field for field in files if field not in given]
-        if given and lacking and not named:
-            raise _wrong(
-                f"--{given[0]} is given without " + ", ".join(f"--{field}" for field in lacking),
-                f"--{lacking[0]}",
-                "all of " + ", ".join(f"--{field}" for field in files),
-            )
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _numbered(cls, given: Any) -> Any:
+        """Take ``--device_id 0`` for ``cpu:0``."""
+        if not isinstance(given, (list, tuple)):
+            return given
+        return tuple(f"cpu:{name}" if str(name).isdigit() else name for name in given)
+
+    def _images_asked(self) -> tuple[str, ...]:
+        """Return the options that name images; those that tell their classes need no list."""
+        listed = any(getattr(self, field) is not None for field in _LABELS)
+        return _IMAGES if listed else _IMAGES[:1]
 
     @property
     def name(self) -> str:
         """What is judged on what, in a few words; the name of its runs in Prefect's UI."""
-        network = self.prototxt.stem if self.prototxt else self.model or "sample"
+        file = self.onnx or self.prototxt
+        network = file.stem if file else self.model or "sample"
         images = self.image_dir.name if self.image_dir else self.dataset or "digits"
         return f"{network} on {images}"
 
@@ -137,6 +189,66 @@ class EvaluateParameters(BaseModel):
     def calibrated(self) -> bool:
         """Whether any precision is calibrated on images."""
         return any(is_quantised(name) for name in self.precision)
+
+
+class CompileParameters(NetworkParameters):
+    """Options of ``mlubench compile``; field descriptions are the help texts."""
+
+    precision: str = Field(REFERENCE, description="numeric mode")
+    magicmind_model: Path | None = Field(
+        None,
+        description="folder to write (default: "
+        "OUT/models/<model>_model_<precision>_<dynamic>[_<batch>])",
+    )
+    device_id: Count = Field(0, description="device that calibrates")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.precision not in PRECISIONS:
+            raise wrong(
+                f"there is no precision {self.precision!r}",
+                "--precision",
+                "one of " + ", ".join(PRECISIONS),
+            )
+        self.check_network_group(ordered=False)
+        if not is_quantised(self.precision):
+            self.refuse_unquantised()
+        return self
+
+
+class InferParameters(BaseModel):
+    """Options of ``mlubench infer``, by infer_cpp's names; descriptions are the help texts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    magicmind_model: Path = Field(description="what mlubench compile wrote")
+    image_dir: Path = Field(description="folder of images")
+    device_id: Count = Field(0, description="device to run on")
+    image_num: Positive | None = Field(None, description="only the first N images")
+    name_file: Path | None = Field(
+        None,
+        description="names of the network's classes, a line each (default: those of its label "
+        "order)",
+    )
+    label_file: Path | None = Field(
+        None, description="lines of 'name label'; only the images that it names are run"
+    )
+    label_file_order: LabelOrderName | None = Field(
+        None, description="how it numbers the classes (default: as the network)"
+    )
+    result_file: Path | None = Field(None, description="top-5 by name")
+    result_label_file: Path | None = Field(None, description="true classes")
+    result_top1_file: Path | None = Field(None, description="best class of each image")
+    result_top5_file: Path | None = Field(None, description="five best classes of each image")
+    batch_size: Positive | None = Field(
+        None, description="images in a batch; any that a dynamic network takes"
+    )
+    resize: Resize | None = Field(None, description="in place of what it was compiled for")
+    resize_size: Positive | None = Field(None, description="likewise")
+    out: Path = Field(
+        Path("artifacts"),
+        description="where results go that no option names, and the cache of decoded images",
+    )
 
 
 def check_parameters(**options: object) -> EvaluateParameters:
@@ -154,7 +266,3 @@ def check_parameters(**options: object) -> EvaluateParameters:
             where="--" + str(first["loc"][0]),
             fix="see mlubench eval --help",
         ) from error
-
-
-def _wrong(what: str, option: str, expected: str) -> ConfigError:
-    return ConfigError(what, where=option, expected=expected, fix="see mlubench eval --help")

@@ -17,9 +17,12 @@ class Run:
     Attributes:
         started: when it began.
         seconds: by stage, as run.json has them.
+        cache: what is kept for later runs: ``store`` and ``decoded``.
+        cache_lock: held, shared, by every run that uses the cache.
         store: imported and compiled networks.
         decoded: decoded images.
         data: images that are written when first used.
+        models: the files of networks, fetched when first used.
         unfinished: finished shards of runs that are not.
         runs: the folders of finished runs.
     """
@@ -27,9 +30,12 @@ class Run:
     def __init__(self, out: Path) -> None:
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
-        self.store = Store(out / "cache")
-        self.decoded = out / "cache" / "decoded"
+        self.cache = out / "cache"
+        self.cache_lock = self.cache / ".in-use"
+        self.store = Store(self.cache)
+        self.decoded = self.cache / "decoded"
         self.data = out / "data"
+        self.models = models_folder(out)
         self.unfinished = out / "unfinished"
         self.runs = out / "runs"
 
@@ -41,3 +47,8 @@ class Run:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+
+def models_folder(out: Path) -> Path:
+    """Return the folder of the networks' files that are fetched, one folder for each."""
+    return out / "models"

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 #: Images of a shard where nothing else is asked for: seconds of work, so that little is lost
 #: when a worker dies and little is left over when the devices finish.
-USUAL_IMAGES = 256
+USUAL_IMAGES = 512
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,9 @@ def unfinished_shards(
     """
     networks = sorted(one.key for one in compiled)
     key = content_key({"images": images.path.parent.name, "networks": networks})
-    for place in itertools.count():
-        folder = root / f"{key}.{place}"
+    # One that a killed run left shards in comes before one without.
+    kept = sorted(root.glob(f"{key}.*[0-9]/"))
+    for folder in itertools.chain(kept, (root / f"{key}.{n}" for n in itertools.count())):
         with locked_if_free(root / f"{folder.name}.lock") as free:
             if free:
                 yield Workspace(folder)

@@ -33,7 +33,7 @@ class ModelRecord(_Record):
     Attributes:
         name: as in the catalogue, or the prototxt's file name.
         prototxt_sha256: 64 hex digits.
-        weights_sha256: 64 hex digits, of the caffemodel.
+        weights_sha256: 64 hex digits, of the caffemodel; of an ONNX file both are its own.
     """
 
     name: str

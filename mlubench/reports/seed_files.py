@@ -60,21 +60,45 @@ def write_seed_files(
         raise ValueError(f"{len(images)} images, {len(labels)} labels, {len(top_index)} answers")
     if not images:
         raise DatasetError("no image was scored", where=str(folder), expected="one or more images")
-    missing = _LINES_PER_IMAGE - top_index.shape[1]
-    five = np.pad(top_index, ((0, 0), (0, max(missing, 0))), mode="edge")[:, :_LINES_PER_IMAGE]
     files = {
-        "infer_result.txt": _named(images, top_index.tolist(), class_names),
-        "eval_labels.txt": _numbered(labels[:, np.newaxis]),
-        "eval_result_1.txt": _numbered(top_index[:, :1]),
-        "eval_result_5.txt": _numbered(five),
-        "eval_result.txt": (
-            f"top{k}:  {correct_at_k(labels, top_index, k).mean():f}" for k in (1, 5)
+        **answer_lines(images, top_index, class_names),
+        "eval_labels.txt": label_lines(labels),
+        "eval_result.txt": accuracy_lines(
+            *(float(correct_at_k(labels, top_index, k).mean()) for k in (1, 5))
         ),
     }
     with atomic_folder(folder) as temporary:
         for name, lines in files.items():
-            with (temporary / name).open("w", encoding="utf-8", newline="\n") as stream:
-                stream.writelines(f"{line}\n" for line in lines)
+            write_lines(temporary / name, lines)
+
+
+def answer_lines(
+    images: Sequence[str], top_index: NDArray[np.integer], class_names: Sequence[str]
+) -> dict[str, Iterable[str]]:
+    """Return the lines of the three files of answers; see :func:`write_seed_files`."""
+    missing = _LINES_PER_IMAGE - top_index.shape[1]
+    five = np.pad(top_index, ((0, 0), (0, max(missing, 0))), mode="edge")[:, :_LINES_PER_IMAGE]
+    return {
+        "infer_result.txt": _named(images, top_index.tolist(), class_names),
+        "eval_result_1.txt": _numbered(top_index[:, :1]),
+        "eval_result_5.txt": _numbered(five),
+    }
+
+
+def label_lines(labels: NDArray[np.integer]) -> Iterable[str]:
+    """Return the lines of ``eval_labels.txt``."""
+    return _numbered(labels[:, np.newaxis])
+
+
+def accuracy_lines(top1: float, top5: float) -> Iterable[str]:
+    """Return the lines of ``eval_result.txt``."""
+    return f"top1:  {top1:f}", f"top5:  {top5:f}"
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines as the samples do: UTF-8, a newline after each."""
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(f"{line}\n" for line in lines)
 
 
 def _named(

@@ -38,10 +38,20 @@ class _Worker:
     def carry_out(self, request: Mapping[str, Any]) -> None:
         """Do one request; its failure is an answer, not the end of the worker."""
         try:
-            verb = {"build": self._build, "load": self._load, "run": self._run}[request["do"]]
+            verbs = {
+                "check": self._check,
+                "build": self._build,
+                "load": self._load,
+                "run": self._run,
+            }
+            verb = verbs[request["do"]]
             self._say(dict(verb(request), event="done"))
         except Exception as error:  # whatever it is, the flow is told
             self._say(protocol.failure(error))
+
+    def _check(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        self._engine.check(BuildSpec.from_json(request["spec"]))
+        return {}
 
     def _build(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         calibration = None
@@ -59,6 +69,8 @@ class _Worker:
 
     def _load(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         self._session = self._engine.load(Path(request["folder"]))
+        if request.get("batch_size"):
+            self._session.batch_size = int(request["batch_size"])
         return {
             "executed_precision": self._session.executed_precision,
             "classes": self._session.classes,

@@ -67,8 +67,11 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **_NO_TELEMETRY, "PYTHONPATH": path},
+                # Ctrl-C is for the flow; its workers end with their pipes.
+                start_new_session=True,
             )
         except OSError as error:
+            log.close()
             raise WorkerError(
                 f"cannot be started: {error.strerror}",
                 where=python,
@@ -76,7 +79,7 @@ class Worker:
             ) from error
         worker = Worker(process, device, log)
         try:
-            ready = worker._answer("start", _START_SECONDS, None)
+            ready = worker.receive("start", silence=_START_SECONDS)
         except BaseException:
             worker.kill()
             raise
@@ -90,7 +93,7 @@ class Worker:
         silence: float,
         progress: Optional[Callable[[int], None]] = None,
     ) -> Dict[str, Any]:
-        """Carry out a request and return the fields of its answer.
+        """Carry out a request and return the fields of its answer: send it and receive.
 
         Args:
             request: see :mod:`mlubench.worker.protocol`.
@@ -101,13 +104,53 @@ class Worker:
             WorkerError: the worker died or hung; it is killed.
             MlubenchError: the worker is well, the request failed; the class is the worker's.
         """
+        self.send(request)
+        return self.receive(str(request["do"]), silence=silence, progress=progress)
+
+    def send(self, request: Mapping[str, Any]) -> None:
+        """Give the worker a request; it carries them out in the order in which they came.
+
+        Raises:
+            WorkerError: the worker died.
+        """
         try:
             assert self._process.stdin is not None  # noqa: S101  # a pipe was asked for
             self._process.stdin.write(protocol.to_line(request))
             self._process.stdin.flush()
         except OSError as error:
             raise self._lost(str(request["do"]), "has ended") from error
-        return self._answer(str(request["do"]), silence, progress)
+
+    def receive(
+        self,
+        verb: str,
+        *,
+        silence: float,
+        progress: Optional[Callable[[int], None]] = None,
+    ) -> Dict[str, Any]:
+        """Wait for the answer to the oldest request that has none; as :meth:`call`.
+
+        Args:
+            verb: what that request was; for messages.
+            silence: as for :meth:`call`.
+            progress: as for :meth:`call`.
+        """
+        while True:
+            try:
+                line = self._answers.get(timeout=silence)
+            except queue.Empty:
+                raise self._lost(verb, f"gave no sign of life for {silence:g} s") from None
+            if line is None:
+                raise self._lost(verb, "ended")
+            try:
+                message = protocol.from_line(line)
+            except ValueError:
+                raise self._lost(verb, f"answered {line[:80]!r}") from None
+            if message["event"] == "failed":
+                raise protocol.raised(message)
+            if message["event"] != "progress":
+                return message
+            if progress is not None:
+                progress(message["done"])
 
     def close(self) -> None:
         """End the worker; it is killed where it does not end by itself."""
@@ -139,27 +182,6 @@ class Worker:
             for line in stream:
                 self._answers.put(line)
         self._answers.put(None)
-
-    def _answer(
-        self, verb: str, silence: float, progress: Optional[Callable[[int], None]]
-    ) -> Dict[str, Any]:
-        while True:
-            try:
-                line = self._answers.get(timeout=silence)
-            except queue.Empty:
-                raise self._lost(verb, f"gave no sign of life for {silence:g} s") from None
-            if line is None:
-                raise self._lost(verb, "ended")
-            try:
-                message = protocol.from_line(line)
-            except ValueError:
-                raise self._lost(verb, f"answered {line[:80]!r}") from None
-            if message["event"] == "failed":
-                raise protocol.raised(message)
-            if message["event"] != "progress":
-                return message
-            if progress is not None:
-                progress(message["done"])
 
     def _lost(self, verb: str, how: str) -> WorkerError:
         """Kill what is left of the worker and say what happened, with its last words."""

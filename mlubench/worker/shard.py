@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping
 
@@ -26,19 +27,20 @@ def run_shard(
         progress: called with the number of finished images.
 
     Returns:
-        Nothing more to say than that it is done.
+        ``started``, in seconds since the epoch, and ``seconds``, how long it took.
 
     Raises:
         StoreError: the decoded cache is not as described.
         EngineError: inference failed, or gave a score that is not a number.
     """
+    started, clock = time.time(), time.monotonic()
     images = _pixels(Path(request["pixels"]), tuple(request["shape"]))
     first, count = int(request["first"]), int(request["images"])
     results = _Results(count, session.classes, progress)
     session.run(images[first : first + count], results.take)
     results.check(first)
     _write(Path(request["out"]), results)
-    return {}
+    return {"started": started, "seconds": round(time.monotonic() - clock, 6)}
 
 
 class _Results:

@@ -17,6 +17,7 @@ from mlubench.images.dataset import (
     calibration_split,
     listing_digest,
     read_image_folder,
+    read_unlabelled_folder,
 )
 from tests.images.pictures import ORDER, MemorySource, write_folder
 
@@ -55,6 +56,28 @@ def test_missing_and_unlisted_are_told(tmp_path: Path) -> None:
     assert [image.name for image in dataset.images] == ["a.jpg", "d.jpg", "e.jpg", "f.jpg"]
     assert dataset.missing == ("b.jpg", "c.jpg")
     assert dataset.unlisted == ("\\udcff.png", "new.JPEG")
+
+
+def test_remarks_are_sentences(tmp_path: Path) -> None:
+    dataset = write_folder(tmp_path, FILES)
+    assert dataset.remarks() == []
+    (tmp_path / "images" / "b.jpg").unlink()
+    for number in range(7):
+        (tmp_path / "images" / f"new{number}.jpg").write_bytes(b"x")
+    lines = (tmp_path / "labels.txt").read_text()
+    (tmp_path / "labels.txt").write_text(lines + "c.jpg 2\n\nc.jpg 2\na.jpg 0\n")
+    dataset = read_image_folder(tmp_path / "images", tmp_path / "labels.txt", ORDER, name="pets")
+    assert dataset.duplicates == ("a.jpg", "c.jpg", "c.jpg")
+    assert dataset.remarks() == [
+        "1 image of the list is not there: b.jpg",
+        "7 images are not in the list: new0.jpg, new1.jpg, new2.jpg, new3.jpg, new4.jpg and 2 more",
+        "3 lines of the list repeat others: a.jpg, c.jpg, c.jpg",
+    ]
+    assert dataset.first(2).duplicates == ("a.jpg", "c.jpg", "c.jpg")
+    assert dataset.first(1).duplicates == ("a.jpg",)
+    calibration, scored = calibration_split(dataset, 1)
+    assert calibration.remarks() == []
+    assert scored.remarks() == dataset.remarks()
 
 
 def test_names_do_not_leave_the_folder(tmp_path: Path) -> None:
@@ -143,6 +166,12 @@ def test_split_hangs_on_names_and_seed_alone() -> None:
     assert len(set(chosen.values())) == 3
     assert calibration_split(_memory(classes), 6)[0].images == chosen[0]
     assert chosen[0] != dataset.images[:6]
+
+
+def test_images_to_calibrate_on_have_names_that_are_text(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"x")
+    with pytest.raises(DatasetError, match="is not UTF-8"):
+        read_unlabelled_folder(tmp_path)
 
 
 @pytest.mark.parametrize("count", [0, -1, 6, 7])

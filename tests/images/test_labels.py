@@ -129,6 +129,25 @@ def test_bad_line_is_named(tmp_path: Path, line: str) -> None:
     assert caught.value.where == f"{path}, line 3"
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1)), max_size=9),
+)
+def test_names_that_are_listed_again(lines: list[tuple[str, int]]) -> None:
+    """With the same label they are kept; with another one, both lines are named."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "labels.txt"
+        path.write_text("".join(f"{name} {label}\n" for name, label in lines))
+        first: dict[str, int] = {}
+        for number, (name, label) in enumerate(lines):
+            if lines[first.setdefault(name, number)][1] != label:
+                with pytest.raises(DatasetError, match="expected: one label") as caught:
+                    read_label_list(path)
+                assert caught.value.where == f"{path}, line {number + 1}"
+                assert caught.value.what.endswith(f" in line {first[name] + 1}")
+                return
+        assert read_label_list(path) == tuple(lines)
+
+
 def test_unreadable_lists(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"caf\xe9.jpg 1\n")
     for path in (tmp_path / "latin", tmp_path / "absent", tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 
 from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
-from mlubench.pipeline import dispatch
-from mlubench.pipeline.dispatch import DevicePool, Job, addresses
+from mlubench.pipeline import devices as pipeline_devices
+from mlubench.pipeline.devices import Device, addresses
+from mlubench.pipeline.dispatch import DevicePool, Job, _Work
 from mlubench.pipeline.shards import Shard, cut
 
 ENGINE = "tests.support.fault_engine"
@@ -29,6 +32,10 @@ class Harness:
     kept: list[tuple[int, str, int]] = field(default_factory=list)
     answers: dict[int, int] = field(default_factory=dict)
     steps: list[int] = field(default_factory=list)
+    broken: MlubenchError | None = None
+    before_run: Callable[[DevicePool], None] = lambda pool: None
+    after_shard: Callable[[DevicePool], None] = lambda pool: None
+    pool: DevicePool | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, devices: Sequence[str], shards: int = 6) -> None:
@@ -38,6 +45,8 @@ class Harness:
         pixels.tofile(path)
 
         def request(shard: Shard, device: str) -> dict[str, Any]:
+            if self.broken is not None and shard.index == 3:
+                raise self.broken
             return {
                 "do": "run",
                 "pixels": str(path),
@@ -49,6 +58,8 @@ class Harness:
 
         with DevicePool(ENGINE, devices) as pool:
             pool.load(self.folder)
+            self.pool = pool
+            self.before_run(pool)
             pool.run(
                 cut(IMAGES, 4, shards, 1),
                 Job(self.folder, request, self._keep, self.steps.append),
@@ -57,11 +68,14 @@ class Harness:
     def _out(self, shard: Shard) -> Path:
         return self.folder / f"{shard.index}.npz"
 
-    def _keep(self, shard: Shard, device: str, attempt: int) -> None:
+    def _keep(self, shard: Shard, device: str, attempt: int, answer: Mapping[str, Any]) -> None:
+        assert answer["seconds"] >= 0
         with np.load(self._out(shard)) as result, self.lock:
             self.kept.append((shard.index, device, attempt))
             for offset, answer in enumerate(result["top_index"][:, 0]):
                 self.answers[shard.first + offset] = int(answer)
+        if self.pool is not None and shard.index < 5:
+            self.after_shard(self.pool)
 
     def check(self) -> None:
         assert sorted(index for index, _, _ in self.kept) == list(range(6))
@@ -111,13 +125,69 @@ def test_a_lost_device_leaves_its_shards_to_the_other(harness: Harness, faults: 
     assert {device for _, device, _ in harness.kept} == {"card:1"}
 
 
+@pytest.mark.parametrize(("shards", "ahead"), [(3, False), (4, True)])
+def test_a_second_shard_is_given_out_only_where_no_device_goes_without(
+    shards: int, ahead: bool
+) -> None:
+    devices = [Device(ENGINE, name, name) for name in ("card:0", "card:1", "card:2")]
+    work = _Work(cut(IMAGES, 4, shards, 1), devices)
+    assert work.take() is not None
+    assert (work.take_ahead() is not None) == ahead
+
+
+def test_a_fault_in_making_a_request_ends_the_run(harness: Harness) -> None:
+    harness.broken = StoreError("the pixels have changed", where="images.u8")
+    with pytest.raises(StoreError, match="the pixels have changed"):
+        harness.run(["card:0", "card:1"])
+
+
 def test_a_hung_worker_is_killed(
     harness: Harness, faults: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "RUN_SILENCE", 1.0)
+    monkeypatch.setattr(pipeline_devices, "RUN_SILENCE", 1.0)
     faults(("card:0", "run", "hang", 1))
     harness.run(["card:0", "card:1"])
     harness.check()
+
+
+@pytest.mark.parametrize("devices", [["card:0"], ["card:0", "card:1"]])
+def test_a_worker_that_dies_while_it_loads_is_started_again(
+    harness: Harness, faults: Any, devices: list[str]
+) -> None:
+    faults(("card:0", "load", "die", 1))
+    harness.run(devices)
+    harness.check()
+
+
+def test_a_device_that_cannot_load_is_left_out(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "load", "die", 99))
+    harness.run(["card:0", "card:1"])
+    harness.check()
+    assert {device for _, device, _ in harness.kept} == {"card:1"}
+
+
+def test_no_device_can_load(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "load", "die", 99))
+    with pytest.raises(WorkerError, match="at 'load'"):
+        harness.run(["card:0"])
+
+
+def test_a_worker_killed_while_idle_is_started_again(harness: Harness) -> None:
+    harness.before_run = _kill_workers
+    harness.run(["card:0", "card:1"])
+    harness.check()
+
+
+def test_deaths_with_work_in_between_do_not_add_up(harness: Harness) -> None:
+    # The only device's worker is killed after every shard but the last.
+    harness.after_shard = _kill_workers
+    harness.run(["card:0"])
+    harness.check()
+
+
+def _kill_workers(pool: DevicePool) -> None:
+    for device in pool._devices:
+        os.kill(device.worker.process_id, signal.SIGKILL)
 
 
 def test_all_devices_lost_is_told(harness: Harness, faults: Any) -> None:

@@ -75,7 +75,7 @@ def test_markdown_has_a_line_per_precision(rows: list[AccuracyRow]) -> None:
     assert cells[:3] == ["force_float16", "bfloat16", str(rows[1].images)]
     assert cells[3].startswith(f"{100 * rows[1].top1:.2f} (")
     assert cells[-1] == "pass"
-    assert [cell.strip() for cell in lines[2].split("|")[6:10]] == ["\u2013"] * 4  # no hyphens: lists
+    assert [cell.strip() for cell in lines[2].split("|")[6:10]] == ["\u2013"] * 4
 
 
 def test_markdown_escapes_names(rows: list[AccuracyRow]) -> None:

@@ -1,4 +1,4 @@
-"""From ONNX to OpenVINO's IR: quantisation, uint8 input, means and variances, batch."""
+"""From ONNX to OpenVINO's IR: quantisation, image input, means and variances, batch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
 from mlubench.engines.interface import BuildSpec, Calibration
+from mlubench.engines.openvino.flags import INPUT_TYPES, OUTPUT_TYPES
+from mlubench.engines.openvino.quantise import quantise
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError
 
-_INPUT_LAYOUT, _NETWORK_LAYOUT = "NHWC", "NCHW"
+_NETWORK_LAYOUT = "NCHW"
 
 
 def build_model(
@@ -22,38 +24,56 @@ def build_model(
     """Return the model to save: uint8 NHWC in, scores out, quantised where the spec says so."""
     model = core.read_model(str(network))
     if is_quantised(spec.precision):
-        model = _quantise(model, spec, calibration)
+        model = quantise(model, spec, calibration)
     model = _with_image_input(model, spec)
     _name_by_position(model)
     return model
-
-
-def _quantise(model: ov.Model, spec: BuildSpec, calibration: Optional[Calibration]) -> ov.Model:
-    """Post-training quantisation by NNCF, on the network's original float32 NCHW input."""
-    if calibration is None or not len(calibration):
-        raise ConfigError(
-            f"{spec.precision} needs calibration images and has none",
-            where="--calibration_dir",
-            fix="name a folder of images that are not scored",
-        )
-    import nncf  # a second of imports, only where something is quantised
-
-    dataset = nncf.Dataset(calibration.normalised(spec))
-    return nncf.quantize(model, dataset, subset_size=len(calibration))
 
 
 def _with_image_input(model: ov.Model, spec: BuildSpec) -> ov.Model:
     """Put the conversion from decoded pixels into the model and fix its batch."""
     steps = PrePostProcessor(model)
     image = steps.input()
-    image.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout(_INPUT_LAYOUT))
+    image.tensor().set_element_type(getattr(ov.Type, INPUT_TYPES[spec.input_dtypes]))
+    image.tensor().set_layout(ov.Layout(spec.input_layout))
     deviations = [variance**0.5 for variance in spec.variances]
-    image.preprocess().convert_element_type(ov.Type.f32).mean(list(spec.means)).scale(deviations)
+    if INPUT_TYPES[spec.input_dtypes] != "f32":
+        image.preprocess().convert_element_type(ov.Type.f32)
+    if spec.rgb2bgr:
+        image.preprocess().reverse_channels()
+    image.preprocess().mean(list(spec.means)).scale(deviations)
     image.model().set_layout(ov.Layout(_NETWORK_LAYOUT))
+    _convert_scores(model, steps, spec)
     model = steps.build()
-    batch = -1 if spec.dynamic_shape else spec.batch_size
-    model.reshape([batch, *spec.input_size, len(spec.means)])
+    model.reshape({0: _input_shape(spec)})
     return model
+
+
+def _convert_scores(model: ov.Model, steps: PrePostProcessor, spec: BuildSpec) -> None:
+    """Put the scores' conversion into the model, where one is asked for."""
+    if spec.output_layout:
+        axes = len(model.output(0).get_partial_shape())
+        if axes != len(_NETWORK_LAYOUT):
+            raise ConfigError(
+                f"the network's scores have {axes} axes and so no layout",
+                where="--output_layout",
+                expected="scores [images, classes, 1, 1]",
+                fix="leave it out",
+            )
+        steps.output().model().set_layout(ov.Layout(_NETWORK_LAYOUT))
+        steps.output().tensor().set_layout(ov.Layout(spec.output_layout))
+    if OUTPUT_TYPES[spec.output_dtypes] != "f32":
+        steps.output().tensor().set_element_type(getattr(ov.Type, OUTPUT_TYPES[spec.output_dtypes]))
+
+
+def _input_shape(spec: BuildSpec) -> ov.PartialShape:
+    batch = ov.Dimension(spec.batch_size)
+    if spec.dynamic_shape:
+        batch = ov.Dimension(*spec.dim_range) if spec.dim_range else ov.Dimension(-1)
+    pixels = [ov.Dimension(side) for side in spec.input_size]
+    channels = ov.Dimension(len(spec.means))
+    shape = [*pixels, channels] if spec.input_layout == "NHWC" else [channels, *pixels]
+    return ov.PartialShape([batch, *shape])
 
 
 def _name_by_position(model: ov.Model) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -11,18 +12,12 @@ import openvino as ov
 
 from mlubench.engines.interface import BuildSpec, Calibration, Engine, Session
 from mlubench.engines.openvino.build import build_model
+from mlubench.engines.openvino.flags import FLOAT_HINTS, effective
 from mlubench.engines.openvino.session import OpenVinoSession
+from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, EngineError
 from mlubench.store import write_json
 
-#: The floating-point type that runs what is not quantised. OpenVINO calls it a hint: a CPU
-#: without float16 arithmetic runs f16 as bf16, which the session reports.
-FLOAT_HINTS = {
-    "force_float32": "f32",
-    "force_float16": "f16",
-    "qint8_mixed_float16": "f16",
-    "qint8_mixed_float32": "f32",
-}
 MODEL = "model.xml"
 _BUILT = "built.json"
 
@@ -55,17 +50,15 @@ class OpenVinoEngine(Engine):
         name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         return "{}, cores {}".format(str(name).strip(), ",".join(map(str, cores)))
 
+    def check(self, spec: BuildSpec) -> None:
+        """Refuse the flags that OpenVINO has not got."""
+        effective(spec)
+
     def build(
         self, network: Path, spec: BuildSpec, calibration: Optional[Calibration], folder: Path
     ) -> None:
         """Write OpenVINO's IR (model.xml, model.bin) and the spec that it was built for."""
-        if spec.precision not in FLOAT_HINTS:
-            raise ConfigError(
-                f"the openvino engine has no {spec.precision}",
-                where="--precision",
-                expected="one of " + ", ".join(self.precisions),
-                fix="leave it out, or run it with --engine magicmind",
-            )
+        spec = effective(spec)
         try:
             model = build_model(self._core, network, spec, calibration)
             ov.save_model(
@@ -85,7 +78,7 @@ class OpenVinoEngine(Engine):
                 str(folder / MODEL),
                 "CPU",
                 {
-                    "INFERENCE_PRECISION_HINT": FLOAT_HINTS[spec.precision],
+                    **arithmetic(spec),
                     "NUM_STREAMS": self._threads,
                     "INFERENCE_NUM_THREADS": self._threads,
                     "ENABLE_CPU_PINNING": False,
@@ -105,17 +98,30 @@ class OpenVinoEngine(Engine):
             )
 
 
+def arithmetic(spec: BuildSpec) -> Dict[str, str]:
+    """Return the properties that choose the floating-point arithmetic.
+
+    ``computation_preference`` auto takes the precision's own type. With ``high_precision``
+    OpenVINO may not lower anything: what is not int8 runs in float32. With ``fast`` it takes the
+    fastest type that the CPU has, except in ``force_float32``, which stays what it says.
+    """
+    if spec.computation_preference == "high_precision":
+        return {"EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_PRECISION_HINT": "f32"}
+    if spec.computation_preference == "fast" and spec.precision != REFERENCE:
+        return {"EXECUTION_MODE_HINT": "PERFORMANCE"}
+    return {"INFERENCE_PRECISION_HINT": FLOAT_HINTS[spec.precision]}
+
+
 def core_group(device: str, cores: List[int]) -> List[int]:
     """Return the cores of ``cpu:I/G``: group I of G equal, contiguous groups of ``cores``.
 
     Raises:
         ConfigError: not such a name, or more groups than cores.
     """
-    kind, _, place = device.partition(":")
-    group, _, groups = place.partition("/")
-    if kind != "cpu" or not group.isdigit() or not groups.isdigit():
+    name = re.fullmatch(r"cpu:([0-9]+)/([0-9]+)", device)
+    if name is None:
         raise _no_device(device, len(cores))
-    index, count = int(group), int(groups)
+    index, count = int(name.group(1)), int(name.group(2))
     if not index < count <= len(cores):
         raise _no_device(device, len(cores))
     return cores[index * len(cores) // count : (index + 1) * len(cores) // count]

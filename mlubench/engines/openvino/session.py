@@ -33,7 +33,9 @@ class OpenVinoSession(Session):
 
     def __init__(self, compiled: ov.CompiledModel, spec: BuildSpec, requests: int) -> None:
         self.executed_precision = executed_precision(compiled)
-        self.classes = int(compiled.output(0).get_partial_shape()[1].get_length())
+        scores = compiled.output(0).get_partial_shape()
+        self.classes = int(np.prod([scores[axis].get_length() for axis in range(1, len(scores))]))
+        self.batch_size = spec.batch_size
         self._spec = spec
         self._queue = ov.AsyncInferQueue(compiled, max(2, requests))
         self._errors: List[BaseException] = []
@@ -42,13 +44,13 @@ class OpenVinoSession(Session):
         """Keep the queue full; scores are consumed as batches finish."""
         self._errors.clear()
         self._queue.set_callback(lambda request, place: self._finish(request, place, consume))
-        step = self._spec.batch_size
+        step = self.batch_size
         try:
             for first in range(0, len(images), step):
                 if self._errors:
                     break
                 batch = images[first : first + step]
-                filled = self._padded(batch)
+                filled = self._filled(batch)
                 # The request reads the array's own memory, so the array goes along with it.
                 self._queue.start_async(
                     {0: ov.Tensor(filled, shared_memory=True)}, (first, len(batch), filled)
@@ -61,19 +63,31 @@ class OpenVinoSession(Session):
         if self._errors:
             raise self._errors[0]
 
-    def _padded(self, batch: np.ndarray) -> np.ndarray:
-        """Fill the last batch of a static model up with zeros; the rest goes in as it lies."""
-        missing = self._spec.batch_size - len(batch)
-        if self._spec.dynamic_shape or not missing:
-            return batch
-        return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
+    def _filled(self, batch: np.ndarray) -> np.ndarray:
+        """Return a batch as the network takes it: full, in its layout and type.
+
+        The last batch of a static network is filled up with zeros, that of a dynamic one to the
+        smallest batch that it takes; a batch that needs nothing goes in as it lies.
+        """
+        least = self.batch_size
+        if self._spec.dynamic_shape:
+            least = self._spec.dim_range[0] if self._spec.dim_range else 1
+        missing = least - len(batch)
+        if missing > 0:
+            batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
+        if self._spec.input_layout == "NCHW":
+            batch = batch.transpose(0, 3, 1, 2)
+        if self._spec.input_dtypes == "FLOAT":
+            batch = batch.astype(np.float32)
+        return np.ascontiguousarray(batch)
 
     def _finish(self, request: Any, place: Any, consume: Consume) -> None:
         """Hand a finished batch on; an exception may not cross OpenVINO's own thread."""
         first, count, _ = place
         try:
             scores = request.get_output_tensor(0).data
-            consume(first, scores.reshape(len(scores), -1)[:count])
+            scores = scores.reshape(len(scores), -1)[:count]
+            consume(first, scores.astype(np.float32, copy=False))
         except BaseException as error:  # it is raised again by run()
             self._errors.append(error)
 
@@ -87,7 +101,11 @@ def executed_precision(compiled: ov.CompiledModel) -> str:
     for op in compiled.get_runtime_model().get_ordered_ops():
         facts = op.get_rt_info()
         if str(facts["layerType"].astype(str)) in _COMPUTE:
-            kind = str(facts["runtimePrecision"].astype(str))
+            # The kernel's name ends in its arithmetic (brgconv_avx512_f32); runtimePrecision is
+            # that of the stored weights where float16 ones are computed with in float32.
+            kernel = str(facts["primitiveType"].astype(str)).rpartition("_")[2]
+            stored = str(facts["runtimePrecision"].astype(str))
+            kind = kernel if kernel in _TYPE_NAMES else stored
             names.add(_TYPE_NAMES.get(kind, kind))
     if names == {"int8"}:  # the rest, activations and sums, is of the float type
         hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()

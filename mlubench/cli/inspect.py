@@ -1,0 +1,66 @@
+"""``mlubench inspect``: a network as a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from mlubench import catalogue
+from mlubench.download import Downloads
+from mlubench.errors import ConfigError
+from mlubench.pipeline.fetch import fetch_files, files_to_fetch
+from mlubench.pipeline.layers import layer_rows, print_layers
+from mlubench.pipeline.run import models_folder
+
+_WIDTH = 100
+
+
+def inspect(
+    *,
+    model: str | None = None,
+    prototxt: Path | None = None,
+    caffemodel: Path | None = None,
+    conf: tuple[Path, ...] = (),
+    out: Path = Path("artifacts"),
+) -> None:
+    """Show a network layer by layer: type, shape of the output, parameters, MACs.
+
+    Parameters are the learnt numbers, without BatchNorm's statistics. MACs (a multiplication
+    with an addition) are those of convolutions and inner products, for one image.
+
+    Args:
+        model: network of conf/models.yaml; its prototxt is fetched if need be.
+        prototxt: Caffe's text of a network in no catalogue.
+        caffemodel: weights, checked to fit; the figures need none.
+        conf: folders with a models.yaml of your own.
+        out: folder of runs and caches.
+    """
+    if (model is None) == (prototxt is None):
+        raise ConfigError(
+            "no network is named" if model is None else "--model and --prototxt are both given",
+            where="mlubench inspect",
+            expected="--model NAME or --prototxt FILE",
+            fix="give one of the two",
+        )
+    rows = layer_rows(prototxt or _prototxt_of(model or "", conf, out), caffemodel)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH  # of a file or a pipe; rich would take 80
+    print_layers(rows, console)
+
+
+def _prototxt_of(model: str, conf: tuple[Path, ...], out: Path) -> Path:
+    """Return the prototxt of a network of the catalogue, fetched unless it is there."""
+    entry = catalogue.entry_named(catalogue.models(conf), model, "--model")
+    wanted = files_to_fetch(model, entry, models_folder(out))
+    text_only = tuple(file for file in wanted.files if file is entry.prototxt)
+    remarks = Console(stderr=True, highlight=False)
+    downloads = Downloads(
+        progress=lambda *_: None,  # a few kilobytes
+        remark=lambda text: remarks.print(text, markup=False),
+    )
+    for _ in fetch_files(replace(wanted, files=text_only), downloads):
+        pass
+    return entry.prototxt.used_place(wanted.folder)

@@ -1,0 +1,393 @@
+"""Fetching one file of known size and digest, from the first place that has it.
+
+A place is a URL, http or https, or a file of this machine. What arrives is kept beside the
+target under a temporary name, so that a cut transfer goes on where it was; it gets its own name
+when size and SHA-384 are right, and never before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import httpx
+
+from mlubench.errors import DownloadError, NetworkError, StoreError
+from mlubench.store import atomic_path, locked, make_folder, write_json
+
+Place = str | Path
+Progress = Callable[[int, int], None]
+"""Called with (bytes there, bytes in all)."""
+Remark = Callable[[str], None]
+"""Called with a sentence that the user should see."""
+
+_TIMEOUT = httpx.Timeout(30.0)
+_REDIRECTS = 5
+_TRIES = 4
+#: A server that wants a longer pause than this is given up, in seconds.
+_LONGEST_PAUSE = 60.0
+#: Enough to tell a page from a prototxt or caffemodel.
+_HEAD = 512
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a file must be.
+
+    Attributes:
+        bytes: its size.
+        sha384: 96 hexadecimal digits.
+    """
+
+    bytes: int
+    sha384: str
+
+    def __str__(self) -> str:
+        """As a message says it."""
+        return f"{self.bytes} bytes with the SHA-384 {self.sha384}"
+
+    def fault(self, path: Path) -> str | None:
+        """Return what is wrong with a file, or None where it is the one that is wanted.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        with _disk(path, "read"):
+            size = path.stat().st_size
+            if size != self.bytes:
+                return f"it has {size} bytes, not {self.bytes}"
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha384").hexdigest()
+        return None if digest == self.sha384 else f"its SHA-384 is {digest[:16]}..., another file"
+
+
+class Downloads:
+    """Fetches files; one HTTP client for all of them.
+
+    Args:
+        progress: of the file that is being fetched.
+        remark: what the user should see beside.
+        timeout: seconds in which a server must answer, and go on sending.
+        pause: waits so many seconds between two tries.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        remark: Remark,
+        *,
+        timeout: float | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._progress = progress
+        self._remark = remark
+        self._timeout = _TIMEOUT if timeout is None else httpx.Timeout(timeout)
+        self._pause = pause
+
+    def fetch(self, wanted: Wanted, places: Sequence[Place], target: Path, fix: str = "") -> bool:
+        """See to it that the file is there, and tell whether it had to be fetched.
+
+        Args:
+            wanted: what it must be.
+            places: where it may be, in the order in which they are tried.
+            target: where it is to lie; a wrong file there is replaced.
+            fix: how to come by the file by hand, where there is more to say than the URLs.
+
+        Raises:
+            DownloadError: no place has it, but one failed in a way that may pass.
+            NetworkError: no place has it.
+            StoreError: the target's folder cannot be written.
+        """
+        make_folder(target.parent)
+        with locked(target.with_name(f".{target.name}.lock")):
+            if target.exists():
+                fault = wanted.fault(target)
+                if fault is None:
+                    return False
+                self._remark(f"{target}: {fault}; it is fetched anew")
+            faults: list[_PlaceError] = []
+            for place in places:
+                try:
+                    self._from(place, wanted, target)
+                except _PlaceError as error:
+                    self._remark(str(error))
+                    faults.append(error)
+                else:
+                    return True
+        raise _nowhere(wanted, target, faults, fix)
+
+    def _from(self, place: Place, wanted: Wanted, target: Path) -> None:
+        part = _Part(target, str(place))
+        if isinstance(place, Path):
+            _copy(place, wanted, part)
+        else:
+            self._download(place, wanted, part)
+        part.finish()
+
+    def _download(self, url: str, wanted: Wanted, part: _Part) -> None:
+        """Try a URL, again after faults that may pass."""
+        with httpx.Client(timeout=self._timeout) as client:
+            for attempt in range(1, _TRIES + 1):
+                try:
+                    self._receive_whole(client, url, wanted, part)
+                except _PlaceError as error:
+                    if not error.again or attempt == _TRIES or error.after > _LONGEST_PAUSE:
+                        raise
+                    self._remark(f"{error}; trying again")
+                    self._pause(error.after or float(2 ** (attempt - 1)))
+                else:
+                    return
+
+    def _receive_whole(self, client: httpx.Client, url: str, wanted: Wanted, part: _Part) -> None:
+        """Receive what is lacking and check the whole."""
+        if part.size() == wanted.bytes and wanted.fault(part.path) is None:
+            return  # killed when all of it was there
+        resumed = _receive(client, url, wanted, part, self._progress)
+        fault = wanted.fault(part.path)
+        if fault is not None:
+            part.forget()
+            # Only a file that was pieced together may be right at the next try.
+            raise _PlaceError(url, f"the file that it gave is wrong: {fault}", again=resumed)
+
+
+class _PlaceError(Exception):
+    """Why a place did not give the file.
+
+    Args:
+        place: URL or path.
+        what: what happened.
+        again: whether another try may do.
+        after: seconds that the server wants to be left alone.
+    """
+
+    def __init__(self, place: object, what: str, *, again: bool = False, after: float = 0) -> None:
+        super().__init__(f"{place}: {what}")
+        self.again = again
+        self.after = after
+
+
+class _Part:
+    """The unfinished file beside the target, and what it is a part of."""
+
+    def __init__(self, target: Path, place: str) -> None:
+        self.path = target.with_name(f".part-{target.name}")
+        self._target = target
+        self._facts = target.with_name(f".part-{target.name}.json")
+        self._place = place
+
+    def size(self) -> int:
+        """Return how many bytes of this place's file are there."""
+        return self.path.stat().st_size if self.path.exists() and self._known() else 0
+
+    def validator(self) -> str:
+        """Return the ETag or date of the version that the bytes are of; empty where none."""
+        return str((self._known() or {}).get("validator", ""))
+
+    def begin(self, validator: str) -> None:
+        """Start anew, with a version of that validator."""
+        self.forget()
+        write_json(self._facts, {"place": self._place, "validator": validator})
+
+    def forget(self) -> None:
+        """Remove what is there."""
+        with _disk(self.path, "removed"):
+            self.path.unlink(missing_ok=True)
+            self._facts.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Give the file its own name; it has been found right."""
+        with atomic_path(self._target) as temporary:
+            self.path.replace(temporary)
+        self.forget()
+
+    def _known(self) -> dict[str, str] | None:
+        """Return what was noted of the part, if it is of this place."""
+        with contextlib.suppress(OSError, ValueError):
+            facts = json.loads(self._facts.read_bytes())
+            if isinstance(facts, dict) and facts.get("place") == self._place:
+                return facts
+        return None
+
+
+def _copy(file: Path, wanted: Wanted, part: _Part) -> None:
+    """Copy a file of this machine."""
+    if not file.is_file():
+        raise _PlaceError(file, "there is no such file")
+    if fault := wanted.fault(file):
+        raise _PlaceError(file, fault)
+    with _disk(part.path, "written"):
+        shutil.copyfile(file, part.path)
+    if fault := wanted.fault(part.path):
+        part.forget()
+        raise _PlaceError(file, f"it changed while it was copied: {fault}")
+
+
+def _receive(
+    client: httpx.Client, url: str, wanted: Wanted, part: _Part, progress: Progress
+) -> bool:
+    """Receive what is lacking of a file; tell whether it went on with an earlier part.
+
+    Raises:
+        _PlaceError: the server did not give it, or not all of it.
+    """
+    have = part.size()
+    if have >= wanted.bytes:
+        part.forget()
+        have = 0
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if validator := part.validator():
+            headers["If-Range"] = validator
+    with _faults_of(url), _answer(client, url, headers) as answer:
+        resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
+        _check_answer(url, answer, wanted, part, have)
+        if not resumed:
+            have = 0
+            part.begin(_validator(answer))
+        for block in _body(url, answer, wanted, part, have):
+            progress(block, wanted.bytes)
+    return resumed
+
+
+def _body(
+    url: str, answer: httpx.Response, wanted: Wanted, part: _Part, have: int
+) -> Iterator[int]:
+    """Append the body to the part; give the size it has after each block."""
+    with _disk(part.path, "written"), part.path.open("ab") as stream:
+        for block in answer.iter_raw():  # as it arrives: a cut loses nothing
+            if have == 0 and _is_page(block[:_HEAD]):
+                part.forget()
+                raise _page(url)
+            have += len(block)
+            if have > wanted.bytes:
+                part.forget()
+                raise _PlaceError(url, f"it sends more than the {wanted.bytes} bytes of the file")
+            stream.write(block)
+            yield have
+    if have < wanted.bytes:
+        raise _PlaceError(url, f"it ended after {have} of {wanted.bytes} bytes", again=True)
+
+
+@contextlib.contextmanager
+def _faults_of(url: str) -> Iterator[None]:
+    """Turn what httpx raises into a fault of the URL."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise _PlaceError(
+            url, "the server does not answer, or stopped sending", again=True
+        ) from error
+    except httpx.HTTPError as error:
+        raise _PlaceError(url, str(error) or type(error).__name__, again=True) from error
+    except httpx.InvalidURL as error:
+        raise _PlaceError(url, f"is no URL: {error}") from error
+
+
+@contextlib.contextmanager
+def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    """Give the answer after a few redirects, none of them away from http or encryption."""
+    request = client.build_request("GET", url, headers=headers)
+    for _ in range(_REDIRECTS + 1):
+        answer = client.send(request, stream=True)
+        try:
+            following = answer.next_request
+            if following is None:
+                yield answer
+                return
+        finally:
+            answer.close()
+        scheme = following.url.scheme
+        if scheme not in ("http", "https") or (request.url.scheme, scheme) == ("https", "http"):
+            raise _PlaceError(url, f"it redirects from {request.url.scheme} to {following.url}")
+        request = following
+    raise _PlaceError(url, f"it redirects more than {_REDIRECTS} times")
+
+
+def _check_answer(url: str, answer: httpx.Response, wanted: Wanted, part: _Part, have: int) -> None:
+    """Refuse an answer that cannot be the file, or the rest of it."""
+    status = answer.status_code
+    if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+        part.forget()
+        raise _PlaceError(url, "416: it has not got the rest of the file", again=True)
+    if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+        after = _retry_after(answer)
+        pause = f"; it wants to be left alone for {after:g} s" if after else ""
+        what = f"{status} {answer.reason_phrase}{pause}".replace("  ", " ")
+        raise _PlaceError(url, what, again=status in _PASSING, after=after)
+    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        raise _page(url)
+    expected = wanted.bytes
+    if status == httpx.codes.PARTIAL_CONTENT:
+        expected -= have
+        if answer.headers.get("Content-Range") != f"bytes {have}-{wanted.bytes - 1}/{wanted.bytes}":
+            part.forget()
+            said = answer.headers.get("Content-Range", "nothing")
+            raise _PlaceError(url, f"it resumes with another part: {said}", again=True)
+    length = answer.headers.get("Content-Length", str(expected))
+    if length != str(expected):
+        part.forget()
+        raise _PlaceError(url, f"it has {length} bytes to send, not {expected}")
+
+
+def _validator(answer: httpx.Response) -> str:
+    """Return what tells this version of the file from others: a strong ETag, or its date."""
+    tag = str(answer.headers.get("ETag", ""))
+    return str(answer.headers.get("Last-Modified", "")) if not tag or tag[:2] == "W/" else tag
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """Return the seconds of the header Retry-After, which may be a number or a date."""
+    said = answer.headers.get("Retry-After", "").strip()
+    if said.isdecimal():
+        return float(said)
+    with contextlib.suppress(TypeError, ValueError):
+        return max((parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds(), 0.0)
+    return 0.0
+
+
+def _is_page(head: bytes) -> bool:
+    """Whether a body begins as HTML does."""
+    return (
+        head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<head"))
+    )
+
+
+def _page(url: str) -> _PlaceError:
+    return _PlaceError(url, "it sends an HTML page, not the file")
+
+
+def _nowhere(
+    wanted: Wanted, target: Path, faults: Sequence[_PlaceError], fix: str
+) -> DownloadError | NetworkError:
+    """Return the error for a file that no place gave; of the kind that is tried again if any is."""
+    told = "".join(f"\n    {fault}" for fault in faults)
+    kind = DownloadError if any(fault.again for fault in faults) else NetworkError
+    return kind(
+        f"could not be fetched:{told}" if told else "must be fetched by hand",
+        where=str(target),
+        expected=str(wanted),
+        fix=f"{fix or 'fetch it by hand'}; save it as {target} and run the command again",
+    )
+
+
+@contextlib.contextmanager
+def _disk(path: Path, verb: str) -> Iterator[None]:
+    """Turn a fault of this machine's disk into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot be {verb}: {error.strerror or error}",
+            where=str(path),
+            fix="see whether the disk is full, and whether this user may write there",
+        ) from error

@@ -1,0 +1,218 @@
+"""What of a build's flags OpenVINO has, and the reasons for what it has not.
+
+Nothing here needs OpenVINO, and nothing is ever ignored: a flag has its effect or is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Callable, Dict, List, Mapping, Tuple
+
+from mlubench.engines.interface import BuildSpec
+from mlubench.engines.precisions import is_quantised
+from mlubench.errors import ConfigError
+
+#: The floating-point type that runs what is not quantised. OpenVINO calls it a hint: a CPU
+#: without float16 arithmetic runs f16 as bf16, which the session reports.
+FLOAT_HINTS = {
+    "force_float32": "f32",
+    "force_float16": "f16",
+    "qint8_mixed_float16": "f16",
+    "qint8_mixed_float32": "f32",
+}
+#: Flags that speak of an MLU and its tools.
+MLU_ONLY = ("mlu_arch", "cluster_num", "plugin", "toolchain_path", "rpc_server")
+
+INPUT_TYPES = {"UINT8": "u8", "FLOAT": "f32"}
+OUTPUT_TYPES = {"FLOAT": "f32", "HALF": "f16"}
+_LAYOUTS = ("NHWC", "NCHW")
+
+
+def effective(spec: BuildSpec) -> BuildSpec:
+    """Return the spec with its ``build_config`` merged in, checked.
+
+    Raises:
+        ConfigError: it asks for what OpenVINO has not got; names flag or key and the reason.
+    """
+    spec = _merged(spec)
+    if spec.precision not in FLOAT_HINTS:
+        raise ConfigError(
+            f"the openvino engine has no {spec.precision}",
+            where="--precision",
+            expected="one of " + ", ".join(FLOAT_HINTS),
+            fix="leave it out, or run it with --engine magicmind",
+        )
+    _check_mlu(spec)
+    _check_choices(spec)
+    _check_quantisation(spec)
+    _check_range(spec)
+    return spec
+
+
+def _check_mlu(spec: BuildSpec) -> None:
+    for flag in MLU_ONLY:
+        if getattr(spec, flag):
+            raise _refused(flag, "only with --engine magicmind", "leave it out")
+    if spec.type64to32_conversion:
+        raise _refused(
+            "type64to32_conversion",
+            "true only with --engine magicmind: OpenVINO runs 64-bit integers as they are",
+            "leave it out",
+        )
+    if spec.conv_scale_fold is False:
+        raise _refused(
+            "conv_scale_fold", "OpenVINO always folds scales into convolutions", "leave it out"
+        )
+
+
+def _check_choices(spec: BuildSpec) -> None:
+    choices = (
+        ("input_layout", _LAYOUTS),
+        ("output_layout", ("", *_LAYOUTS)),
+        ("input_dtypes", tuple(INPUT_TYPES)),
+        ("output_dtypes", tuple(OUTPUT_TYPES)),
+        ("calibration_algo", ("", "linear", "eqnm")),
+        ("weight_quant_granularity", ("", "per_tensor", "per_axis")),
+        ("activation_quant_algo", ("symmetric", "asymmetric")),
+        ("computation_preference", ("auto", "fast", "high_precision")),
+    )
+    for flag, allowed in choices:
+        value = getattr(spec, flag)
+        if value not in allowed:
+            raise ConfigError(
+                f"the openvino engine has no {value!r}",
+                where=f"--{flag}",
+                expected="|".join(filter(None, allowed)),
+                fix="name one of these",
+            )
+
+
+def _check_quantisation(spec: BuildSpec) -> None:
+    if spec.calibration_algo == "eqnm" and spec.activation_quant_algo == "asymmetric":
+        raise _refused(
+            "activation_quant_algo",
+            "asymmetric does not go with --calibration_algo eqnm",
+            "use symmetric activations, or --calibration_algo linear",
+        )
+    if spec.random_calib_range is None:
+        return
+    if not is_quantised(spec.precision):
+        raise _refused("random_calib_range", f"{spec.precision} is not calibrated", "leave it out")
+    low, high = spec.random_calib_range
+    if not low < high:
+        raise _refused("random_calib_range", f"{low:g} is not below {high:g}", "give min,max")
+
+
+def _check_range(spec: BuildSpec) -> None:
+    if spec.dim_range is None:
+        return
+    low, high = spec.dim_range
+    if not spec.dynamic_shape:
+        raise _refused(
+            "dim_range_min", "a static network has one shape", "add --dynamic_shape true"
+        )
+    if not 1 <= low <= spec.batch_size <= high:
+        raise _refused(
+            "dim_range_min",
+            f"--batch_size {spec.batch_size} is not within batches of {low} to {high}",
+            "widen the range, or run with another --batch_size",
+        )
+
+
+def _refused(flag: str, reason: str, fix: str) -> ConfigError:
+    return ConfigError(f"the openvino engine refuses it: {reason}", where=f"--{flag}", fix=fix)
+
+
+def _merged(spec: BuildSpec) -> BuildSpec:
+    """Merge the JSON of ``--build_config`` over the flags, as MagicMind merges it: last."""
+    if not spec.build_config:
+        return spec
+    changes: Dict[str, Any] = {}
+    for key, value in _leaves(json.loads(spec.build_config)):
+        if key not in BUILD_CONFIG_KEYS:
+            raise ConfigError(
+                f"the openvino engine refuses the key {key}",
+                where=f"--build_config, {key}",
+                expected="one of " + ", ".join(BUILD_CONFIG_KEYS),
+                fix=_INSTEAD.get(key, "leave it out, or use it with --engine magicmind"),
+            )
+        try:
+            changes.update(BUILD_CONFIG_KEYS[key](value))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"has a wrong value: {json.dumps(value)} ({error!r})",
+                where=f"--build_config, {key}",
+                expected="the form that MagicMind's BuilderConfig takes",
+                fix="see docs/flags.md",
+            ) from error
+    return dataclasses.replace(spec, build_config="", **changes)
+
+
+def _leaves(config: Mapping[str, Any]) -> List[Tuple[str, Any]]:
+    """Return the keys with the groups that MagicMind has (``opt_config``) written out."""
+    found: List[Tuple[str, Any]] = []
+    for key, value in config.items():
+        if key.endswith("_config") and isinstance(value, dict):
+            found.extend((f"{key}.{name}", leaf) for name, leaf in value.items())
+        else:
+            found.append((key, value))
+    return found
+
+
+def _set(flag: str, kind: type) -> Callable[[Any], Dict[str, Any]]:
+    def change(value: Any) -> Dict[str, Any]:
+        if not isinstance(value, kind):
+            raise TypeError(f"no {kind.__name__}")
+        return {flag: value}
+
+    return change
+
+
+def _bn(value: Any) -> Dict[str, Any]:
+    means, variances = (tuple(map(float, value["0"][name])) for name in ("mean", "var"))
+    if len(means) != 3 or len(variances) != 3 or min(variances) <= 0:
+        raise ValueError("three means and three variances above 0")
+    return {"means": means, "variances": variances}
+
+
+def _layout(flag: str) -> Callable[[Any], Dict[str, Any]]:
+    def change(value: Any) -> Dict[str, Any]:
+        if value["0"]["src"] != "NCHW":
+            raise ValueError("networks of Caffe are NCHW")
+        return {flag: value["0"]["dst"]}
+
+    return change
+
+
+def _dim_range(value: Any) -> Dict[str, Any]:
+    low, high = value["0"]["min"], value["0"]["max"]
+    if len(low) != 4 or low[1:] != high[1:]:
+        raise ValueError("only the batch may vary")
+    return {"dim_range": (int(low[0]), int(high[0]))}
+
+
+def _determinism(value: Any) -> Dict[str, Any]:
+    if value is not True:
+        raise ValueError("builds are always deterministic")
+    return {}
+
+
+#: The keys of MagicMind's BuilderConfig that mean something here, and what they change.
+BUILD_CONFIG_KEYS = {
+    "precision_config.weight_quant_granularity": _set("weight_quant_granularity", str),
+    "precision_config.activation_quant_algo": _set("activation_quant_algo", str),
+    "insert_bn_before_firstnode": _bn,
+    "convert_input_layout": _layout("input_layout"),
+    "convert_output_layout": _layout("output_layout"),
+    "dim_range": _dim_range,
+    "computation_preference": _set("computation_preference", str),
+    "compute_determinism": _determinism,
+    "opt_config.conv_scale_fold": _set("conv_scale_fold", bool),
+    "opt_config.type64to32_conversion": _set("type64to32_conversion", bool),
+}
+_INSTEAD = {
+    "precision_config.precision_mode": "give --precision: files are named by it",
+    "graph_shape_mutable": "give --dynamic_shape: files are named by it",
+    "custom_ranges": "give --random_calib_range: such a network is marked by it",
+}

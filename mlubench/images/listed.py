@@ -1,0 +1,57 @@
+"""Calibration images named in a list, as gen_model's ``file_list`` names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlubench.errors import DatasetError
+from mlubench.images.dataset import Dataset, ImageRef, read_unlabelled_folder
+from mlubench.images.source import FolderSource
+
+
+def calibration_images(folder: Path, file_list: Path | None) -> Dataset:
+    """Return a folder's images, or those of them that a list names, sorted by name.
+
+    Args:
+        folder: where the images lie; names in the list may have sub-folders of it.
+        file_list: a name at the start of each line; a label may follow, as in a label list.
+
+    Raises:
+        DatasetError: folder or list cannot be read, an image is listed twice or is not there,
+            or a line gives a shape, as lists of raw tensors do.
+    """
+    if file_list is None:
+        return read_unlabelled_folder(folder)
+    names = sorted(_names(file_list))
+    source = FolderSource(folder)
+    for name in names:
+        source.stat(name)  # raises where it is not there
+    return Dataset(folder.name, folder, tuple(ImageRef(name, "") for name in names), source)
+
+
+def _names(file_list: Path) -> set[str]:
+    try:
+        lines = file_list.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"the list cannot be read: {error}",
+            where=f"--file_list {file_list}",
+            expected="a text file in UTF-8",
+        ) from error
+    names: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        where = f"{file_list}, line {number}"
+        if "shape[" in line:
+            raise DatasetError(
+                "names a raw tensor with its shape",
+                where=where,
+                expected="the name of an image",
+                fix="list images; they are decoded and cropped as the scored ones are",
+            )
+        if fields := line.split():
+            if fields[0] in names:
+                raise DatasetError(f"the image {fields[0]} is listed twice", where=where)
+            names.add(fields[0])
+    if not names:
+        raise DatasetError("names no image", where=str(file_list), expected="a name on each line")
+    return names

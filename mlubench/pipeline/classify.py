@@ -1,0 +1,260 @@
+"""A compiled network over a folder of images, into the seed's text files: infer_cpp."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlubench.errors import ConfigError, DatasetError
+from mlubench.images.cache import DecodedImages, ImageRecord, decode_dataset
+from mlubench.images.dataset import Dataset, ImageRef, read_unlabelled_folder
+from mlubench.images.labels import LabelOrder, read_label_list
+from mlubench.images.source import FolderSource
+from mlubench.pipeline.dispatch import DevicePool, Job
+from mlubench.pipeline.network import label_order
+from mlubench.pipeline.offline import OfflineModel, read_offline_model
+from mlubench.pipeline.parameters import InferParameters
+from mlubench.pipeline.run import Run
+from mlubench.pipeline.shards import Shard, cut
+from mlubench.reports.seed_files import answer_lines, label_lines, write_lines
+from mlubench.store import atomic_path
+
+#: The options that name a result, and the file that it is in a folder of results.
+_FILES = {
+    "result_file": "infer_result.txt",
+    "result_label_file": "eval_labels.txt",
+    "result_top1_file": "eval_result_1.txt",
+    "result_top5_file": "eval_result_5.txt",
+}
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What was written.
+
+    Attributes:
+        files: the result files, by the option that names them.
+        images: how many images were classified.
+        corrupt: those that could not be decoded; no file speaks of them.
+        executed_precision: the arithmetic that the device used.
+    """
+
+    files: Mapping[str, Path]
+    images: int
+    corrupt: Sequence[ImageRecord]
+    executed_precision: str
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The images to run, and their labels as the network numbers them where a list gave some."""
+
+    dataset: Dataset
+    labels: npt.NDArray[np.int64] | None
+
+
+def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
+    """Run a compiled network over images and write the seed's text files.
+
+    Args:
+        asked: the options.
+        progress: called with (images done, images in all).
+
+    Raises:
+        ConfigError: an option is wrong, or does not fit the compiled network.
+        DatasetError: images or labels cannot be used.
+        DeviceError: the engine failed.
+        StoreError: a result cannot be written.
+    """
+    model = read_offline_model(asked.magicmind_model)
+    _check(asked, model)
+    files = _result_files(asked)
+    pictures = _pictures(asked, model)
+    decoded = _decode(asked, model, pictures.dataset)
+    top_index, classes, executed = _top(asked, model, decoded, progress)
+    sound = np.setdiff1d(np.arange(len(top_index)), decoded.corrupt)
+    names = [pictures.dataset.images[place].name for place in sound]
+    lines: dict[str, Iterable[str]] = {
+        **answer_lines(names, top_index[sound], _class_names(asked, model, classes)),
+    }
+    if pictures.labels is not None:
+        lines["eval_labels.txt"] = label_lines(pictures.labels[sound])
+    for option, path in files.items():
+        with atomic_path(path) as temporary:
+            write_lines(temporary, lines[_FILES[option]])
+    corrupt = [decoded.records[place] for place in decoded.corrupt]
+    return Classified(files, len(sound), corrupt, executed)
+
+
+def _check(asked: InferParameters, model: OfflineModel) -> None:
+    if model.speed_only:
+        raise ConfigError(
+            "was compiled with --random_calib_range: it measures speed, its answers mean nothing",
+            where=f"--magicmind_model {model.folder}",
+            fix="compile it with calibration images",
+        )
+    batch = asked.batch_size or model.spec.batch_size
+    if not model.spec.dynamic_shape and batch != model.spec.batch_size:
+        raise ConfigError(
+            f"the network was compiled for batches of {model.spec.batch_size}",
+            where=f"--batch_size {batch}",
+            expected=str(model.spec.batch_size),
+            fix="compile it with --dynamic_shape true, or leave --batch_size out",
+        )
+    low, high = model.spec.dim_range or (batch, batch)
+    if not low <= batch <= high:
+        raise ConfigError(
+            f"the network was compiled for batches of {low} to {high}",
+            where=f"--batch_size {batch}",
+            expected=f"{low} to {high}",
+        )
+
+
+def _result_files(asked: InferParameters) -> dict[str, Path]:
+    """Return the files that options name; where none does, all of them in a folder."""
+    named = {option: path for option in _FILES if (path := getattr(asked, option)) is not None}
+    if not named:
+        folder = asked.out / "output" / asked.magicmind_model.resolve().name
+        named = {option: folder / name for option, name in _FILES.items()}
+        if asked.label_file is None:
+            del named["result_label_file"]
+    if "result_label_file" in named and asked.label_file is None:
+        raise ConfigError(
+            "there are no labels to write",
+            where="--result_label_file",
+            expected="--label_file beside it",
+            fix="name the label list, or leave --result_label_file out",
+        )
+    return named
+
+
+def _pictures(asked: InferParameters, model: OfflineModel) -> _Pictures:
+    if asked.label_file is None:
+        dataset = read_unlabelled_folder(asked.image_dir)
+        return _Pictures(dataset.first(asked.image_num or len(dataset.images)), None)
+    source = FolderSource(asked.image_dir)
+    present = frozenset(source.names())
+    listed = {name: label for name, label in read_label_list(asked.label_file) if name in present}
+    if not listed:
+        raise DatasetError(
+            "not one image of it is in the folder",
+            where=str(asked.label_file),
+            expected=f"names of images in {asked.image_dir}",
+        )
+    images = tuple(ImageRef(name, "") for name in sorted(listed))
+    dataset = Dataset(asked.image_dir.resolve().name, asked.image_dir, images, source)
+    dataset = dataset.first(asked.image_num or len(images))
+    labels = [listed[image.name] for image in dataset.images]
+    return _Pictures(dataset, np.array(_translated(labels, asked, model), np.int64))
+
+
+def _translated(labels: list[int], asked: InferParameters, model: OfflineModel) -> list[int]:
+    """Return a list's labels as the network numbers them; as they are where no order is named."""
+    if asked.label_file_order is None:
+        return labels
+    if model.label_order is None:
+        raise ConfigError(
+            "nobody said how the network numbers its classes",
+            where="--label_file_order",
+            fix="compile the network with --label_order",
+        )
+    listed, own = label_order(asked.label_file_order), label_order(model.label_order)
+    outside = [label for label in labels if label >= len(listed.class_ids)]
+    if outside:
+        raise DatasetError(
+            f"a label is {outside[0]}",
+            where=str(asked.label_file),
+            expected=f"0 to {len(listed.class_ids) - 1}",
+        )
+    return [own.index_of(listed.class_ids[label]) for label in labels]
+
+
+def _decode(asked: InferParameters, model: OfflineModel, dataset: Dataset) -> DecodedImages:
+    preprocess = dataclasses.replace(
+        model.preprocess,
+        resize=asked.resize or model.preprocess.resize,
+        resize_size=asked.resize_size or model.preprocess.resize_size,
+    )
+    workers = len(os.sched_getaffinity(0))
+    decoded = decode_dataset(
+        dataset, preprocess, Run(asked.out).decoded, workers=workers, progress=lambda *_: None
+    )
+    if len(decoded.corrupt) == len(dataset.images):
+        raise DatasetError(
+            f"not one of its {len(dataset.images)} images can be decoded",
+            where=str(dataset.root),
+            expected="JPEG images",
+        )
+    return decoded
+
+
+def _top(
+    asked: InferParameters, model: OfflineModel, decoded: DecodedImages, progress: Progress
+) -> tuple[npt.NDArray[np.int32], int, str]:
+    """Return the best classes of each image, how many classes there are, and the arithmetic."""
+    total = decoded.shape[0]
+    batch = asked.batch_size or model.spec.batch_size
+    device = f"{'cpu' if model.engine == 'openvino' else 'mlu'}:{asked.device_id}"
+    found: dict[int, npt.NDArray[np.int32]] = {}
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        DevicePool(model.engine, [device]) as devices,
+    ):
+
+        def request(shard: Shard, _: str) -> dict[str, Any]:
+            return {
+                "do": "run",
+                "pixels": str(decoded.path),
+                "shape": list(decoded.shape),
+                "first": shard.first,
+                "images": shard.images,
+                "out": str(Path(scratch) / f"{shard.index}.npz"),
+            }
+
+        def keep(shard: Shard, *_: object) -> None:
+            with np.load(Path(scratch) / f"{shard.index}.npz") as arrays:
+                found[shard.index] = arrays["top_index"]
+
+        loaded = devices.load(model.folder, batch)
+        job = Job(model.folder, request, keep, lambda done: progress(done, total), batch)
+        devices.run(cut(total, batch, None, 1), job)
+    top_index = np.concatenate([found[index] for index in sorted(found)])
+    return top_index, loaded.classes, loaded.executed_precision
+
+
+def _class_names(asked: InferParameters, model: OfflineModel, classes: int) -> Sequence[str]:
+    """Return the names of the network's classes; numbers where nobody gave any."""
+    if asked.name_file is not None:
+        return _read_names(asked.name_file, classes)
+    order: LabelOrder | None = label_order(model.label_order) if model.label_order else None
+    if order is None or len(order.names) != classes:
+        return [str(label) for label in range(classes)]
+    return order.names
+
+
+def _read_names(path: Path, classes: int) -> Sequence[str]:
+    """Read a file of class names: one on each line, its number before it or not."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=f"--name_file {path}") from error
+    names = []
+    for label, line in enumerate(filter(str.strip, lines)):
+        number, _, name = line.strip().partition(" ")
+        names.append(name.strip() if number.rstrip(":,") == str(label) and name else line.strip())
+    if len(names) != classes:
+        raise ConfigError(
+            f"has {len(names)} names",
+            where=f"--name_file {path}",
+            expected=f"{classes}, a line for each class of the network",
+        )
+    return names

@@ -1,0 +1,115 @@
+"""A network given as an ONNX file: whether it can be used as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto
+
+from mlubench.errors import NetworkError
+
+_LARGEST = 1 << 31  # what protobuf reads
+_CHANNELS = 3
+
+
+def read_checked(file: Path, size: tuple[int, int]) -> bytes:
+    """Return the bytes of an ONNX file that an evaluation can use.
+
+    It has one input, float32 [N, 3, H, W] with any or a fixed N, one output [N, classes, ...],
+    and its weights in it.
+
+    Args:
+        file: the ONNX file.
+        size: (height, width) that the input is to take, in pixels.
+
+    Raises:
+        NetworkError: it cannot be read, is not valid ONNX, or is not of that form.
+    """
+    data = _read(file)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+        if any(tensor.external_data for tensor in model.graph.initializer):
+            raise _wrong(
+                file,
+                "its weights lie in other files",
+                "an ONNX file that holds its weights",
+                "write it anew: onnx.save(onnx.load(FILE), NEW)",
+            )
+        onnx.checker.check_model(data)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        reason = str(error).strip().splitlines() or ["it is empty"]
+        raise _wrong(
+            file, f"is not valid ONNX: {reason[0]}", "an ONNX network", "export it again"
+        ) from error
+    _check_input(model.graph, file, size)
+    _check_output(model.graph, file)
+    return data
+
+
+def _read(file: Path) -> bytes:
+    try:
+        if file.stat().st_size >= _LARGEST:
+            raise _wrong(file, "has 2 GB or more", "less, which is all that the format can hold")
+        return file.read_bytes()
+    except OSError as error:
+        raise _wrong(
+            file, f"cannot be read: {error.strerror}", "an ONNX network", "check the path"
+        ) from error
+
+
+def _check_input(graph: onnx.GraphProto, file: Path, size: tuple[int, int]) -> None:
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise _wrong(file, f"has {len(inputs)} inputs ({names})", "one input of images")
+    kind, dims = _form(inputs[0])
+    expected = (_CHANNELS, *size)
+    fits = len(dims) == 4 and all(
+        there in (None, wanted) for there, wanted in zip(dims[1:], expected, strict=True)
+    )
+    if kind != TensorProto.FLOAT or not fits:
+        raise _wrong(
+            file,
+            f"input '{inputs[0].name}' is {_shown(kind, dims)}",
+            f"float32 [N, {', '.join(map(str, expected))}] (images, channels, height, width)",
+            "export it with such an input, or check --input_size",
+        )
+
+
+def _check_output(graph: onnx.GraphProto, file: Path) -> None:
+    if len(graph.output) != 1:
+        names = ", ".join(value.name for value in graph.output) or "none"
+        raise _wrong(
+            file,
+            f"has {len(graph.output)} outputs ({names})",
+            "one output of scores",
+            "export it with the scores alone",
+        )
+    kind, dims = _form(graph.output[0])
+    if kind != TensorProto.FLOAT or len(dims) < 2 or any(dim not in (1, None) for dim in dims[2:]):
+        raise _wrong(
+            file,
+            f"output '{graph.output[0].name}' is {_shown(kind, dims)}",
+            "float32 [N, classes]",
+            "export it with the scores of the classes as its output",
+        )
+
+
+def _form(value: onnx.ValueInfoProto) -> tuple[int, list[int | None]]:
+    """Return a tensor's type and dimensions, None for one that is open."""
+    tensor = value.type.tensor_type
+    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
+    return tensor.elem_type, sizes
+
+
+def _shown(kind: int, dims: list[int | None]) -> str:
+    name = TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else str(kind)
+    return f"{name.lower()} [{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
+
+
+def _wrong(file: Path, what: str, expected: str, fix: str = "give another file") -> NetworkError:
+    return NetworkError(what, where=str(file), expected=expected, fix=fix)

@@ -1,0 +1,157 @@
+"""``make bench-pipeline``: how much of the engine's own rate a warm evaluation reaches.
+
+In one run, on the same cores, rounds of a warm int8 inference of all images (decoded, compiled,
+loaded; from the first image to the last) alternate with rounds of the bare engine on the same
+file. What counts is the ratio of a pair; the machine's speed cancels out of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mlubench.images.cache import DecodedImages
+from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
+from mlubench.pipeline.dispatch import DevicePool
+from mlubench.pipeline.images import choose_images, decode_images
+from mlubench.pipeline.infer import infer_images
+from mlubench.pipeline.network import Network, choose_network, import_network
+from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
+from mlubench.pipeline.run import Run
+from mlubench.pipeline.shards import cut
+from mlubench.pipeline.workspace import Workspace
+from mlubench.reports.predictions import read_shard
+
+_PRECISION = "qint8_mixed_float16"
+_PASSES = 4
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def main() -> None:
+    """Print the rates of each round and the median ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data")
+    arguments = parser.parse_args()
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        asked = _parameters(arguments.data, Path(folder))
+        table, ratio = _measure(asked, arguments.rounds, console)
+    console.print(table)
+    console.print(f"median of {arguments.rounds} ratios: {ratio:.3f}", highlight=False)
+
+
+def _parameters(data: Path, folder: Path) -> EvaluateParameters:
+    """SqueezeNet v1.1 on real images where they are; else the embedded sample."""
+    if not data.is_dir():
+        return check_parameters(precision=(_PRECISION,), out=folder / "artifacts")
+    labels = folder / "labels.txt"
+    with (data / "images.csv").open(newline="") as stream:
+        lines = [f"{row['file']} {row['index_2012']}\n" for row in csv.DictReader(stream)]
+    labels.write_text("".join(lines))
+    return check_parameters(
+        prototxt=data / "squeezenet_v1.1.prototxt",
+        caffemodel=data / "squeezenet_v1.1.caffemodel",
+        input_size=227,
+        means=(104, 117, 123),
+        label_order="2012",
+        image_dir=data / "images",
+        label_file=labels,
+        label_file_order="2012",
+        precision=(_PRECISION,),
+        out=folder / "artifacts",
+    )
+
+
+def _measure(asked: EvaluateParameters, rounds: int, console: Console) -> tuple[Table, float]:
+    network, run = choose_network(asked), Run(asked.out)
+    table = Table("round", "evaluate, images/s", "bare engine, images/s", "ratio", box=None)
+    table.title = f"{network.name} {_PRECISION}, batch {asked.batch_size}, warm"
+    ratios = []
+    with DevicePool(asked.engine, asked.devices) as devices, console.status("measuring"):
+        compiled, images = _prepared(asked, network, run, devices)
+        for number in range(rounds):
+            # In turn, so that a drift of the machine does not favour one of them.
+            pair = [
+                lambda: _evaluate(asked, network, devices, compiled, images),
+                lambda: _bare(compiled, images.shape[0] * _PASSES // asked.batch_size),
+            ]
+            figures = [one() for one in (pair if number % 2 else pair[::-1])]
+            mine, bare = figures if number % 2 else figures[::-1]
+            ratios.append(mine / bare)
+            table.add_row(str(number + 1), f"{mine:.0f}", f"{bare:.0f}", f"{mine / bare:.3f}")
+    return table, statistics.median(ratios)
+
+
+def _prepared(
+    asked: EvaluateParameters, network: Network, run: Run, devices: DevicePool
+) -> tuple[Compiled, DecodedImages]:
+    """Return the compiled network and the decoded images: what a warm run finds."""
+    chosen = choose_images(asked, network.order, run.data)
+    scored = decode_images(chosen.scored, network, run.decoded, _silent)
+    if chosen.calibration is None:
+        raise AssertionError("an int8 network is calibrated")
+    calibration = decode_images(chosen.calibration, network, run.decoded, _silent)
+    compiled = compile_network(
+        import_network(network, run.store),
+        build_spec(network, asked, _PRECISION),
+        CalibrationImages(calibration, network.preprocess),
+        asked.engine,
+        devices.engine,
+        run.store,
+    )
+    return compiled, scored
+
+
+def _evaluate(
+    asked: EvaluateParameters,
+    network: Network,
+    devices: DevicePool,
+    compiled: Compiled,
+    images: DecodedImages,
+) -> float:
+    """Return the images per second of whole inferences, from the first image to the last."""
+    shards = cut(images.shape[0], asked.batch_size, asked.shards, len(asked.devices))
+    seconds = 0.0
+    for _ in range(_PASSES):
+        with tempfile.TemporaryDirectory() as folder:
+            done = infer_images(
+                devices, compiled, images, shards, network.order, Workspace(Path(folder)), _silent
+            )
+            facts = [read_shard(path).facts for path in done.shards]
+        first = min(fact["started_utc"] for fact in facts)
+        last = max(fact["started_utc"] + timedelta(seconds=fact["seconds"]) for fact in facts)
+        seconds += (last - first).total_seconds()
+    return _PASSES * images.shape[0] / seconds
+
+
+def _bare(compiled: Compiled, batches: int) -> float:
+    """Return the images per second of the engine alone, in a process of its own."""
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    path = str(compiled.folder / "model.xml")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.bare_engine", path, cores, str(batches)],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+def _silent(done: int, total: int) -> None:
+    """Show no progress: it would be measured too."""
+
+
+if __name__ == "__main__":
+    main()

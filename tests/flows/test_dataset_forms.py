@@ -1,0 +1,116 @@
+"""The same images in every form of dataset give the same predictions, through the whole flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlubench.caffe import write_random_caffemodel
+from mlubench.errors import ConfigError
+from mlubench.images.digits import write_digits
+from mlubench.images.labels import imagenet_order
+from tests.flows.conftest import Evaluate
+from tests.images import packing
+
+IMAGES = 40
+PROTOTXT = """
+name: "small" input: "data" input_shape { dim: 1 dim: 3 dim: 56 dim: 56 }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 7 stride: 4 } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+        pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
+        inner_product_param { num_output: 1000 } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> dict[str, bytes]:
+    """Some of the sample's images, under names as ImageNet's."""
+    folder = write_digits(tmp_path / "digits").val
+    images = sorted(folder.iterdir())[:IMAGES]
+    return {
+        f"ILSVRC2012_val_{number:08d}.JPEG": image.read_bytes()
+        for number, image in enumerate(images, start=1)
+    }
+
+
+@pytest.fixture
+def classes(digits: dict[str, bytes]) -> dict[str, str]:
+    wnids = imagenet_order("2012").class_ids
+    return {name: wnids[(37 * number) % 1000] for number, name in enumerate(digits)}
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "small.prototxt").write_text(PROTOTXT)
+    write_random_caffemodel(tmp_path / "small.prototxt", tmp_path / "small.caffemodel", seed=0)
+    return {
+        "prototxt": tmp_path / "small.prototxt",
+        "caffemodel": tmp_path / "small.caffemodel",
+        "input_size": 56,
+        "means": (104, 117, 123),
+        "resize": "none",
+        "label_order": "2015",
+        "precision": ("qint8_mixed_float16",),
+        "calibration_num": 8,
+    }
+
+
+def test_every_form_gives_the_same_bytes(
+    run: Evaluate,
+    network: dict[str, Any],
+    digits: dict[str, bytes],
+    classes: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    predictions, contents = {}, set()
+    for form, write in packing.every_form(tmp_path / "forms", digits, classes).items():
+        image_dir, label_file, order = write()
+        images = {"image_dir": image_dir, "label_file": label_file, "label_file_order": order}
+        outcome = run(**network, **images)
+        predictions[form] = (outcome.folder / "predictions.parquet").read_bytes()
+        contents.add(outcome.record.dataset.digest)
+        assert outcome.record.dataset.images.scored == IMAGES - 8
+    first = predictions["folder, list of 2012"]
+    assert [form for form, data in predictions.items() if data != first] == []
+    assert len(contents) == 1
+
+
+def test_the_samples_digits_from_a_tar(run: Evaluate, tmp_path: Path) -> None:
+    digits = write_digits(tmp_path / "digits")
+    options = {
+        "label_file": digits.val_labels,
+        "label_file_order": "digits",
+        "calibration_dir": digits.train,
+        "precision": ("force_float32",),
+    }
+    folder = run(image_dir=digits.val, **options)
+    archive = run(image_dir=packing.tar(tmp_path / "val.tar", digits.val), **options)
+    assert archive.record.dataset.images.scored == 600
+    written = [outcome.folder / "predictions.parquet" for outcome in (folder, archive)]
+    assert written[0].read_bytes() == written[1].read_bytes()
+    assert folder.record.dataset.digest == archive.record.dataset.digest
+
+
+def test_imagenets_folder_is_named_by_the_environment(
+    run: Evaluate,
+    network: dict[str, Any],
+    digits: dict[str, bytes],
+    classes: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ILSVRC2012_DATASETS_PATH", raising=False)
+    with pytest.raises(ConfigError, match="ILSVRC2012_DATASETS_PATH is not set") as caught:
+        run(**network, dataset="imagenet_val")
+    assert "export ILSVRC2012_DATASETS_PATH=" in caught.value.fix
+    folder = packing.flat(tmp_path / "imagenet", digits)
+    packing.label_list(folder / "ILSVRC2015_val.txt", classes, "2015")
+    monkeypatch.setenv("ILSVRC2012_DATASETS_PATH", str(folder))
+    record = run(**network, dataset="imagenet_val").record
+    assert record.dataset.name == "imagenet_val"
+    assert record.dataset.images.scored == IMAGES - 8

@@ -1,0 +1,116 @@
+"""The evaluate flow with networks that are fetched, and with ONNX files."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flows.evaluate
+import tasks.networks
+from mlubench.download import Downloads
+from mlubench.errors import EngineError, NetworkError
+from mlubench.pipeline.network import OnnxFile, choose_network, import_network
+from mlubench.pipeline.parameters import check_parameters
+from mlubench.store import Store
+from tests.flows.conftest import Evaluate
+from tests.pipeline.test_fetch import TEXT, WEIGHTS, catalogue
+from tests.support.file_server import FileServer, status, whole
+
+FLOAT = {"precision": ("force_float32",), "dataset": "digits"}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A server, and a task that does not pause between its tries."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    at_once = tasks.networks.fetch_network.with_options(retry_delay_seconds=0)
+    monkeypatch.setattr(flows.evaluate, "fetch_network", at_once)
+    quick = functools.partial(Downloads, pause=lambda seconds: None)
+    monkeypatch.setattr(tasks.networks, "Downloads", quick)
+    with FileServer(whole(TEXT), whole(WEIGHTS)).running() as server:
+        yield server
+
+
+def _mine(tmp_path: Path, server: FileServer) -> dict[str, Any]:
+    return {"model": "mine", "conf": (catalogue(tmp_path / "conf", server.root),), **FLOAT}
+
+
+def test_a_network_is_fetched_where_it_is_not_there(
+    run: Evaluate, tmp_path: Path, server: FileServer
+) -> None:
+    options = {**_mine(tmp_path, server), "out": tmp_path / "out"}
+    outcome = run(**options)
+    assert "fetch" in outcome.record.seconds
+    assert outcome.record.model.name == "mine"
+    assert (tmp_path / "out" / "models" / "mine" / "mine.caffemodel").read_bytes() == WEIGHTS
+    assert outcome.rows[0].top1 >= 0.97
+    run(**options)
+    assert [path for path, _ in server.asked] == ["/x/deploy.prototxt", "/x/mine.caffemodel"]
+
+
+def test_a_servers_fault_is_tried_again_by_prefect(
+    run: Evaluate, tmp_path: Path, server: FileServer
+) -> None:
+    server.answers[:0] = [status(500)] * 4
+    run(**_mine(tmp_path, server), out=tmp_path / "out")
+    assert len(server.asked) == 6
+
+
+def test_a_file_that_is_not_there_is_not_tried_again(
+    run: Evaluate, tmp_path: Path, server: FileServer
+) -> None:
+    server.answers[:] = [status(404)]
+    with pytest.raises(NetworkError, match="404 Not Found"):
+        run(**_mine(tmp_path, server), out=tmp_path / "out")
+    assert len(server.asked) == 1
+
+
+@pytest.fixture
+def sample_onnx(tmp_path: Path) -> Path:
+    """The embedded sample as an ONNX file."""
+    network = choose_network(check_parameters())
+    return import_network(network, Store(tmp_path / "store")).onnx
+
+
+def test_an_onnx_file_goes_the_same_way(run: Evaluate, sample_onnx: Path) -> None:
+    outcome = run(
+        onnx=sample_onnx,
+        input_size=56,
+        means=(104, 117, 123),
+        resize="none",
+        label_order="digits",
+        dataset="digits",
+    )
+    assert outcome.record.model.name == "network"
+    assert outcome.record.model.prototxt_sha256 == outcome.record.model.weights_sha256
+    named = run()
+    files = [one.folder / "predictions.parquet" for one in (outcome, named)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_an_onnx_file_that_openvino_cannot_read_is_no_traceback(
+    run: Evaluate, sample_onnx: Path
+) -> None:
+    """Valid to ONNX, but its batch is built into a Reshape: another batch does not fit."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(sample_onnx)
+    prob = model.graph.output[0].name
+    shape = numpy_helper.from_array(np.array([1, 10], np.int64), "fixed_shape")
+    model.graph.initializer.append(shape)
+    model.graph.node.append(helper.make_node("Reshape", [prob, "fixed_shape"], ["scores"], "fix"))
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, [1, 10])
+    )
+    onnx.save(model, sample_onnx)
+    options = {"onnx": sample_onnx, "input_size": 56, "label_order": "digits", **FLOAT}
+    assert choose_network(check_parameters(**options)).files == OnnxFile(sample_onnx)
+    with pytest.raises(EngineError, match="OpenVINO could not compile"):
+        run(**options, resize="none")

@@ -1,0 +1,97 @@
+"""The two ends of the pipe: what is said arrives, and no worker outlives its flow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlubench.errors import ConfigError, EngineError, MlubenchError, WorkerError
+from mlubench.worker import protocol
+from mlubench.worker.client import Worker
+
+ENGINE = "tests.support.fault_engine"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("wrong", where="--x", expected="right", fix="mend it"),
+        EngineError("broken", where="layer é"),
+    ],
+)
+def test_an_error_arrives_whole(error: MlubenchError) -> None:
+    arrived = protocol.raised(protocol.from_line(protocol.to_line(protocol.failure(error))))
+    assert type(arrived) is type(error)
+    assert str(arrived) == str(error)
+
+
+def test_an_unexpected_error_is_the_engines() -> None:
+    arrived = protocol.raised(protocol.failure(ZeroDivisionError("division by zero")))
+    assert isinstance(arrived, EngineError)
+    assert "ZeroDivisionError: division by zero" in str(arrived)
+
+
+def test_a_request_that_makes_no_sense_is_answered() -> None:
+    worker = Worker.start(ENGINE, "card:0")
+    try:
+        with pytest.raises(EngineError, match="KeyError"):
+            worker.call({"do": "dance"}, silence=60)
+        with pytest.raises(EngineError, match="before a network was loaded"):
+            worker.call({"do": "run"}, silence=60)
+    finally:
+        worker.close()
+
+
+def test_an_interpreter_that_is_not_there() -> None:
+    with pytest.raises(WorkerError, match="cannot be started") as caught:
+        Worker.start(ENGINE, "card:0", python="/nonexistent/python")
+    assert caught.value.where == "/nonexistent/python"
+
+
+def test_a_closed_worker_is_gone() -> None:
+    worker = Worker.start(ENGINE, "card:0")
+    worker.close()
+    assert not _alive(worker.process_id)
+    with pytest.raises(ValueError, match="closed file"):
+        worker.call({"do": "load", "folder": "."}, silence=60)
+
+
+_START_AND_SLEEP = f"""
+import time
+from mlubench.worker.client import Worker
+worker = Worker.start({ENGINE!r}, "card:0")
+print(worker.process_id, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_worker_ends_with_a_flow_that_is_killed() -> None:
+    root = Path(__file__).resolve().parent.parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", _START_AND_SLEEP],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    ) as flow:
+        assert flow.stdout is not None
+        worker = int(flow.stdout.readline())
+        assert _alive(worker)
+        flow.kill()
+    for _ in range(500):
+        if not _alive(worker):
+            return
+        time.sleep(0.01)
+    pytest.fail("the worker is still there after five seconds")
+
+
+def _alive(process: int) -> bool:
+    """Whether a process runs; one that waits to be reaped does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
