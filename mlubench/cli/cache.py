@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,10 @@ def prune_cache(
             "nothing says what may go",
             where="mlubench cache prune",
             expected="--older_than DAYS, --max_size SIZE or both",
+        )
+    if older_than is not None and not 0 <= older_than < math.inf:
+        raise ConfigError(
+            f"{older_than} is no age", where="--older_than", expected="0 days or more"
         )
     limit = None if max_size is None else parse_size(max_size)
     removed = prune_entries(Run(out), older_than, limit)

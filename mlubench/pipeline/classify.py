@@ -122,6 +122,19 @@ def _check(asked: InferParameters, model: OfflineModel) -> None:
 def _result_files(asked: InferParameters) -> dict[str, Path]:
     """Return the files that options name; where none does, all of them in a folder."""
     named = {option: path for option in _FILES if (path := getattr(asked, option)) is not None}
+    if len({path.resolve() for path in named.values()}) < len(named):
+        raise ConfigError(
+            "two results would be written to one file",
+            where=", ".join(f"--{option}" for option in named),
+            expected="a file for each",
+        )
+    if asked.label_file_order is not None and asked.label_file is None:
+        raise ConfigError(
+            "there is no list whose order it could be",
+            where="--label_file_order",
+            expected="--label_file beside it",
+            fix="name the label list, or leave --label_file_order out",
+        )
     if not named:
         folder = asked.out / "output" / asked.magicmind_model.resolve().name
         named = {option: folder / name for option, name in _FILES.items()}

@@ -164,19 +164,23 @@ def _calibration(
     asked: CompileParameters, network: Network, run: Run, progress: Progress
 ) -> CalibrationImages | None:
     """Return the images to calibrate on; the sample brings its own."""
+    folder = asked.calibration_dir
+    if folder is not None:
+        # A wrong folder or list is told whatever the precision: the sample's scripts name
+        # them in every one.
+        named = calibration_images(folder, asked.file_list)
     if not is_quantised(asked.precision) or asked.random_calib_range is not None:
         return None
-    folder = asked.calibration_dir
     if folder is None and network.name == SAMPLE and not _by_files(asked):
-        folder = write_digits(run.data / "digits").train
-    if folder is None:
+        named = calibration_images(write_digits(run.data / "digits").train, None)
+    elif folder is None:
         raise ConfigError(
             f"{asked.precision} needs calibration images and has none",
             where="--image_dir",
             expected="a folder of images like those to be classified",
             fix="name one; or, for a network that measures speed only, --random_calib_range",
         )
-    images = _at_most(calibration_images(folder, asked.file_list), asked.calibration_num)
+    images = _at_most(named, asked.calibration_num)
     pixels = decode_images(images, network, run.decoded, progress)
     return CalibrationImages(pixels, network.preprocess)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mlubench.errors import DatasetError
 from mlubench.metrics.accuracy import correct_at_k
 
-_LINE = re.compile(r"\[(\d+)\]: (-?\d+)")
+_LINE = re.compile(r"\[(\d+)\]: (\d+)")
 _FIVE = 5
 
 

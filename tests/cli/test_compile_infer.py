@@ -339,3 +339,28 @@ def test_infer_wants_a_compiled_network(shell: Shell, tmp_path: Path) -> None:
     given = ("--magicmind_model", tmp_path, "--image_dir", tmp_path)
     assert "is no compiled network" in shell("infer", *given, status=2)
     assert "magicmind_model" in shell("infer", status=2)
+
+
+@pytest.mark.parametrize("option", ["--image_dir", "--calibration_dir"])
+def test_a_calibration_folder_that_is_not_there_is_told_in_every_precision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    arguments = ["compile", "--precision", "force_float32", "--out", str(tmp_path)]
+    assert cli.main([*arguments, option, str(tmp_path / "absent")]) == 2
+    assert "absent" in capsys.readouterr().err
+
+
+def test_two_results_may_not_go_to_one_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    compiling = ["compile", "--magicmind_model", str(model), "--out", str(tmp_path)]
+    assert cli.main(compiling) == 0
+    digits = write_digits(tmp_path / "digits")
+    inferring = ["infer", "--magicmind_model", str(model), "--image_dir", str(digits.val)]
+    same = str(tmp_path / "same.txt")
+    both = ["--result_top1_file", same, "--result_top5_file", same, "--out", str(tmp_path)]
+    assert cli.main([*inferring, *both]) == 2
+    assert "one file" in capsys.readouterr().err
+    assert cli.main([*inferring, "--label_file_order", "2015", "--out", str(tmp_path)]) == 2
+    assert "--label_file_order" in capsys.readouterr().err

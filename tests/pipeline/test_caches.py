@@ -116,6 +116,14 @@ def test_the_verb(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "entries removed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("age", ["nan", "-1", "inf"])
+def test_what_is_no_age_is_told(run: Run, capsys: pytest.CaptureFixture[str], age: str) -> None:
+    arguments = ["cache", "prune", "--older_than", age, "--out", str(run.cache.parent)]
+    assert main(arguments) == 2
+    assert "is no age" in capsys.readouterr().err
+    assert len(list_entries(run)) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("0", 0), ("10", 10), ("2k", 2048), ("1.5G", 3 << 29), ("20GiB", 20 << 30)]
 )
