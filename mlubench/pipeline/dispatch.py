@@ -89,7 +89,10 @@ class DevicePool:
             self.close()
             raise
         self.engine = workers[0].engine
-        self.descriptions = {worker.device: worker.description for worker in workers}
+        self.descriptions = {
+            device.name: worker.description
+            for device, worker in zip(self._devices, workers, strict=True)
+        }
         return self
 
     def __exit__(
