@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from mlubench.pipeline.compile import CalibrationImages, build_spec
+from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.network import Network, choose_network
@@ -46,7 +47,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
         imported = import_network(network, run.store)
     specs = [build_spec(network, asked, precision) for precision in asked.precision]
     chosen = choose_images(asked, network.order, run.data)
-    with DevicePool(asked.engine, asked.devices) as devices:
+    with DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices:
         for spec in specs:
             devices.check(spec)
         with run.stage("decode"):
@@ -58,9 +59,10 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                     imported,
                     spec,
                     calibration,
-                    asked.engine,
+                    devices.host,
                     devices.engine,
                     run.store,
+                    devices.build_addresses(),
                 )
                 for spec in specs
             ]

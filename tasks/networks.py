@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -15,6 +15,7 @@ from mlubench.errors import DownloadError
 from mlubench.pipeline import compile as compiling
 from mlubench.pipeline import network as networks
 from mlubench.pipeline.compile import CalibrationImages, Compiled
+from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.fetch import FilesToFetch, fetch_files
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.store import Store
@@ -59,13 +60,16 @@ def compile_network(
     imported: ImportedNetwork,
     spec: BuildSpec,
     calibration: CalibrationImages | None,
-    engine: str,
+    engine: EngineHost,
     facts: Mapping[str, str],
     store: Store,
+    devices: Sequence[str],
 ) -> Compiled:
     """Compile the network in one precision, once."""
     key = spec.precision.replace("_", "-")
     with step_progress(f"compile {spec.precision}", f"compile-{key}") as progress:
-        compiled = compiling.compile_network(imported, spec, calibration, engine, facts, store)
+        compiled = compiling.compile_network(
+            imported, spec, calibration, engine, facts, store, devices
+        )
         progress(1, 1)
     return compiled

@@ -25,5 +25,5 @@ def compile_model(
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if model.speed_only:
         console.print("made-up ranges: this network measures speed, its answers mean nothing")
-    console.print(f"Generate model done, model save to {model.folder}")
+    console.print(f"Generate model done, model save to {model.path}")
     return 0

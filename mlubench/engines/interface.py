@@ -6,18 +6,43 @@ Standard library and NumPy only, Python 3.7 syntax (see the package's docstring)
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 
-from mlubench.errors import ConfigError
+from mlubench.engines.traits import engine_module
 
 #: Called with (first image of the batch, scores float32 [images, classes]); batches may
 #: finish in any order and on any thread, but one call at a time.
 Consume = Callable[[int, np.ndarray], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkFiles:
+    """A network as an engine may read it.
+
+    Attributes:
+        onnx: as ONNX; always there.
+        prototxt: Caffe's text, where the network came as Caffe.
+        caffemodel: Caffe's weights, likewise.
+    """
+
+    onnx: Path
+    prototxt: Optional[Path] = None
+    caffemodel: Optional[Path] = None
+
+    def to_json(self) -> Dict[str, Optional[str]]:
+        """Return the paths as JSON values."""
+        fields = dataclasses.asdict(self)
+        return {name: path and str(path) for name, path in fields.items()}
+
+    @staticmethod
+    def from_json(fields: Mapping[str, Optional[str]]) -> NetworkFiles:
+        """Return the files that :meth:`to_json` named."""
+        paths: Dict[str, Any] = {name: path and Path(path) for name, path in fields.items()}
+        return NetworkFiles(**paths)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +191,15 @@ class Engine(ABC):
 
         The key ``version`` is always there; the rest (further packages, arithmetic of the
         host) is the engine's own. All of it goes into the compiled models' content keys.
+        A stand-in for an engine has a key ``simulated``, which every report then names.
+        """
+
+    @abstractmethod
+    def count_devices(self) -> int:
+        """Return how many devices there are.
+
+        Raises:
+            EngineError: the engine could not say.
         """
 
     @abstractmethod
@@ -185,9 +219,13 @@ class Engine(ABC):
 
     @abstractmethod
     def build(
-        self, network: Path, spec: BuildSpec, calibration: Optional[Calibration], folder: Path
+        self,
+        network: NetworkFiles,
+        spec: BuildSpec,
+        calibration: Optional[Calibration],
+        folder: Path,
     ) -> None:
-        """Compile an ONNX network into files of ``folder``, the same bytes every time.
+        """Compile a network into files of ``folder``, the same bytes every time.
 
         Raises:
             ConfigError: the engine has not got what the spec asks for.
@@ -195,8 +233,12 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def load(self, folder: Path) -> Session:
+    def load(self, model: Path) -> Session:
         """Load what :meth:`build` wrote on the device of this process.
+
+        Args:
+            model: the folder; or, of an engine with a ``model_file``, that file wherever it was
+                copied to, with the spec beside it (:func:`description_beside`).
 
         Raises:
             EngineError: the files cannot be loaded.
@@ -207,27 +249,13 @@ def load_engine(name: str) -> Engine:
     """Return the engine of that name; a dotted name is the module of an engine elsewhere.
 
     Raises:
-        ConfigError: there is no such engine.
+        ConfigError: there is no such engine, or what it needs is not installed.
     """
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise _no_engine(name)
-    module_name = name if "." in name else f"{__package__}.{name}"
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise _no_engine(name) from error
-    if not hasattr(module, "create"):
-        raise _no_engine(name)
+    module = engine_module(name)
     engine: Engine = module.create()
     return engine
 
 
-def _no_engine(name: str) -> ConfigError:
-    return ConfigError(
-        f"there is no engine named {name!r}",
-        where="--engine",
-        expected="openvino",
-        fix="name an engine of mlubench/engines",
-    )
+def description_beside(model: Path) -> Path:
+    """Return where the description of a compiled network that is one file lies: beside it."""
+    return model.with_name(model.name + ".json")

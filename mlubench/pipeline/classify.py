@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlubench.engines.traits import device_names
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.cache import DecodedImages, ImageRecord, decode_dataset
 from mlubench.images.dataset import Dataset, ImageRef, read_unlabelled_folder
 from mlubench.images.labels import LabelOrder, read_label_list
 from mlubench.images.source import FolderSource
+from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool, Job
 from mlubench.pipeline.network import label_order
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
@@ -99,7 +101,7 @@ def _check(asked: InferParameters, model: OfflineModel) -> None:
     if model.speed_only:
         raise ConfigError(
             "was compiled with --random_calib_range: it measures speed, its answers mean nothing",
-            where=f"--magicmind_model {model.folder}",
+            where=f"--magicmind_model {model.path}",
             fix="compile it with calibration images",
         )
     batch = asked.batch_size or model.spec.batch_size
@@ -216,11 +218,11 @@ def _top(
     """Return the best classes of each image, how many classes there are, and the arithmetic."""
     total = decoded.shape[0]
     batch = asked.batch_size or model.spec.batch_size
-    device = f"{'cpu' if model.engine == 'openvino' else 'mlu'}:{asked.device_id}"
+    names = device_names(model.engine, [str(asked.device_id)])
     found: dict[int, npt.NDArray[np.int32]] = {}
     with (
         tempfile.TemporaryDirectory() as scratch,
-        DevicePool(model.engine, [device]) as devices,
+        DevicePool(engine_host(model.engine, asked.conf), names) as devices,
     ):
 
         def request(shard: Shard, _: str) -> dict[str, Any]:
@@ -237,8 +239,8 @@ def _top(
             with np.load(Path(scratch) / f"{shard.index}.npz") as arrays:
                 found[shard.index] = arrays["top_index"]
 
-        loaded = devices.load(model.folder, batch)
-        job = Job(model.folder, request, keep, lambda done: progress(done, total), batch)
+        loaded = devices.load(model.path, batch)
+        job = Job(model.path, request, keep, lambda done: progress(done, total), batch)
         devices.run(cut(total, batch, None, 1), job)
     top_index = np.concatenate([found[index] for index in sorted(found)])
     return top_index, loaded.classes, loaded.executed_precision

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,18 @@ from typing import Any
 from mlubench import engines
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
-from mlubench.errors import ConfigError
+from mlubench.errors import ConfigError, DeviceError
 from mlubench.images.blocks import BLOCK_IMAGES
 from mlubench.images.cache import DecodedImages, verify_block
 from mlubench.images.preprocess import Preprocess
-from mlubench.pipeline.devices import BUILD_SILENCE
+from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.flags import QUANTISATION
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import NetworkParameters
-from mlubench.store import Store, content_key, sha256_file, source_digest
-from mlubench.worker.client import Worker
+from mlubench.store import Store, content_key, source_digest
 
-_ALL_CORES = "cpu:0/1"
+#: A build that failed on so many devices is not tried on another.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,10 @@ def compile_network(
     imported: ImportedNetwork,
     spec: BuildSpec,
     calibration: CalibrationImages | None,
-    engine: str,
+    engine: EngineHost,
     facts: Mapping[str, str],
     store: Store,
-    device: str = _ALL_CORES,
+    devices: Sequence[str],
 ) -> Compiled:
     """Return the compiled network, built in a worker of its own unless the store has it.
 
@@ -115,39 +116,56 @@ def compile_network(
         imported: the network.
         spec: how it is compiled.
         calibration: images to calibrate on; unused where the precision is not calibrated.
-        engine: the engine's name.
+        engine: the engine and where it runs.
         facts: what the engine says of itself; another version compiles anew.
         store: where compiled networks are kept.
-        device: where it is compiled; the result does not depend on it.
+        devices: addresses of where it may be compiled; where one fails, the next is tried. The
+            result does not depend on it.
 
     Raises:
         ConfigError: the engine has not got what the spec asks for.
-        EngineError: the engine failed.
+        DeviceError: the engine failed.
+        NetworkError: a file of the network changed meanwhile.
         StoreError: the store cannot be written.
     """
     calibrates = is_quantised(spec.precision) and spec.random_calib_range is None
     calibrated = calibration if calibrates else None
     parts: dict[str, Any] = {
-        "network": sha256_file(imported.onnx),
+        "network": imported.identity(),
         "spec": spec.to_json(),
         "calibration": calibrated and calibrated.identity(),
-        "engine": engine,
+        "engine": engine.name,
         "facts": dict(facts),
         "builder": source_digest(Path(engines.__file__).parent),
     }
 
     def build(folder: Path) -> None:
         _verify(calibrated)
-        # A worker of its own: the bytes must not depend on what a process built before, and
-        # calibration may use all cores.
-        worker = Worker.start(engine, device)
-        try:
-            worker.call(_request(imported, spec, calibrated, folder), silence=BUILD_SILENCE)
-        finally:
-            worker.close()
+        _build(_request(imported, spec, calibrated, folder), engine, devices)
+        imported.check_unchanged()
 
     folder = store.get("compiled", parts, build)
     return Compiled(spec.precision, folder, content_key(parts))
+
+
+def _build(request: Mapping[str, Any], engine: EngineHost, devices: Sequence[str]) -> None:
+    """Build on the first device that can; each try has a worker of its own.
+
+    The bytes must not depend on what a process built before, and calibration may use all cores.
+    """
+    *others, last = devices[:_ATTEMPTS]
+    for address in others:
+        with suppress(DeviceError):
+            return _build_on(request, engine, address)
+    return _build_on(request, engine, last)
+
+
+def _build_on(request: Mapping[str, Any], engine: EngineHost, address: str) -> None:
+    worker = engine.start(address)
+    try:
+        worker.call(request, silence=engine.silence.build)
+    finally:
+        worker.close()
 
 
 def _verify(calibration: CalibrationImages | None) -> None:
@@ -165,7 +183,7 @@ def _request(
 ) -> dict[str, Any]:
     return {
         "do": "build",
-        "network": str(imported.onnx),
+        "network": imported.files.to_json(),
         "spec": spec.to_json(),
         "calibration": calibration
         and {

@@ -1,96 +1,177 @@
-"""A device of a run: its worker, started anew where it dies, until the device counts as lost."""
+"""A device of a run: its worker, started anew where it fails, until the device counts as lost."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlubench.errors import WorkerError
+from mlubench import catalogue
+from mlubench.catalogue.engines import EngineEntry, Silence
+from mlubench.engines.traits import traits
+from mlubench.errors import DeviceError, MlubenchError
 from mlubench.worker.client import Worker
 
-#: A device whose worker died this often in a row is lost.
-DEATHS = 3
-#: Seconds without progress after which a worker counts as hung.
-RUN_SILENCE = 300.0
-LOAD_SILENCE = 900.0
-BUILD_SILENCE = 3600.0
+#: A device that failed this often in a row is lost.
+FAILURES = 3
+_ALL_CORES = "cpu:0/1"
+
+
+@dataclass(frozen=True)
+class EngineHost:
+    """An engine, and where its workers run.
+
+    Attributes:
+        name: the engine's name.
+        python: the interpreter that has its SDK.
+        environment: variables that the SDK needs.
+        silence: how long a worker may give no sign of life.
+    """
+
+    name: str
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+    silence: Silence = field(default_factory=Silence)
+
+    def start(self, address: str = "") -> Worker:
+        """Start a worker on the device of that address, or on none; see :meth:`Worker.start`."""
+        return Worker.start(self.name, address, self.python, self.environment)
+
+
+def engine_host(name: str, conf: Sequence[Path] = ()) -> EngineHost:
+    """Return where the engine of that name runs, as ``engines.yaml`` says.
+
+    Args:
+        name: the engine's name.
+        conf: further folders of catalogues.
+
+    Raises:
+        ConfigError: there is no such engine, or a catalogue is wrong.
+    """
+    traits(name)  # a wrong name is told before anything is started
+    entry = catalogue.engines(conf).get(name, EngineEntry())
+    return EngineHost(name, entry.python or sys.executable, entry.environment, entry.silence)
+
+
+def count_devices(engine: EngineHost) -> int:
+    """Return how many devices the engine sees.
+
+    Raises:
+        ConfigError: the engine is not installed there.
+        DeviceError: it could not say.
+    """
+    worker = engine.start()
+    try:
+        return int(worker.call({"do": "count"}, silence=engine.silence.load)["devices"])
+    finally:
+        worker.close()
 
 
 class Device:
-    """A device and its worker, started anew where it died.
+    """A device and its worker, started anew where it failed.
 
     Attributes:
         name: as asked for, such as ``cpu:0``.
+        description: what the engine says of it; why it is lost, where it is.
     """
 
-    def __init__(self, engine: str, name: str, address: str) -> None:
+    def __init__(self, engine: EngineHost, name: str, address: str) -> None:
         self.name = name
+        self.description = ""
         self._engine = engine
         self._address = address
         self._worker: Worker | None = None
-        self._deaths: list[WorkerError] = []
+        self._failures: list[DeviceError] = []
 
     @property
     def worker(self) -> Worker:
         """The worker, started where there is none.
 
         Raises:
-            WorkerError: it does not start.
+            DeviceError: it does not start.
             ConfigError: there is no such device.
         """
         if self._worker is None:
-            self._worker = Worker.start(self._engine, self._address)
+            self._worker = self._engine.start(self._address)
+            self.description = self._worker.description
         return self._worker
 
     @property
     def lost(self) -> bool:
-        """Whether its workers died too often."""
-        return len(self._deaths) >= DEATHS
+        """Whether it failed too often."""
+        return len(self._failures) >= FAILURES
 
     def check(self) -> None:
-        """Raise its worker's last words where it is lost."""
+        """Raise its last words where it is lost."""
         if self.lost:
-            raise self._deaths[-1]
+            raise self._failures[-1]
 
-    def load(self, folder: Path, batch_size: int | None) -> dict[str, Any] | None:
-        """Load a compiled network, in a new worker where one dies; None where it is lost.
-
-        Args:
-            folder: the compiled network.
-            batch_size: as in :meth:`DevicePool.load`.
+    def start(self) -> Worker | None:
+        """Return its worker, started as often as may be; None where the device is lost.
 
         Raises:
-            EngineError: the engine refuses the network.
+            ConfigError: there is no such device.
         """
-        request = {"do": "load", "folder": str(folder), "batch_size": batch_size}
         while not self.lost:
-            with suppress(WorkerError), self._counted_death():
-                return self.worker.call(request, silence=LOAD_SILENCE)
+            with suppress(DeviceError), self._counted_failure():
+                return self.worker
         return None
+
+    def load(self, model: Path, batch_size: int | None) -> dict[str, Any] | None:
+        """Load a compiled network, in a new worker where one fails; None where it is lost.
+
+        Args:
+            model: the compiled network.
+            batch_size: as in :meth:`DevicePool.load`.
+        """
+        request = {"do": "load", "model": str(model), "batch_size": batch_size}
+        while not self.lost:
+            with suppress(DeviceError), self._counted_failure():
+                return self.worker.call(request, silence=self._engine.silence.load)
+        return None
+
+    def revive(self, model: Path, batch_size: int | None) -> bool:
+        """Load a network again after a failure; whether the device is there still."""
+        try:
+            return self.load(model, batch_size) is not None
+        except MlubenchError as error:  # it was loaded before: the device is not what it was
+            self._give_up(error)
+            return False
 
     def send(self, request: Mapping[str, Any]) -> None:
         """As :meth:`Worker.send`."""
-        with self._counted_death():
+        with self._counted_failure():
             self.worker.send(request)
 
     def receive(self, progress: Callable[[int], None]) -> dict[str, Any]:
         """As :meth:`Worker.receive`, of a shard."""
-        with self._counted_death():
-            answer = self.worker.receive("run", silence=RUN_SILENCE, progress=progress)
-        self._deaths.clear()
+        with self._counted_failure():
+            answer = self.worker.receive("run", silence=self._engine.silence.run, progress=progress)
+        self._failures.clear()
         return answer
 
     @contextmanager
-    def _counted_death(self) -> Iterator[None]:
+    def _counted_failure(self) -> Iterator[None]:
+        """Count a failure and end the worker: what an SDK does after one is anybody's guess."""
         try:
             yield
-        except WorkerError as error:
-            self._worker = None
-            self._deaths.append(error)
+        except DeviceError as error:
+            if self._worker is not None:
+                self._worker.kill()
+                self._worker = None
+            self._failures.append(error)
+            if self.lost:
+                self._give_up(error)
             raise
+
+    def _give_up(self, error: MlubenchError) -> None:
+        lost = DeviceError(error.what, where=error.where, expected=error.expected, fix=error.fix)
+        self._failures = [error if isinstance(error, DeviceError) else lost] * FAILURES
+        self.description = f"lost: {str(error).splitlines()[0]}"
 
     def close(self) -> None:
         """End the worker."""
@@ -108,3 +189,13 @@ def addresses(names: Sequence[str]) -> list[str]:
     groups = [re.fullmatch(r"cpu:([0-9]+)", name) for name in names]
     count = max((int(group[1]) + 1 for group in groups if group), default=1)
     return [f"{name}/{count}" if group else name for name, group in zip(names, groups, strict=True)]
+
+
+def build_addresses(engine: str, names: Sequence[str]) -> list[str]:
+    """Return where a network may be compiled: all cores, or any of a run's devices.
+
+    Args:
+        engine: the engine's name.
+        names: the run's devices.
+    """
+    return addresses(names) if traits(engine).builds_on_device else [_ALL_CORES]

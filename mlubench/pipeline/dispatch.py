@@ -6,7 +6,7 @@ A shard whose worker fails goes to another device, and the run goes on while one
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from mlubench.engines.interface import BuildSpec
-from mlubench.errors import DeviceError, MlubenchError, WorkerError
-from mlubench.pipeline.devices import LOAD_SILENCE, Device, addresses
+from mlubench.errors import DeviceError, MlubenchError
+from mlubench.pipeline.devices import Device, EngineHost, addresses, build_addresses
 from mlubench.pipeline.shards import Shard
 
-#: A shard that failed this often, on whatever devices, ends the run.
+#: A shard that failed on so many devices, or so often on all that are left, ends the run.
 ATTEMPTS = 3
 _PROGRESS_SECONDS = 0.25
 #: How many shards a worker has at a time, the one that it infers included.
@@ -32,18 +32,18 @@ class Job:
     """What is done with each shard.
 
     Attributes:
-        folder: the compiled network, for workers that are started anew.
+        model: the compiled network, for workers that are started anew.
         request: makes the worker's request for a shard on the device of that name.
-        keep: called with a shard, the device's name, which attempt succeeded and the worker's
-            answer, on the device's thread; the shard is done when it returns.
+        keep: called with a shard, the device's name, how earlier attempts at it failed and the
+            worker's answer, on the device's thread; the shard is done when it returns.
         progress: called from the calling thread, a few times a second, with the number of
             images done; it goes back where a shard that had begun must be done again.
         batch_size: as in :meth:`DevicePool.load`.
     """
 
-    folder: Path
+    model: Path
     request: Callable[[Shard, str], Mapping[str, Any]]
-    keep: Callable[[Shard, str, int, Mapping[str, Any]], None]
+    keep: Callable[[Shard, str, Sequence[str], Mapping[str, Any]], None]
     progress: Callable[[int], None]
     batch_size: int | None = None
 
@@ -60,22 +60,22 @@ class DevicePool:
     """The devices of a run; a context manager that starts and ends their workers.
 
     Args:
-        engine: the engine's name.
+        engine: the engine and where it runs.
         names: the devices, such as ``("cpu:0", "cpu:1")``.
 
     Attributes:
         engine: what the engine says of itself (``Engine.describe``).
-        descriptions: what it says of each device, by name.
+        host: the engine and where it runs.
 
     Raises:
-        WorkerError: a worker does not start.
+        DeviceError: no worker starts.
         ConfigError: there is no such engine or device.
     """
 
     engine: Mapping[str, str]
-    descriptions: Mapping[str, str]
 
-    def __init__(self, engine: str, names: Sequence[str]) -> None:
+    def __init__(self, engine: EngineHost, names: Sequence[str]) -> None:
+        self.host = engine
         self._devices = [
             Device(engine, name, address)
             for name, address in zip(names, addresses(names), strict=True)
@@ -84,15 +84,12 @@ class DevicePool:
     def __enter__(self) -> Self:
         try:
             with ThreadPoolExecutor(len(self._devices)) as starters:
-                workers = list(starters.map(lambda device: device.worker, self._devices))
+                workers = list(starters.map(Device.start, self._devices))
+            self._alive()
         except BaseException:
             self.close()
             raise
-        self.engine = workers[0].engine
-        self.descriptions = {
-            device.name: worker.description
-            for device, worker in zip(self._devices, workers, strict=True)
-        }
+        self.engine = next(worker.engine for worker in workers if worker is not None)
         return self
 
     def __exit__(
@@ -108,6 +105,15 @@ class DevicePool:
         for device in self._devices:
             device.close()
 
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """What the engine says of each device, by name; why it is lost, where it is."""
+        return {device.name: device.description for device in self._devices}
+
+    def build_addresses(self) -> list[str]:
+        """Return the addresses of where a network may be compiled."""
+        return build_addresses(self.host.name, [device.name for device in self._alive()])
+
     def check(self, spec: BuildSpec) -> None:
         """Ask the engine whether it has what a network is to be compiled for.
 
@@ -115,23 +121,20 @@ class DevicePool:
             ConfigError: it has not; names the flag and the reason.
         """
         request = {"do": "check", "spec": spec.to_json()}
-        self._alive()[0].worker.call(request, silence=LOAD_SILENCE)
+        self._alive()[0].worker.call(request, silence=self.host.silence.load)
 
-    def load(self, folder: Path, batch_size: int | None = None) -> Loaded:
+    def load(self, model: Path, batch_size: int | None = None) -> Loaded:
         """Load a compiled network on every device.
 
         Args:
-            folder: the compiled network.
+            model: the compiled network.
             batch_size: of a dynamic network, where it is not the one that it was compiled for.
 
         Raises:
-            EngineError: it cannot be loaded.
-            WorkerError: no device is left.
+            DeviceError: it cannot be loaded; no device is left.
         """
         with ThreadPoolExecutor(len(self._devices)) as loaders:
-            loaded = list(
-                loaders.map(lambda device: device.load(folder, batch_size), self._alive())
-            )
+            loaded = list(loaders.map(lambda device: device.load(model, batch_size), self._alive()))
         self._alive()
         answers = [answer for answer in loaded if answer is not None]
         executed = {str(answer["executed_precision"]) for answer in answers}
@@ -172,10 +175,12 @@ class _Work:
     def __init__(self, shards: Sequence[Shard], devices: Sequence[Device]) -> None:
         self._waiting = deque(shards)
         self._in_flight = 0
-        self._attempts: dict[int, int] = {}
+        self._failures: dict[int, list[str]] = {shard.index: [] for shard in shards}
+        self._blamed: dict[int, Counter[str]] = {shard.index: Counter() for shard in shards}
         self._done = {shard.index: 0 for shard in shards}
-        self._devices = len(devices)
+        self._devices = {device.name for device in devices}
         self._error: MlubenchError | None = None
+        self._ended = False
         self._changed = threading.Condition()
 
     def take(self) -> Shard | None:
@@ -188,7 +193,7 @@ class _Work:
     def take_ahead(self) -> Shard | None:
         """Return a shard for a device that is still busy, unless others would go without."""
         with self._changed:
-            return self._next() if len(self._waiting) >= self._devices else None
+            return self._next() if len(self._waiting) >= len(self._devices) else None
 
     def _next(self) -> Shard | None:
         if not self._waiting or self._error is not None:
@@ -196,11 +201,9 @@ class _Work:
         self._in_flight += 1
         return self._waiting.popleft()
 
-    def attempt(self, shard: Shard) -> int:
-        """Return which attempt at a shard this is; it counts from now."""
-        with self._changed:
-            self._attempts[shard.index] = self._attempts.get(shard.index, 0) + 1
-            return self._attempts[shard.index]
+    def failures(self, shard: Shard) -> list[str]:
+        """Return how the attempts at a shard failed, in the order in which they did."""
+        return list(self._failures[shard.index])
 
     def give_back(self, shard: Shard) -> None:
         """Put back a shard that was taken and not begun."""
@@ -224,27 +227,43 @@ class _Work:
             self._in_flight -= 1
             self._changed.notify_all()
 
-    def failed(self, shard: Shard, error: MlubenchError) -> None:
-        """Put a shard back, or end the run where another attempt would not help."""
+    def failed(self, shard: Shard, device: str, error: DeviceError) -> None:
+        """Put back a shard whose attempt failed."""
         self.reached(shard, 0)
+        self._failures[shard.index].append(f"{device}: {str(error).splitlines()[0]}")
+        self.give_back(shard)
+
+    def blame(self, shard: Shard, device: str, error: DeviceError) -> None:
+        """Note that a device is well though an attempt at a shard failed on it.
+
+        Another attempt helps no more where so many devices failed, or all that are left did.
+        """
         with self._changed:
-            self._in_flight -= 1
-            self._waiting.append(shard)
-            if not isinstance(error, DeviceError) or self._attempts.get(shard.index, 0) >= ATTEMPTS:
+            blamed = self._blamed[shard.index]
+            blamed[device] += 1
+            hopeless = blamed.total() >= ATTEMPTS and self._devices <= blamed.keys()
+            if (hopeless or len(blamed) >= ATTEMPTS) and self._error is None:
                 self._error = error
             self._changed.notify_all()
 
-    def device_lost(self, error: MlubenchError) -> None:
+    def end(self, error: MlubenchError) -> None:
+        """End the run: what happened would happen again."""
+        with self._changed:
+            self._error = self._error or error
+            self._ended = True
+            self._changed.notify_all()
+
+    def device_lost(self, device: str, error: MlubenchError) -> None:
         """Note that a device takes no more shards."""
         with self._changed:
-            self._devices -= 1
+            self._devices.discard(device)
             if not self._devices and self._error is None:
                 self._error = error
             self._changed.notify_all()
 
     def check(self) -> None:
         """Raise what ended the run before its end."""
-        if self._error is not None and self._waiting:
+        if self._error is not None and (self._waiting or self._ended):
             raise self._error
 
 
@@ -260,14 +279,12 @@ class _Server:
         self._job = job
         self._work = work
         self._sent: deque[Shard] = deque()  # the first one is being inferred
-        self._attempt = 0  # which attempt at that one this is
         self._lost = False
 
     def serve(self) -> None:
         """Run until nothing is left to do."""
         while self._fill():
-            self._try(self._finish, self._sent.popleft())
-            self._begin()
+            self._try(self._finish, self._sent[0])
 
     def _fill(self) -> bool:
         """Give the worker up to two shards; False where it has none and none is left."""
@@ -279,39 +296,42 @@ class _Server:
         return bool(self._sent)
 
     def _send(self, shard: Shard) -> None:
-        self._device.send(self._job.request(shard, self._device.name))
+        try:
+            self._device.send(self._job.request(shard, self._device.name))
+        except DeviceError:
+            self._work.give_back(shard)  # not begun; what the worker died of comes before it
+            raise
         self._sent.append(shard)
-        if len(self._sent) == 1:
-            self._begin()
-
-    def _begin(self) -> None:
-        """Count an attempt at the shard that comes first now; it may be the worker's death."""
-        if self._sent:
-            self._attempt = self._work.attempt(self._sent[0])
 
     def _finish(self, shard: Shard) -> None:
         answer = self._device.receive(partial(self._work.reached, shard))
-        self._job.keep(shard, self._device.name, self._attempt, answer)
+        self._sent.popleft()
+        self._job.keep(shard, self._device.name, self._work.failures(shard), answer)
         self._work.finished(shard)
 
     def _try(self, step: Callable[[Shard], None], shard: Shard) -> None:
-        """Do a step; where it fails the shard goes back, and a dead worker is revived."""
+        """Do a step; a failed device is revived, any other failure ends the run."""
         try:
             step(shard)
+        except DeviceError as error:
+            self._recover(error)
         except Exception as error:
-            self._work.failed(shard, _told(error, self._device))
-            if isinstance(error, WorkerError) and not self._revive():
-                self._lost = True
-                self._work.device_lost(error)
+            self._lost = True
+            self._sent.clear()
+            self._work.end(_told(error, self._device))
 
-    def _revive(self) -> bool:
-        """Start a dead worker again and load the network; False where the device is lost."""
+    def _recover(self, error: DeviceError) -> None:
+        """Put back what the worker had, and start it anew; the shard is at fault if that works."""
+        begun = self._sent.popleft() if self._sent else None
+        if begun is not None:
+            self._work.failed(begun, self._device.name, error)
         while self._sent:
             self._work.give_back(self._sent.popleft())
-        try:
-            return self._device.load(self._job.folder, self._job.batch_size) is not None
-        except MlubenchError:  # it was loaded before: the device is not what it was
-            return False
+        if not self._device.revive(self._job.model, self._job.batch_size):
+            self._lost = True
+            self._work.device_lost(self._device.name, error)
+        elif begun is not None:
+            self._work.blame(begun, self._device.name, error)
 
 
 def _told(error: Exception, device: Device) -> MlubenchError:

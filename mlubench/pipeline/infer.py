@@ -130,7 +130,9 @@ class _Recorder:
             "out": str(self._raw(shard, device)),
         }
 
-    def keep(self, shard: Shard, device: str, attempt: int, answer: Mapping[str, Any]) -> None:
+    def keep(
+        self, shard: Shard, device: str, failures: Sequence[str], answer: Mapping[str, Any]
+    ) -> None:
         """Write the shard's Parquet file; what is in it is done."""
         raw = self._raw(shard, device)
         with np.load(raw) as arrays:
@@ -145,7 +147,8 @@ class _Recorder:
                 shard=shard.index,
                 device=device,
                 host=socket.gethostname(),
-                attempts=attempt,
+                attempts=len(failures) + 1,
+                failures=list(failures),
                 started_utc=datetime.fromtimestamp(answer["started"], UTC),
                 seconds=answer["seconds"],
                 images=shard.images,

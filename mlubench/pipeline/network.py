@@ -9,7 +9,8 @@ from pathlib import Path
 from mlubench import caffe, catalogue
 from mlubench.catalogue.entries import Resize
 from mlubench.catalogue.models import ModelEntry, Published
-from mlubench.errors import ConfigError
+from mlubench.engines.interface import NetworkFiles
+from mlubench.errors import ConfigError, NetworkError
 from mlubench.images.digits import DIGIT_NAMES
 from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
 from mlubench.images.preprocess import Preprocess
@@ -65,14 +66,39 @@ class Network:
 
 @dataclass(frozen=True)
 class ImportedNetwork:
-    """A network's ONNX file and what it was made from (SHA-256, hexadecimal).
+    """A network's files, ONNX among them, and the SHA-256 of what that was made from.
 
     Of a network that was given as ONNX both digests are that file's.
     """
 
-    onnx: Path
+    files: NetworkFiles
     prototxt_sha256: str
     caffemodel_sha256: str
+
+    def identity(self) -> dict[str, str]:
+        """Return the digests of all that an engine may read, by what it is."""
+        return {
+            "onnx": sha256_file(self.files.onnx),
+            "prototxt": self.prototxt_sha256,
+            "caffemodel": self.caffemodel_sha256,
+        }
+
+    def check_unchanged(self) -> None:
+        """Check that Caffe's files, which lie with the user, are still those that were imported.
+
+        Raises:
+            NetworkError: one is not.
+        """
+        for path, digest in (
+            (self.files.prototxt, self.prototxt_sha256),
+            (self.files.caffemodel, self.caffemodel_sha256),
+        ):
+            if path is not None and sha256_file(path) != digest:
+                raise NetworkError(
+                    "was changed while it was being compiled",
+                    where=str(path),
+                    fix="run again once the file stays as it is",
+                )
 
 
 def label_order(name: str) -> LabelOrder:
@@ -160,7 +186,10 @@ def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:
         model = caffe.import_caffe(files.prototxt, files.caffemodel)
         write_atomic(folder / ONNX, model.SerializeToString(deterministic=True))
 
-    return ImportedNetwork(store.get("onnx", parts, build) / ONNX, prototxt, caffemodel)
+    onnx = store.get("onnx", parts, build) / ONNX
+    return ImportedNetwork(
+        NetworkFiles(onnx, files.prototxt, files.caffemodel), prototxt, caffemodel
+    )
 
 
 def _keep_onnx(file: Path, size: tuple[int, int], store: Store) -> ImportedNetwork:
@@ -168,4 +197,4 @@ def _keep_onnx(file: Path, size: tuple[int, int], store: Store) -> ImportedNetwo
     data = read_checked(file, size)
     digest = hashlib.sha256(data).hexdigest()
     place = store.get("onnx", {"onnx": digest}, lambda folder: write_atomic(folder / ONNX, data))
-    return ImportedNetwork(place / ONNX, digest, digest)
+    return ImportedNetwork(NetworkFiles(place / ONNX), digest, digest)

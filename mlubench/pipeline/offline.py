@@ -1,4 +1,4 @@
-"""Compiled networks in folders of the user's own: what gen_model writes and infer_cpp reads."""
+"""Compiled networks at paths of the user's own: what gen_model writes and infer_cpp reads."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from mlubench.download import Downloads
-from mlubench.engines.interface import BuildSpec
+from mlubench.engines.interface import BuildSpec, description_beside
 from mlubench.engines.precisions import is_quantised
+from mlubench.engines.traits import device_names, traits
 from mlubench.errors import ConfigError, StoreError
 from mlubench.images.dataset import Dataset, calibration_split
 from mlubench.images.digits import write_digits
 from mlubench.images.listed import calibration_images
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
-from mlubench.pipeline.devices import addresses
+from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.fetch import fetch_files
 from mlubench.pipeline.images import decode_images
@@ -26,7 +27,7 @@ from mlubench.pipeline.network import SAMPLE, Network, choose_network, import_ne
 from mlubench.pipeline.parameters import CompileParameters
 from mlubench.pipeline.run import Run
 from mlubench.reports.seed_files import seed_folder_name
-from mlubench.store import MANIFEST, atomic_folder, write_json
+from mlubench.store import MANIFEST, atomic_folder, atomic_path, sha256_file, write_json
 
 _DESCRIPTION = "compiled.json"
 #: A network's scores are compiled alike whatever its classes are called.
@@ -37,10 +38,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class OfflineModel:
-    """A compiled network in a folder of its own, with what it takes to run it on images.
+    """A compiled network at a path of its own, with what it takes to run it on images.
 
     Attributes:
-        folder: the engine's files and this description.
+        path: the engine's one file, or a folder of its files.
         name: of the network.
         engine: the engine's name.
         spec: what it was compiled for.
@@ -48,7 +49,7 @@ class OfflineModel:
         label_order: how it numbers its classes; None where nobody said.
     """
 
-    folder: Path
+    path: Path
     name: str
     engine: str
     spec: BuildSpec
@@ -60,8 +61,13 @@ class OfflineModel:
         """Whether its ranges were made up, so that its answers mean nothing."""
         return self.spec.random_calib_range is not None
 
-    def write(self) -> None:
-        """Write the description into the folder."""
+    def write(self, description: Path, sha256: str = "") -> None:
+        """Write the description of a compiled network.
+
+        Args:
+            description: the file.
+            sha256: of the network, where it is one file that something else might replace.
+        """
         fields = {
             "name": self.name,
             "engine": self.engine,
@@ -69,20 +75,22 @@ class OfflineModel:
             "preprocess": asdict(self.preprocess),
             "label_order": self.label_order,
             "speed_only": self.speed_only,
+            "sha256": sha256,
         }
-        write_json(self.folder / _DESCRIPTION, fields)
+        write_json(description, fields)
 
 
-def read_offline_model(folder: Path) -> OfflineModel:
-    """Return the compiled network in a folder.
+def read_offline_model(path: Path) -> OfflineModel:
+    """Return the compiled network at a path.
 
     Raises:
         ConfigError: it is none.
     """
+    where = f"--magicmind_model {path}"
     try:
-        fields = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-        return OfflineModel(
-            folder=folder,
+        fields = json.loads(_description_of(path).read_text(encoding="utf-8"))
+        model = OfflineModel(
+            path=path,
             name=fields["name"],
             engine=fields["engine"],
             spec=BuildSpec.from_json(fields["spec"]),
@@ -92,14 +100,26 @@ def read_offline_model(folder: Path) -> OfflineModel:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"is no compiled network: {error}",
-            where=f"--magicmind_model {folder}",
-            expected="a folder that mlubench compile wrote",
+            where=where,
+            expected="a file or folder that mlubench compile wrote",
             fix="compile the network: mlubench compile --help",
         ) from error
+    if path.is_file() and sha256_file(path) != fields.get("sha256"):
+        raise ConfigError(
+            f"is not the network that {_description_of(path).name} describes",
+            where=where,
+            expected=f"the file that was written with it, SHA-256 {fields.get('sha256')}",
+            fix="compile the network again: mlubench compile --help",
+        )
+    return model
+
+
+def _description_of(path: Path) -> Path:
+    return description_beside(path) if path.is_file() else path / _DESCRIPTION
 
 
 def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineModel:
-    """Compile a network into a folder; what eval has compiled alike is taken from the cache.
+    """Compile a network to a path; what eval has compiled alike is taken from the cache.
 
     Args:
         asked: the options.
@@ -115,21 +135,21 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
     run = Run(asked.out)
     network = _network(asked)
     spec = build_spec(network, asked, asked.precision)
-    folder = asked.magicmind_model or asked.out / "models" / _default_name(network, spec)
-    _check_free(folder)
-    device = f"{'cpu' if asked.engine == 'openvino' else 'mlu'}:{asked.device_id}"
-    with DevicePool(asked.engine, [device]) as devices:
+    path = asked.magicmind_model or asked.out / "models" / _default_name(network, spec)
+    _check_free(path, asked.engine)
+    engine = engine_host(asked.engine, asked.conf)
+    names = device_names(asked.engine, [str(asked.device_id)])
+    with DevicePool(engine, names) as devices:
         devices.check(spec)
-        facts = devices.engine
+        facts, places = devices.engine, devices.build_addresses()
     if network.to_fetch is not None:
         fetch_files(network.to_fetch, Downloads(progress=progress, remark=lambda _: None))
     imported = import_network(network, run.store)
     calibration = _calibration(asked, network, run, progress)
-    compiled = compile_network(
-        imported, spec, calibration, asked.engine, facts, run.store, addresses([device])[0]
-    )
+    compiled = compile_network(imported, spec, calibration, engine, facts, run.store, places)
     named = asked.label_order or (None if _by_files(asked) else network.order.name)
-    return _copy(compiled, folder, network, spec, asked.engine, named)
+    model = OfflineModel(path, network.name, asked.engine, spec, network.preprocess, named)
+    return _copy(compiled, model)
 
 
 def _network(asked: CompileParameters) -> Network:
@@ -149,12 +169,14 @@ def _default_name(network: Network, spec: BuildSpec) -> str:
     )
 
 
-def _check_free(folder: Path) -> None:
+def _check_free(path: Path, engine: str) -> None:
     """A compiled network is replaced; anything else that lies there is somebody's."""
-    if folder.exists() and not (folder / _DESCRIPTION).is_file():
+    if path.exists() and not (
+        _description_of(path).is_file() and path.is_file() == bool(traits(engine).model_file)
+    ):
         raise ConfigError(
-            "is there and is no compiled network",
-            where=f"--magicmind_model {folder}",
+            f"is there and is no compiled network of {engine}",
+            where=f"--magicmind_model {path}",
             expected="a path that is free, or a compiled network to replace",
             fix="name another path",
         )
@@ -189,24 +211,27 @@ def _at_most(images: Dataset, count: int) -> Dataset:
     return calibration_split(images, count)[0] if count < len(images.images) else images
 
 
-def _copy(
-    compiled: Compiled,
-    folder: Path,
-    network: Network,
-    spec: BuildSpec,
-    engine: str,
-    label_order: str | None,
-) -> OfflineModel:
-    with atomic_folder(folder) as temporary:
-        try:
-            for file in sorted(compiled.folder.iterdir()):
-                if file.name != MANIFEST:
-                    shutil.copyfile(file, temporary / file.name)
-        except OSError as error:
-            raise StoreError(f"cannot be copied: {error}", where=str(compiled.folder)) from error
-        fields = (network.name, engine, spec, network.preprocess, label_order)
-        OfflineModel(temporary, *fields).write()
-    return OfflineModel(folder, *fields)
+def _copy(compiled: Compiled, model: OfflineModel) -> OfflineModel:
+    """Copy a compiled network out of the store to its own path."""
+    file = traits(model.engine).model_file
+    if file:
+        with atomic_path(model.path) as temporary:
+            _copy_file(compiled.folder / file, temporary)
+        model.write(description_beside(model.path), sha256_file(model.path))
+        return model
+    with atomic_folder(model.path) as temporary:
+        for one in sorted(compiled.folder.iterdir()):
+            if one.name != MANIFEST:
+                _copy_file(one, temporary / one.name)
+        model.write(temporary / _DESCRIPTION)
+    return model
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise StoreError(f"cannot be copied: {error}", where=str(source)) from error
 
 
 def _preprocess(fields: dict[str, Any]) -> Preprocess:

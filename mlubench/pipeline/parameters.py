@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlubench.catalogue.entries import Channels, LabelOrderName, Resize, Variances
 from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
+from mlubench.engines.traits import device_names
 from mlubench.errors import ConfigError
 from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
 
+DEFAULT_ENGINE = "openvino"
 DEFAULT_PRECISIONS = (REFERENCE, "force_float16", "qint8_mixed_float16")
 _FILES = ("prototxt", "caffemodel", "input_size", "label_order")
 _ONNX_FILES = ("onnx", "input_size", "label_order")
@@ -50,7 +53,9 @@ class NetworkParameters(CompileFlags):
     calibration_num: Positive = Field(300, description="images to calibrate on, at most")
     batch_size: Positive = Field(8, description="images in a batch")
     dynamic_shape: Flag = Field(False, description="compile for batches of any size")
-    engine: str = Field("openvino", description="what compiles and runs the network")
+    engine: str = Field(
+        DEFAULT_ENGINE, description="what compiles and runs the network: openvino, magicmind"
+    )
     conf: tuple[Path, ...] = Field(
         (), description="folders with a models.yaml or datasets.yaml of your own"
     )
@@ -126,7 +131,9 @@ class EvaluateParameters(NetworkParameters):
     )
     image_num: Positive | None = Field(None, description="score only the first N images")
     devices: tuple[str, ...] = Field(
-        ("cpu:0",), description="cpu:0 is all cores; cpu:0 cpu:1 are two halves, and so on"
+        ("cpu:0",),
+        description="cpu:0 is all cores; cpu:0 cpu:1 are two halves, and so on; cards are mlu:0 "
+        "mlu:1 ... (default: the engine's first)",
     )
     shards: Positive | None = Field(
         None, description="shards per precision (default: about 512 images each)"
@@ -164,13 +171,17 @@ class EvaluateParameters(NetworkParameters):
             )
         return self
 
-    @field_validator("devices", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _numbered(cls, given: Any) -> Any:
-        """Take ``--device_id 0`` for ``cpu:0``."""
-        if not isinstance(given, (list, tuple)):
+    def _name_devices(cls, given: Any) -> Any:
+        """Take ``--device_id 0`` for the engine's own ``mlu:0`` or ``cpu:0``; 0 is the default."""
+        if not isinstance(given, Mapping):
             return given
-        return tuple(f"cpu:{name}" if str(name).isdigit() else name for name in given)
+        devices = given.get("devices", ("0",))
+        if not isinstance(devices, (list, tuple)):
+            return given
+        engine = str(given.get("engine", DEFAULT_ENGINE))
+        return {**given, "devices": device_names(engine, tuple(map(str, devices)))}
 
     def _images_asked(self) -> tuple[str, ...]:
         """Return the options that name images; those that tell their classes need no list."""
@@ -243,6 +254,7 @@ class InferParameters(BaseModel):
     batch_size: Positive | None = Field(
         None, description="images in a batch; any that a dynamic network takes"
     )
+    conf: tuple[Path, ...] = Field((), description="folders with an engines.yaml of your own")
     resize: Resize | None = Field(None, description="in place of what it was compiled for")
     resize_size: Positive | None = Field(None, description="likewise")
     out: Path = Field(

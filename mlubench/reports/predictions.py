@@ -45,7 +45,8 @@ class ShardFacts(TypedDict):
         shard: its number within its precision, from 0.
         device: for example ``cpu:0``.
         host: the host's name.
-        attempts: how often it was given out, 1 where the first try succeeded.
+        attempts: how often it was begun, 1 where the first try succeeded.
+        failures: how the tries before that one failed, a line each, with the device's name.
         started_utc: the start of the successful try, with a time zone.
         seconds: how long that try took.
         images: how many images it holds.
@@ -55,6 +56,7 @@ class ShardFacts(TypedDict):
     device: str
     host: str
     attempts: int
+    failures: list[str]
     started_utc: datetime
     seconds: float
     images: int
@@ -292,6 +294,7 @@ def _header(path: Path, metadata: Mapping[bytes, bytes] | None) -> tuple[str, in
             device=str(header["device"]),
             host=str(header["host"]),
             attempts=int(header["attempts"]),
+            failures=[str(failure) for failure in header["failures"]],
             started_utc=datetime.fromisoformat(header["started_utc"]),
             seconds=float(header["seconds"]),
             images=int(header["images"]),

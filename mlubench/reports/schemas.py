@@ -53,6 +53,7 @@ SHARDS = pa.schema(
         _required("attempts", pa.int32()),
         _required("started_utc", pa.timestamp("us", "UTC")),
         _required("seconds", pa.float64()),
+        _required("failures", _list_of(pa.string())),
     ]
 )
 

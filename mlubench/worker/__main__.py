@@ -1,4 +1,4 @@
-"""``python -m mlubench.worker --engine NAME --device DEVICE``: the worker's main loop.
+"""``python -m mlubench.worker --engine NAME [--device DEVICE]``: the worker's main loop.
 
 It ends when its standard input closes, whatever it is doing, so that no worker outlives the
 process that started it.
@@ -17,7 +17,14 @@ from typing import Any, BinaryIO, Callable, Dict, Mapping, Optional
 
 import numpy as np
 
-from mlubench.engines.interface import BuildSpec, Calibration, Engine, Session, load_engine
+from mlubench.engines.interface import (
+    BuildSpec,
+    Calibration,
+    Engine,
+    NetworkFiles,
+    Session,
+    load_engine,
+)
 from mlubench.errors import EngineError
 from mlubench.worker import protocol
 from mlubench.worker.shard import run_shard
@@ -39,6 +46,7 @@ class _Worker:
         """Do one request; its failure is an answer, not the end of the worker."""
         try:
             verbs = {
+                "count": self._count,
                 "check": self._check,
                 "build": self._build,
                 "load": self._load,
@@ -48,6 +56,9 @@ class _Worker:
             self._say(dict(verb(request), event="done"))
         except Exception as error:  # whatever it is, the flow is told
             self._say(protocol.failure(error))
+
+    def _count(self, _: Mapping[str, Any]) -> Dict[str, Any]:
+        return {"devices": self._engine.count_devices()}
 
     def _check(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         self._engine.check(BuildSpec.from_json(request["spec"]))
@@ -64,11 +75,12 @@ class _Worker:
             )
             calibration = Calibration(images[request["calibration"]["rows"]])
         spec = BuildSpec.from_json(request["spec"])
-        self._engine.build(Path(request["network"]), spec, calibration, Path(request["folder"]))
+        network = NetworkFiles.from_json(request["network"])
+        self._engine.build(network, spec, calibration, Path(request["folder"]))
         return {}
 
     def _load(self, request: Mapping[str, Any]) -> Dict[str, Any]:
-        self._session = self._engine.load(Path(request["folder"]))
+        self._session = self._engine.load(Path(request["model"]))
         if request.get("batch_size"):
             self._session.batch_size = int(request["batch_size"])
         return {
@@ -99,7 +111,7 @@ def main() -> None:
     requests = _requests()
     try:
         engine = load_engine(arguments.engine)
-        device = engine.use_device(arguments.device)
+        device = engine.use_device(arguments.device) if arguments.device else ""
         say({"event": "ready", "engine": engine.describe(), "device": device})
     except Exception as error:  # whatever it is, the flow is told
         say(protocol.failure(error))
@@ -112,7 +124,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mlubench.worker", description=__doc__)
     parser.add_argument("--engine", required=True)
-    parser.add_argument("--device", required=True)
+    parser.add_argument("--device", help="what it binds itself to; without it, nothing")
     return parser.parse_args()
 
 

@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional
 
-from mlubench.errors import WorkerError
+from mlubench.errors import ConfigError, WorkerError
 from mlubench.worker import protocol
 
 _START_SECONDS = 120.0
@@ -46,36 +46,47 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
 
     @staticmethod
-    def start(engine: str, device: str, python: str = sys.executable) -> Worker:
+    def start(
+        engine: str,
+        device: str = "",
+        python: str = sys.executable,
+        environment: Optional[Mapping[str, str]] = None,
+    ) -> Worker:
         """Start a worker and wait until its engine is ready.
 
         Args:
             engine: the engine's name.
-            device: the device that the worker will own.
+            device: the device that the worker will own; empty where it needs none.
             python: the interpreter that has the engine.
+            environment: variables that the engine needs there, beside this process's own.
 
         Raises:
             WorkerError: it does not start.
-            ConfigError: there is no such engine or device.
+            ConfigError: there is no such interpreter, engine or device.
         """
         log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
-        path = os.pathsep.join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+        variables = {**os.environ, **(environment or {}), **_NO_TELEMETRY}
+        variables["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(_PACKAGE_ROOT), variables.get("PYTHONPATH")])
+        )
+        command = [python, "-m", "mlubench.worker", "--engine", engine]
         try:
             process = subprocess.Popen(
-                [python, "-m", "mlubench.worker", "--engine", engine, "--device", device],
+                [*command, "--device", device] if device else command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **_NO_TELEMETRY, "PYTHONPATH": path},
+                env=variables,
                 # Ctrl-C is for the flow; its workers end with their pipes.
                 start_new_session=True,
             )
         except OSError as error:
             log.close()
-            raise WorkerError(
+            raise ConfigError(
                 f"cannot be started: {error.strerror}",
-                where=python,
-                fix="name a Python 3.7 or later",
+                where=f"python {python} of the engine {engine}",
+                expected="a Python 3.7 or later that has NumPy and the engine's SDK",
+                fix="name it in engines.yaml (conf/, or a folder of --conf)",
             ) from error
         worker = Worker(process, device, log)
         try:

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from mlubench.images.cache import DecodedImages
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
+from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.images import choose_images, decode_images
 from mlubench.pipeline.infer import infer_images
@@ -78,7 +79,10 @@ def _measure(asked: EvaluateParameters, rounds: int, console: Console) -> tuple[
     table = Table("round", "evaluate, images/s", "bare engine, images/s", "ratio", box=None)
     table.title = f"{network.name} {_PRECISION}, batch {asked.batch_size}, warm"
     ratios = []
-    with DevicePool(asked.engine, asked.devices) as devices, console.status("measuring"):
+    with (
+        DevicePool(engine_host(asked.engine), asked.devices) as devices,
+        console.status("measuring"),
+    ):
         compiled, images = _prepared(asked, network, run, devices)
         for number in range(rounds):
             # In turn, so that a drift of the machine does not favour one of them.
@@ -106,9 +110,10 @@ def _prepared(
         import_network(network, run.store),
         build_spec(network, asked, _PRECISION),
         CalibrationImages(calibration, network.preprocess),
-        asked.engine,
+        devices.host,
         devices.engine,
         run.store,
+        devices.build_addresses(),
     )
     return compiled, scored
 

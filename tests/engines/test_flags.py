@@ -14,7 +14,7 @@ import openvino as ov
 import pytest
 from onnx import TensorProto, helper
 
-from mlubench.engines.interface import BuildSpec, Calibration, load_engine
+from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
 from mlubench.engines.openvino.flags import BUILD_CONFIG_KEYS, MLU_ONLY
 from mlubench.errors import ConfigError
 from tests.engines.test_openvino import SPEC, _reference, _scores
@@ -35,7 +35,7 @@ class Built:
     def __init__(self, network: Path, folder: Path, spec: BuildSpec) -> None:
         folder.mkdir(parents=True)
         calibration = Calibration(random_images(30, seed=2))
-        load_engine("openvino").build(network, spec, calibration, folder)
+        load_engine("openvino").build(NetworkFiles(network), spec, calibration, folder)
         self.folder = folder
         self.model = ov.Core().read_model(folder / "model.xml")
         self.input, self.output = self.model.input(0), self.model.output(0)
@@ -174,7 +174,7 @@ def test_random_ranges_are_every_activations(network: Path, tmp_path: Path) -> N
     spec = dataclasses.replace(INT8, random_calib_range=(-1.5, 2.0))
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        load_engine("openvino").build(network, spec, None, tmp_path / name)
+        load_engine("openvino").build(NetworkFiles(network), spec, None, tmp_path / name)
     built = ov.Core().read_model(tmp_path / "first" / "model.xml")
     ends = {
         tuple(float(op.input_value(place).get_node().data.item()) for place in range(1, 5))

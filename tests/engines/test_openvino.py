@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from mlubench.engines.interface import BuildSpec, Calibration, load_engine
+from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
 from mlubench.engines.openvino.engine import core_group
 from mlubench.errors import ConfigError, EngineError
 from mlubench.store import write_json
@@ -58,7 +58,7 @@ def test_float32_agrees_with_onnx_runtime(
     network: Path, tmp_path: Path, dynamic: bool, count: int
 ) -> None:
     spec = dataclasses.replace(SPEC, dynamic_shape=dynamic)
-    load_engine("openvino").build(network, spec, None, tmp_path)
+    load_engine("openvino").build(NetworkFiles(network), spec, None, tmp_path)
     images = random_images(count)
     np.testing.assert_allclose(_scores(tmp_path, images), _reference(network, images), atol=1e-5)
 
@@ -66,7 +66,9 @@ def test_float32_agrees_with_onnx_runtime(
 @pytest.mark.parametrize("precision", ["qint8_mixed_float16", "qint8_mixed_float32"])
 def test_int8_stays_close_to_float32(network: Path, tmp_path: Path, precision: str) -> None:
     spec = dataclasses.replace(SPEC, precision=precision)
-    load_engine("openvino").build(network, spec, Calibration(random_images(30, seed=2)), tmp_path)
+    load_engine("openvino").build(
+        NetworkFiles(network), spec, Calibration(random_images(30, seed=2)), tmp_path
+    )
     session = load_engine("openvino").load(tmp_path)
     assert session.executed_precision.startswith("int8 + ")
     assert session.classes == CLASSES
@@ -77,11 +79,13 @@ def test_int8_stays_close_to_float32(network: Path, tmp_path: Path, precision: s
 
 def test_the_precision_that_runs_is_told(network: Path, tmp_path: Path) -> None:
     engine = load_engine("openvino")
-    engine.build(network, SPEC, None, tmp_path)
+    engine.build(NetworkFiles(network), SPEC, None, tmp_path)
     assert engine.load(tmp_path).executed_precision == "float32"
     half = tmp_path / "half"
     half.mkdir()
-    engine.build(network, dataclasses.replace(SPEC, precision="force_float16"), None, half)
+    engine.build(
+        NetworkFiles(network), dataclasses.replace(SPEC, precision="force_float16"), None, half
+    )
     abilities = engine.describe()["arithmetic"].split()
     expected = (
         "float16" if "FP16" in abilities else "bfloat16" if "BF16" in abilities else "float32"
@@ -91,7 +95,7 @@ def test_the_precision_that_runs_is_told(network: Path, tmp_path: Path) -> None:
 
 _BUILD = """
 import dataclasses, pathlib, sys
-from mlubench.engines.interface import BuildSpec, Calibration, load_engine
+from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
 from tests.support.networks import random_images
 from tests.engines.test_openvino import SPEC
 engine = load_engine("openvino")
@@ -99,7 +103,8 @@ for number in range(int(sys.argv[3])):
     folder = pathlib.Path(sys.argv[2]) / str(number)
     folder.mkdir(parents=True)
     spec = dataclasses.replace(SPEC, precision="qint8_mixed_float16")
-    engine.build(pathlib.Path(sys.argv[1]), spec, Calibration(random_images(30)), folder)
+    network = NetworkFiles(pathlib.Path(sys.argv[1]))
+    engine.build(network, spec, Calibration(random_images(30)), folder)
 """
 
 
@@ -125,7 +130,7 @@ def test_int8_is_built_to_the_same_bytes_in_any_process(network: Path, tmp_path:
 def test_scores_do_not_depend_on_the_number_of_streams(network: Path, tmp_path: Path) -> None:
     engine = load_engine("openvino")
     spec = dataclasses.replace(SPEC, precision="force_float16")
-    engine.build(network, spec, None, tmp_path)
+    engine.build(NetworkFiles(network), spec, None, tmp_path)
     images = random_images(64)
     everyone = _scores(tmp_path, images)
     allowed = os.sched_getaffinity(0)
@@ -139,20 +144,22 @@ def test_scores_do_not_depend_on_the_number_of_streams(network: Path, tmp_path: 
 def test_a_precision_that_it_has_not_got(network: Path, tmp_path: Path) -> None:
     spec = dataclasses.replace(SPEC, precision="qint16_mixed_float16")
     with pytest.raises(ConfigError, match="no qint16_mixed_float16"):
-        load_engine("openvino").build(network, spec, Calibration(random_images(2)), tmp_path)
+        load_engine("openvino").build(
+            NetworkFiles(network), spec, Calibration(random_images(2)), tmp_path
+        )
 
 
 def test_quantisation_without_calibration_images(network: Path, tmp_path: Path) -> None:
     spec = dataclasses.replace(SPEC, precision="qint8_mixed_float16")
     with pytest.raises(ConfigError, match="needs calibration images"):
-        load_engine("openvino").build(network, spec, None, tmp_path)
+        load_engine("openvino").build(NetworkFiles(network), spec, None, tmp_path)
 
 
 def test_a_network_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "network.onnx"
     path.write_bytes(b"<html>not found</html>")
     with pytest.raises(EngineError, match="could not compile") as caught:
-        load_engine("openvino").build(path, SPEC, None, tmp_path)
+        load_engine("openvino").build(NetworkFiles(path), SPEC, None, tmp_path)
     assert caught.value.where == str(path)
 
 
@@ -161,7 +168,7 @@ def test_a_compiled_network_that_cannot_be_loaded(
     network: Path, tmp_path: Path, damage: str
 ) -> None:
     engine = load_engine("openvino")
-    engine.build(network, SPEC, None, tmp_path)
+    engine.build(NetworkFiles(network), SPEC, None, tmp_path)
     if damage == "absent":
         (tmp_path / "built.json").unlink()
     elif damage == "truncated":

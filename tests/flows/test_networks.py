@@ -73,7 +73,7 @@ def test_a_file_that_is_not_there_is_not_tried_again(
 def sample_onnx(tmp_path: Path) -> Path:
     """The embedded sample as an ONNX file."""
     network = choose_network(check_parameters())
-    return import_network(network, Store(tmp_path / "store")).onnx
+    return import_network(network, Store(tmp_path / "store")).files.onnx
 
 
 def test_an_onnx_file_goes_the_same_way(run: Evaluate, sample_onnx: Path) -> None:

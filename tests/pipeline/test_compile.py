@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlubench.engines.interface import BuildSpec
-from mlubench.errors import StoreError
+from mlubench.engines.interface import BuildSpec, NetworkFiles
+from mlubench.errors import EngineError, NetworkError, StoreError
 from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.images.preprocess import Preprocess
-from mlubench.pipeline import compile as compiling
 from mlubench.pipeline.compile import CalibrationImages, Compiled, compile_network
+from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.network import ImportedNetwork
 from mlubench.store import Store
 
@@ -30,7 +30,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 
     class FakeWorker:
         @staticmethod
-        def start(engine: str, device: str) -> FakeWorker:
+        def start(engine: EngineHost, address: str) -> FakeWorker:
             return FakeWorker()
 
         def call(self, request: Mapping[str, Any], *, silence: float) -> None:
@@ -39,8 +39,42 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(compiling, "Worker", FakeWorker)
+    monkeypatch.setattr(EngineHost, "start", FakeWorker.start)
     return requests
+
+
+def test_a_build_that_fails_is_tried_on_the_next_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Failing:
+        def call(self, request: Mapping[str, Any], *, silence: float) -> None:
+            if started[-1] != "mlu:1":
+                raise EngineError("is lost", where=started[-1])
+            (Path(request["folder"]) / "model").write_bytes(b"model")
+
+        def close(self) -> None: ...
+
+    def start(self: EngineHost, address: str) -> Failing:
+        started.append(address)
+        return Failing()
+
+    monkeypatch.setattr(EngineHost, "start", start)
+    Inputs(tmp_path, devices=("mlu:0", "mlu:1", "mlu:2")).compile()
+    assert started == ["mlu:0", "mlu:1"]
+    with pytest.raises(EngineError, match="is lost") as caught:
+        Inputs(tmp_path, network=b"another", devices=("mlu:2", "mlu:3", "mlu:4", "mlu:5")).compile()
+    assert caught.value.where == "mlu:4"
+
+
+def test_files_that_change_while_they_are_compiled_are_told(
+    tmp_path: Path, built: list[Any]
+) -> None:
+    prototxt = tmp_path / "deploy.prototxt"
+    prototxt.write_text("name: 'another'")
+    with pytest.raises(NetworkError, match="was changed while"):
+        Inputs(tmp_path, files=prototxt).compile()
 
 
 @dataclasses.dataclass
@@ -53,7 +87,10 @@ class Inputs:
     content: str = "images"
     pixels: bytes = bytes(3 * 56 * 56 * 3)
     preprocess: Preprocess = dataclasses.field(default_factory=lambda: Preprocess("none", 64, 56))
-    engine: str = "openvino"
+    engine: EngineHost = dataclasses.field(default_factory=lambda: EngineHost("openvino"))
+    prototxt: str = "p"
+    files: Path | None = None
+    devices: Sequence[str] = ("cpu:0/1",)
     facts: Mapping[str, str] = dataclasses.field(default_factory=lambda: FACTS)
 
     def compile(self) -> Compiled:
@@ -69,12 +106,13 @@ class Inputs:
         digest = (zlib.crc32(bytes(3 * 56 * 56 * 3)),)
         decoded = DecodedImages(pixels, (3, 56, 56, 3), records, self.content, digest)
         return compile_network(
-            ImportedNetwork(onnx, "p", "w"),
+            ImportedNetwork(NetworkFiles(onnx, self.files), self.prototxt, "w"),
             self.spec,
             CalibrationImages(decoded, self.preprocess),
             self.engine,
             self.facts,
             Store(self.folder / "store"),
+            self.devices,
         )
 
 
@@ -91,7 +129,8 @@ def test_the_same_inputs_are_compiled_once(tmp_path: Path, built: list[Any]) -> 
         {"network": b"another"},
         {"content": "other images"},
         {"preprocess": Preprocess("exact", 64, 56)},
-        {"engine": "magicmind"},
+        {"engine": EngineHost("magicmind")},
+        {"prototxt": "another"},
         {"facts": {**FACTS, "version": "2"}},
         {"facts": {**FACTS, "arithmetic": "INT8 FP16"}},
         {"spec": dataclasses.replace(SPEC, precision="qint8_mixed_float32")},

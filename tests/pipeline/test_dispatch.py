@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlubench.catalogue.engines import Silence
 from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
-from mlubench.pipeline import devices as pipeline_devices
-from mlubench.pipeline.devices import Device, addresses
+from mlubench.pipeline.devices import Device, EngineHost, addresses, engine_host
 from mlubench.pipeline.dispatch import DevicePool, Job, _Work
 from mlubench.pipeline.shards import Shard, cut
 
@@ -29,13 +29,14 @@ class Harness:
     """A dataset of known answers, and the run that infers it."""
 
     folder: Path
-    kept: list[tuple[int, str, int]] = field(default_factory=list)
+    kept: list[tuple[int, str, Sequence[str]]] = field(default_factory=list)
     answers: dict[int, int] = field(default_factory=dict)
     steps: list[int] = field(default_factory=list)
     broken: MlubenchError | None = None
     before_run: Callable[[DevicePool], None] = lambda pool: None
     after_shard: Callable[[DevicePool], None] = lambda pool: None
     pool: DevicePool | None = None
+    silence: Silence = field(default_factory=Silence)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, devices: Sequence[str], shards: int = 6) -> None:
@@ -56,7 +57,7 @@ class Harness:
                 "out": str(self._out(shard)),
             }
 
-        with DevicePool(ENGINE, devices) as pool:
+        with DevicePool(EngineHost(ENGINE, silence=self.silence), devices) as pool:
             pool.load(self.folder)
             self.pool = pool
             self.before_run(pool)
@@ -68,10 +69,12 @@ class Harness:
     def _out(self, shard: Shard) -> Path:
         return self.folder / f"{shard.index}.npz"
 
-    def _keep(self, shard: Shard, device: str, attempt: int, answer: Mapping[str, Any]) -> None:
+    def _keep(
+        self, shard: Shard, device: str, failures: Sequence[str], answer: Mapping[str, Any]
+    ) -> None:
         assert answer["seconds"] >= 0
         with np.load(self._out(shard)) as result, self.lock:
-            self.kept.append((shard.index, device, attempt))
+            self.kept.append((shard.index, device, failures))
             for offset, answer in enumerate(result["top_index"][:, 0]):
                 self.answers[shard.first + offset] = int(answer)
         if self.pool is not None and shard.index < 5:
@@ -107,7 +110,7 @@ def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_without_faults(harness: Harness, devices: list[str]) -> None:
     harness.run(devices)
     harness.check()
-    assert {attempt for _, _, attempt in harness.kept} == {1}
+    assert [failures for _, _, failures in harness.kept] == [[]] * 6
 
 
 @pytest.mark.parametrize("how", ["die", "error", "print"])
@@ -115,7 +118,9 @@ def test_one_fault_is_mended_on_the_only_device(harness: Harness, faults: Any, h
     faults(("card:0", "run", how, 1))
     harness.run(["card:0"])
     harness.check()
-    assert max(attempt for _, _, attempt in harness.kept) == (1 if how == "print" else 2)
+    failures = [failure for _, _, failures in harness.kept for failure in failures]
+    assert len(failures) == (0 if how == "print" else 1)
+    assert all(failure.startswith("card:0: ") for failure in failures)
 
 
 def test_a_lost_device_leaves_its_shards_to_the_other(harness: Harness, faults: Any) -> None:
@@ -129,7 +134,7 @@ def test_a_lost_device_leaves_its_shards_to_the_other(harness: Harness, faults: 
 def test_a_second_shard_is_given_out_only_where_no_device_goes_without(
     shards: int, ahead: bool
 ) -> None:
-    devices = [Device(ENGINE, name, name) for name in ("card:0", "card:1", "card:2")]
+    devices = [Device(EngineHost(ENGINE), name, name) for name in ("card:0", "card:1", "card:2")]
     work = _Work(cut(IMAGES, 4, shards, 1), devices)
     assert work.take() is not None
     assert (work.take_ahead() is not None) == ahead
@@ -141,10 +146,8 @@ def test_a_fault_in_making_a_request_ends_the_run(harness: Harness) -> None:
         harness.run(["card:0", "card:1"])
 
 
-def test_a_hung_worker_is_killed(
-    harness: Harness, faults: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline_devices, "RUN_SILENCE", 1.0)
+def test_a_hung_worker_is_killed(harness: Harness, faults: Any) -> None:
+    harness.silence = Silence(run=1.0)
     faults(("card:0", "run", "hang", 1))
     harness.run(["card:0", "card:1"])
     harness.check()
@@ -225,7 +228,7 @@ def test_a_device_that_is_not_there(harness: Harness) -> None:
 def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match="no engine named 'tensorflow'"),
-        DevicePool("tensorflow", ["cpu:0"]),
+        DevicePool(engine_host("tensorflow"), ["cpu:0"]),
     ):
         pass
 

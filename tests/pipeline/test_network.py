@@ -93,7 +93,7 @@ def test_an_onnx_file_is_kept_as_it_is(tmp_path: Path) -> None:
     network = _network(onnx=file, **ONNX)
     assert (network.name, network.files) == ("small", OnnxFile(file))
     imported = import_network(network, Store(tmp_path / "store"))
-    assert imported.onnx.read_bytes() == file.read_bytes()
+    assert imported.files.onnx.read_bytes() == file.read_bytes()
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert imported.prototxt_sha256 == imported.caffemodel_sha256 == digest
 

@@ -77,8 +77,8 @@ def _shards(device: str = "cpu:0") -> pa.Table:
         "seconds": 10.25,
     }
     rows = [
-        {**shard, "shard": 0, "device": device, "attempts": 1},
-        {**shard, "shard": 1, "device": device, "attempts": 3},
+        {**shard, "shard": 0, "device": device, "attempts": 1, "failures": []},
+        {**shard, "shard": 1, "device": device, "attempts": 3, "failures": ["a", "b"]},
     ]
     return pa.Table.from_pylist(rows, schema=SHARDS)
 

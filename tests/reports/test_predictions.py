@@ -41,6 +41,7 @@ def _facts(images: int, shard: int = 0) -> ShardFacts:
         device="cpu:0",
         host="a host",
         attempts=2,
+        failures=["cpu:1: it died"],
         started_utc=_STARTED,
         seconds=1.25,
         images=images,

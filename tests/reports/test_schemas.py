@@ -36,7 +36,8 @@ def test_columns_are_the_contracts() -> None:
         "correct1, correct5, status"
     )
     assert ", ".join(SHARDS.names) == (
-        "precision, shard, first_image, images, device, host, attempts, started_utc, seconds"
+        "precision, shard, first_image, images, device, host, attempts, started_utc, seconds, "
+        "failures"
     )
     assert ", ".join(ACCURACY.names) == (
         "model, dataset, engine, engine_version, precision, executed_precision, batch_size, "

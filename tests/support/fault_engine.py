@@ -15,7 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mlubench.engines.interface import BuildSpec, Calibration, Consume, Engine, Session
+from mlubench.engines.interface import (
+    BuildSpec,
+    Calibration,
+    Consume,
+    Engine,
+    NetworkFiles,
+    Session,
+)
 from mlubench.errors import ConfigError, EngineError
 
 CLASSES = 256
@@ -35,6 +42,9 @@ class FaultEngine(Engine):
     def describe(self) -> dict[str, str]:
         return {"version": "0"}
 
+    def count_devices(self) -> int:
+        return 9
+
     def use_device(self, device: str) -> str:
         self.device = device
         if device == "card:9":
@@ -43,11 +53,15 @@ class FaultEngine(Engine):
         return "a test device"
 
     def build(
-        self, network: Path, spec: BuildSpec, calibration: Calibration | None, folder: Path
+        self,
+        network: NetworkFiles,
+        spec: BuildSpec,
+        calibration: Calibration | None,
+        folder: Path,
     ) -> None:
         (folder / "model").write_bytes(b"model")
 
-    def load(self, folder: Path) -> Session:
+    def load(self, model: Path) -> Session:
         self.fault("load")
         return FaultSession(self)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.errors import ConfigError, EngineError, MlubenchError, WorkerError
+from mlubench.errors import ConfigError, EngineError, MlubenchError
 from mlubench.worker import protocol
 from mlubench.worker.client import Worker
 
@@ -48,9 +48,9 @@ def test_a_request_that_makes_no_sense_is_answered() -> None:
 
 
 def test_an_interpreter_that_is_not_there() -> None:
-    with pytest.raises(WorkerError, match="cannot be started") as caught:
+    with pytest.raises(ConfigError, match="cannot be started") as caught:
         Worker.start(ENGINE, "card:0", python="/nonexistent/python")
-    assert caught.value.where == "/nonexistent/python"
+    assert "/nonexistent/python" in caught.value.where
 
 
 def test_a_closed_worker_is_gone() -> None:

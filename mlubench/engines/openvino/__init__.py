@@ -7,7 +7,14 @@ depend on the number of cores.
 
 from __future__ import annotations
 
-from mlubench.engines.interface import Engine
+from typing import TYPE_CHECKING
+
+from mlubench.engines.traits import Traits
+
+if TYPE_CHECKING:
+    from mlubench.engines.interface import Engine
+
+TRAITS = Traits(family="cpu")
 
 
 def create() -> Engine:

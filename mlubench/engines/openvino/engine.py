@@ -10,7 +10,13 @@ from typing import Dict, List, Optional
 
 import openvino as ov
 
-from mlubench.engines.interface import BuildSpec, Calibration, Engine, Session
+from mlubench.engines.interface import (
+    BuildSpec,
+    Calibration,
+    Engine,
+    NetworkFiles,
+    Session,
+)
 from mlubench.engines.openvino.build import build_model
 from mlubench.engines.openvino.flags import FLOAT_HINTS, effective
 from mlubench.engines.openvino.session import OpenVinoSession
@@ -42,6 +48,10 @@ class OpenVinoEngine(Engine):
             "arithmetic": " ".join(sorted(abilities)),
         }
 
+    def count_devices(self) -> int:
+        """Return the number of cores, the most groups that there can be."""
+        return len(os.sched_getaffinity(0))
+
     def use_device(self, device: str) -> str:
         """Pin this process, and so every thread it starts, to the cores of the device."""
         cores = core_group(device, sorted(os.sched_getaffinity(0)))
@@ -55,27 +65,31 @@ class OpenVinoEngine(Engine):
         effective(spec)
 
     def build(
-        self, network: Path, spec: BuildSpec, calibration: Optional[Calibration], folder: Path
+        self,
+        network: NetworkFiles,
+        spec: BuildSpec,
+        calibration: Optional[Calibration],
+        folder: Path,
     ) -> None:
         """Write OpenVINO's IR (model.xml, model.bin) and the spec that it was built for."""
         spec = effective(spec)
         try:
-            model = build_model(self._core, network, spec, calibration)
+            model = build_model(self._core, network.onnx, spec, calibration)
             ov.save_model(
                 model, str(folder / MODEL), compress_to_fp16=FLOAT_HINTS[spec.precision] == "f16"
             )
         except RuntimeError as error:
-            raise _engine_error(error, network, "compile") from error
+            raise _engine_error(error, network.onnx, "compile") from error
         write_json(folder / _BUILT, {"spec": spec.to_json(), "engine": self.describe()})
 
-    def load(self, folder: Path) -> Session:
+    def load(self, model: Path) -> Session:
         """Compile the IR for this process's cores, one stream of one thread for each."""
         try:
-            built = json.loads((folder / _BUILT).read_bytes())
-            self._refuse_foreign(built["engine"], folder)
+            built = json.loads((model / _BUILT).read_bytes())
+            self._refuse_foreign(built["engine"], model)
             spec = BuildSpec.from_json(built["spec"])
             compiled = self._core.compile_model(
-                str(folder / MODEL),
+                str(model / MODEL),
                 "CPU",
                 {
                     **arithmetic(spec),
@@ -85,7 +99,7 @@ class OpenVinoEngine(Engine):
                 },
             )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise _engine_error(error, folder, "load") from error
+            raise _engine_error(error, model, "load") from error
         return OpenVinoSession(compiled, spec, requests=self._threads + 1)
 
     def _refuse_foreign(self, built_by: Dict[str, str], folder: Path) -> None:

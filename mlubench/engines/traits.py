@@ -1,0 +1,80 @@
+"""Engines by name, and what the pipeline must know of one that it cannot import.
+
+Standard library only: the command line reads it before anything heavy is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any, Sequence, Tuple
+
+from mlubench.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Traits:
+    """What the pipeline must know of an engine where the engine itself cannot be imported.
+
+    A package of an engine has them as ``TRAITS``, beside ``create()``.
+
+    Attributes:
+        family: its devices are ``family:0``, ``family:1``, ...
+        builds_on_device: whether a build needs one of the run's devices; else it is given all
+            of the host's cores.
+        model_file: the name of the one file that a network is compiled into, which other tools
+            read; empty where it is a folder of files.
+    """
+
+    family: str = "cpu"
+    builds_on_device: bool = False
+    model_file: str = ""
+
+
+def traits(name: str) -> Traits:
+    """Return the traits of the engine of that name, whether or not it is installed.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    found: Traits = getattr(engine_module(name), "TRAITS", Traits())
+    return found
+
+
+def device_names(engine: str, given: Sequence[str]) -> Tuple[str, ...]:
+    """Return devices by their names; ``0`` stands for the engine's own ``mlu:0`` or ``cpu:0``.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    family = traits(engine).family
+    return tuple(f"{family}:{name}" if name.isdigit() else name for name in given)
+
+
+def engine_module(name: str) -> Any:
+    """Return the module of the engine of that name; a dotted name is one elsewhere.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise _no_engine(name)
+    module_name = name if "." in name else f"{__package__}.{name}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise _no_engine(name) from error
+    if not hasattr(module, "create"):
+        raise _no_engine(name)
+    return module
+
+
+def _no_engine(name: str) -> ConfigError:
+    return ConfigError(
+        f"there is no engine named {name!r}",
+        where="--engine",
+        expected="openvino or magicmind",
+        fix="name one of these, or the module of an engine of your own",
+    )
