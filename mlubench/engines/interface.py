@@ -175,6 +175,9 @@ class Session(ABC):
             EngineError: the engine reported a failure.
         """
 
+    def close(self) -> None:  # noqa: B027  # most engines need nothing
+        """Give back what the device holds of it; it runs nothing more."""
+
 
 class Engine(ABC):
     """Compiles networks and loads them on devices.

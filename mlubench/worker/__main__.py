@@ -80,6 +80,9 @@ class _Worker:
         return {}
 
     def _load(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        if self._session is not None:
+            self._session.close()  # a device may have no room for two
+            self._session = None
         self._session = self._engine.load(Path(request["model"]))
         if request.get("batch_size"):
             self._session.batch_size = int(request["batch_size"])

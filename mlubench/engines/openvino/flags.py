@@ -9,8 +9,8 @@ import dataclasses
 import json
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
+from mlubench.engines.checks import check_choices, check_quantisation, check_range, refused
 from mlubench.engines.interface import BuildSpec
-from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError
 
 #: The floating-point type that runs what is not quantised. OpenVINO calls it a hint: a CPU
@@ -26,6 +26,7 @@ MLU_ONLY = ("mlu_arch", "cluster_num", "plugin", "toolchain_path", "rpc_server")
 
 INPUT_TYPES = {"UINT8": "u8", "FLOAT": "f32"}
 OUTPUT_TYPES = {"FLOAT": "f32", "HALF": "f16"}
+_ENGINE = "openvino"
 _LAYOUTS = ("NHWC", "NCHW")
 
 
@@ -44,84 +45,42 @@ def effective(spec: BuildSpec) -> BuildSpec:
             fix="leave it out, or run it with --engine magicmind",
         )
     _check_mlu(spec)
-    _check_choices(spec)
-    _check_quantisation(spec)
-    _check_range(spec)
+    check_choices(_ENGINE, spec, _CHOICES)
+    check_quantisation(_ENGINE, spec)
+    check_range(_ENGINE, spec)
     return spec
 
 
 def _check_mlu(spec: BuildSpec) -> None:
     for flag in MLU_ONLY:
         if getattr(spec, flag):
-            raise _refused(flag, "only with --engine magicmind", "leave it out")
+            raise refused(_ENGINE, flag, "only with --engine magicmind", "leave it out")
     if spec.type64to32_conversion:
-        raise _refused(
+        raise refused(
+            _ENGINE,
             "type64to32_conversion",
             "true only with --engine magicmind: OpenVINO runs 64-bit integers as they are",
             "leave it out",
         )
     if spec.conv_scale_fold is False:
-        raise _refused(
-            "conv_scale_fold", "OpenVINO always folds scales into convolutions", "leave it out"
+        raise refused(
+            _ENGINE,
+            "conv_scale_fold",
+            "OpenVINO always folds scales into convolutions",
+            "leave it out",
         )
 
 
-def _check_choices(spec: BuildSpec) -> None:
-    choices = (
-        ("input_layout", _LAYOUTS),
-        ("output_layout", ("", *_LAYOUTS)),
-        ("input_dtypes", tuple(INPUT_TYPES)),
-        ("output_dtypes", tuple(OUTPUT_TYPES)),
-        ("calibration_algo", ("", "linear", "eqnm")),
-        ("weight_quant_granularity", ("", "per_tensor", "per_axis")),
-        ("activation_quant_algo", ("symmetric", "asymmetric")),
-        ("computation_preference", ("auto", "fast", "high_precision")),
-    )
-    for flag, allowed in choices:
-        value = getattr(spec, flag)
-        if value not in allowed:
-            raise ConfigError(
-                f"the openvino engine has no {value!r}",
-                where=f"--{flag}",
-                expected="|".join(filter(None, allowed)),
-                fix="name one of these",
-            )
-
-
-def _check_quantisation(spec: BuildSpec) -> None:
-    if spec.calibration_algo == "eqnm" and spec.activation_quant_algo == "asymmetric":
-        raise _refused(
-            "activation_quant_algo",
-            "asymmetric does not go with --calibration_algo eqnm",
-            "use symmetric activations, or --calibration_algo linear",
-        )
-    if spec.random_calib_range is None:
-        return
-    if not is_quantised(spec.precision):
-        raise _refused("random_calib_range", f"{spec.precision} is not calibrated", "leave it out")
-    low, high = spec.random_calib_range
-    if not low < high:
-        raise _refused("random_calib_range", f"{low:g} is not below {high:g}", "give min,max")
-
-
-def _check_range(spec: BuildSpec) -> None:
-    if spec.dim_range is None:
-        return
-    low, high = spec.dim_range
-    if not spec.dynamic_shape:
-        raise _refused(
-            "dim_range_min", "a static network has one shape", "add --dynamic_shape true"
-        )
-    if not 1 <= low <= spec.batch_size <= high:
-        raise _refused(
-            "dim_range_min",
-            f"--batch_size {spec.batch_size} is not within batches of {low} to {high}",
-            "widen the range, or run with another --batch_size",
-        )
-
-
-def _refused(flag: str, reason: str, fix: str) -> ConfigError:
-    return ConfigError(f"the openvino engine refuses it: {reason}", where=f"--{flag}", fix=fix)
+_CHOICES = (
+    ("input_layout", _LAYOUTS),
+    ("output_layout", ("", *_LAYOUTS)),
+    ("input_dtypes", tuple(INPUT_TYPES)),
+    ("output_dtypes", tuple(OUTPUT_TYPES)),
+    ("calibration_algo", ("", "linear", "eqnm")),
+    ("weight_quant_granularity", ("", "per_tensor", "per_axis")),
+    ("activation_quant_algo", ("symmetric", "asymmetric")),
+    ("computation_preference", ("auto", "fast", "high_precision")),
+)
 
 
 def _merged(spec: BuildSpec) -> BuildSpec:

@@ -7,6 +7,7 @@ from typing import Any, List, Set
 import numpy as np
 import openvino as ov
 
+from mlubench.engines.batches import as_input, least_batch
 from mlubench.engines.interface import BuildSpec, Consume, Session
 from mlubench.errors import EngineError
 
@@ -44,13 +45,14 @@ class OpenVinoSession(Session):
         """Keep the queue full; scores are consumed as batches finish."""
         self._errors.clear()
         self._queue.set_callback(lambda request, place: self._finish(request, place, consume))
-        step = self.batch_size
+        step, least = self.batch_size, least_batch(self._spec, self.batch_size)
+        dtype = {"UINT8": np.uint8, "FLOAT": np.float32}[self._spec.input_dtypes]
         try:
             for first in range(0, len(images), step):
                 if self._errors:
                     break
                 batch = images[first : first + step]
-                filled = self._filled(batch)
+                filled = as_input(batch, least, self._spec.input_layout, dtype)
                 # The request reads the array's own memory, so the array goes along with it.
                 self._queue.start_async(
                     {0: ov.Tensor(filled, shared_memory=True)}, (first, len(batch), filled)
@@ -62,24 +64,6 @@ class OpenVinoSession(Session):
             ) from error
         if self._errors:
             raise self._errors[0]
-
-    def _filled(self, batch: np.ndarray) -> np.ndarray:
-        """Return a batch as the network takes it: full, in its layout and type.
-
-        The last batch of a static network is filled up with zeros, that of a dynamic one to the
-        smallest batch that it takes; a batch that needs nothing goes in as it lies.
-        """
-        least = self.batch_size
-        if self._spec.dynamic_shape:
-            least = self._spec.dim_range[0] if self._spec.dim_range else 1
-        missing = least - len(batch)
-        if missing > 0:
-            batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
-        if self._spec.input_layout == "NCHW":
-            batch = batch.transpose(0, 3, 1, 2)
-        if self._spec.input_dtypes == "FLOAT":
-            batch = batch.astype(np.float32)
-        return np.ascontiguousarray(batch)
 
     def _finish(self, request: Any, place: Any, consume: Consume) -> None:
         """Hand a finished batch on; an exception may not cross OpenVINO's own thread."""

@@ -1,0 +1,123 @@
+"""The MagicMind engine: what it is, where it runs, and its build and load."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from mlubench.engines.interface import (
+    BuildSpec,
+    Calibration,
+    Engine,
+    NetworkFiles,
+    Session,
+    description_beside,
+)
+from mlubench.engines.magicmind import MODEL
+from mlubench.engines.magicmind.build import Builder
+from mlubench.engines.magicmind.cnmon import read_cards, visible
+from mlubench.engines.magicmind.flags import check
+from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_sdk, sdk_version
+from mlubench.engines.magicmind.session import MagicMindSession
+from mlubench.engines.precisions import PRECISIONS
+from mlubench.errors import ConfigError, EngineError
+from mlubench.store import write_json
+
+
+class MagicMindEngine(Engine):
+    """MagicMind's runtime on one card."""
+
+    precisions = PRECISIONS
+
+    def __init__(self) -> None:
+        self._mm = load_sdk(RUNTIME)
+        self._checks = Checks("")
+        self._system: Any = None
+        self._device: Any = None
+
+    def describe(self) -> Dict[str, str]:
+        """Return what is known of the SDK's version, and whether it is a simulated one."""
+        simulated = str(getattr(self._mm, "SIMULATED", ""))
+        facts = {"version": sdk_version(self._mm)}
+        return dict(facts, simulated=simulated) if simulated else facts
+
+    def count_devices(self) -> int:
+        """Return how many cards the SDK sees."""
+        return int(self._started().device_count())
+
+    def use_device(self, device: str) -> str:
+        """Make a card this process's own."""
+        name = re.fullmatch(r"mlu:([0-9]+)", device)
+        count = self.count_devices()
+        if name is None or int(name.group(1)) >= count:
+            raise ConfigError(
+                f"there is no device {device}",
+                where="--devices",
+                expected=f"mlu:0 up to mlu:{count - 1}" if count else "a card; the SDK sees none",
+                fix="see mlubench devices --engine magicmind, and MLU_VISIBLE_DEVICES",
+            )
+        self._checks = Checks(device)
+        self._device = self._mm.Device()
+        self._device.id = int(name.group(1))
+        self._checks.ok(self._device.active(), "Device.active", id=self._device.id)
+        return self._described(int(name.group(1)))
+
+    def check(self, spec: BuildSpec) -> None:
+        """Refuse what MagicMind has not got."""
+        check(spec)
+
+    def build(
+        self,
+        network: NetworkFiles,
+        spec: BuildSpec,
+        calibration: Optional[Calibration],
+        folder: Path,
+    ) -> None:
+        """Write MagicMind's model file, and beside it what it was built for and by."""
+        check(spec)
+        target = folder / MODEL
+        Builder(self._mm, self._checks, spec).build(network, calibration, target)
+        built = {"spec": spec.to_json(), "built_by": self.describe()}
+        write_json(description_beside(target), built)
+
+    def load(self, model: Path) -> Session:
+        """Load a model file and make its contexts and queues."""
+        file = model / MODEL if model.is_dir() else model
+        try:
+            described = json.loads(description_beside(file).read_text(encoding="utf-8"))
+            spec = BuildSpec.from_json(described["spec"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EngineError(
+                f"its description cannot be read: {error}",
+                where=str(description_beside(file)),
+                fix="compile the network again",
+            ) from error
+        loaded = self._mm.Model()
+        status = loaded.deserialize_from_file(str(file))
+        self._checks.ok(status, "Model.deserialize_from_file", path=file)
+        return MagicMindSession(self._mm, loaded, self._device, self._checks, spec)
+
+    def _started(self) -> Any:
+        """Return the SDK's System, which stays open for the life of the process."""
+        if self._system is None:
+            system = self._mm.System()
+            self._checks.ok(system.initialize(), "System.initialize")
+            self._system = system
+        return self._system
+
+    def _described(self, index: int) -> str:
+        """Return what cnmon says of the card; it numbers all cards, the SDK the visible ones."""
+        simulated = str(getattr(self._mm, "SIMULATED", ""))
+        cards = {card.index: card for card in read_cards().cards}
+        numbers = visible(sorted(cards), os.environ) if cards else []
+        card = cards[numbers[index]] if index < len(numbers) else None
+        facts = [
+            "simulated" if simulated else "",
+            (card and card.name) or "MLU",
+            f"{card.memory_mib} MiB" if card and card.memory_mib else "",
+            f"driver {card.driver}" if card and card.driver else "",
+        ]
+        return ", ".join(filter(None, facts))

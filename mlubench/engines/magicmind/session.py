@@ -1,0 +1,173 @@
+"""A model loaded on a card: contexts and queues in turn, so that copying and computing overlap."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import ModuleType
+from typing import Any, Deque, List, Optional, Tuple
+
+import numpy as np
+
+from mlubench.engines.batches import as_input, least_batch
+from mlubench.engines.interface import BuildSpec, Consume, Session
+from mlubench.engines.magicmind.sdk import TYPES, Checks, load_sdk
+from mlubench.errors import EngineError
+
+#: Batches in flight: one computes while the host copies the next one in and reads another.
+DEPTH = 3
+_ARITHMETIC = {
+    "force_float32": "float32",
+    "force_float16": "float16",
+    "qint8_mixed_float16": "int8 + float16",
+    "qint8_mixed_float32": "int8 + float32",
+    "qint16_mixed_float16": "int16 + float16",
+    "qint16_mixed_float32": "int16 + float32",
+}
+
+
+class Slot:
+    """One batch in flight: a context, its queue and its tensors.
+
+    Args:
+        engine: the SDK's engine.
+        device: the SDK's device, which is active.
+        checks: of the device.
+    """
+
+    def __init__(self, engine: Any, device: Any, checks: Checks) -> None:
+        self._checks = checks
+        self._device = device
+        self._context = checks.made(engine.create_i_context(), "Engine.create_i_context")
+        self._queue = checks.made(device.create_queue(), "Device.create_queue")
+        inputs = self._context.create_inputs()
+        self._inputs = checks.listed(inputs, "Context.create_inputs", 1)
+        self._outputs: List[Any] = []
+        #: First image and number of images of the batch in flight.
+        self.batch: Optional[Tuple[int, int]] = None
+        #: The runtime may read the array until the queue is done.
+        self._array: Optional[np.ndarray] = None
+
+    def start(self, array: np.ndarray, batch: Tuple[int, int]) -> None:
+        """Copy a batch to the device and put its computation into the queue."""
+        shape = list(array.shape)
+        status = self._inputs[0].from_numpy(array)
+        self._checks.ok(status, "Tensor.from_numpy", shape=shape, dtype=array.dtype)
+        copied = self._inputs[0].to(self._device)
+        self._checks.ok_or_nothing(copied, "Tensor.to", device=self._checks.device)
+        self._outputs = []  # a list that was filled before is another thing to the runtime
+        status = self._context.enqueue(self._inputs, self._outputs, self._queue)
+        self._checks.ok(status, "Context.enqueue", shape=shape)
+        self._array, self.batch = array, batch
+
+    def finish(self) -> np.ndarray:
+        """Wait for the batch in flight and return its scores, [images, ...]."""
+        self.batch = None
+        self._checks.ok(self._queue.sync(), "Queue.sync")
+        self._array = None
+        outputs = self._checks.listed(self._outputs, "Context.enqueue, outputs", 1)
+        return np.asarray(outputs[0].asnumpy())
+
+    def close(self) -> None:
+        """Give back the SDK's objects, in the reverse order of their making."""
+        for name in ("_outputs", "_inputs", "_queue", "_context"):
+            setattr(self, name, None)
+
+
+class MagicMindSession(Session):
+    """A loaded model.
+
+    Args:
+        runtime: ``magicmind.python.runtime``.
+        model: the SDK's model.
+        device: the SDK's device, which is active.
+        checks: of the device.
+        spec: what the model was built for.
+    """
+
+    def __init__(
+        self, runtime: ModuleType, model: Any, device: Any, checks: Checks, spec: BuildSpec
+    ) -> None:
+        self.executed_precision = executed_precision(runtime, spec)
+        self.batch_size = spec.batch_size
+        self._spec = spec
+        self._checks = checks
+        self._dtype, self._layout = _input_of(model, spec, checks)
+        self.classes = _classes_of(model, checks)
+        config = runtime.Model.EngineConfig()
+        config.device_type = "MLU"
+        self._model: Any = model
+        self._engine = checks.made(model.create_i_engine(config), "Model.create_i_engine")
+        self._slots = [Slot(self._engine, device, checks) for _ in range(DEPTH)]
+
+    def run(self, images: np.ndarray, consume: Consume) -> None:
+        """Keep every slot busy; scores are consumed in the images' order."""
+        least = least_batch(self._spec, self.batch_size)
+        waiting: Deque[Slot] = deque(self._slots)
+        for slot in self._slots:
+            slot.batch = None  # what a failure may have left
+        for first in range(0, len(images), self.batch_size):
+            slot = waiting.popleft()
+            self._take(slot, consume)
+            batch = images[first : first + self.batch_size]
+            slot.start(as_input(batch, least, self._layout, self._dtype), (first, len(batch)))
+            waiting.append(slot)
+        while waiting:
+            self._take(waiting.popleft(), consume)
+
+    def close(self) -> None:
+        """Give back the contexts and queues, then the engine, then the model."""
+        for slot in self._slots:
+            slot.close()
+        self._slots.clear()
+        self._engine = self._model = None
+
+    def _take(self, slot: Slot, consume: Consume) -> None:
+        """Hand on the scores of a slot's batch, where it has one in flight."""
+        if slot.batch is None:
+            return
+        first, count = slot.batch
+        scores = slot.finish()
+        if len(scores) < count or scores[0].size != self.classes:
+            raise EngineError(
+                f"the network gave scores {list(scores.shape)}",
+                where=self._checks.device,
+                expected=f"{count} or more images of {self.classes} classes",
+            )
+        consume(first, scores.reshape(len(scores), -1)[:count].astype(np.float32, copy=False))
+
+
+def executed_precision(runtime: ModuleType, spec: BuildSpec) -> str:
+    """Return the arithmetic that the model was compiled for; the SDK says no more of it."""
+    simulated = " (simulated)" if getattr(runtime, "SIMULATED", "") else ""
+    return _ARITHMETIC[spec.precision] + simulated
+
+
+def _input_of(model: Any, spec: BuildSpec, checks: Checks) -> Tuple[type, str]:
+    """Return the NumPy type and the layout of the model's input, as the model has them."""
+    count = model.get_input_num()
+    if count != 1:
+        raise EngineError(
+            f"the model has {count} inputs", where=checks.device, expected="1, images"
+        )
+    data_type = model.get_input_data_types()[0]
+    dtype = np.dtype(load_sdk(TYPES).get_numpy_dtype_by_datatype(data_type)).type
+    dims = list(model.get_input_dimensions()[0].GetDims())
+    channels, pixels = len(spec.means), list(spec.input_size)
+    for layout, shape in (("NHWC", [*pixels, channels]), ("NCHW", [channels, *pixels])):
+        if dims[1:] == shape:
+            return dtype, layout
+    raise EngineError(
+        f"the model's input is {dims}",
+        where=checks.device,
+        expected=f"[batch, {pixels[0]}, {pixels[1]}, {channels}] or its NCHW",
+        fix="compile the network again",
+    )
+
+
+def _classes_of(model: Any, checks: Checks) -> int:
+    count = model.get_output_num()
+    if count != 1:
+        raise EngineError(
+            f"the model has {count} outputs", where=checks.device, expected="1, scores"
+        )
+    return int(np.prod(model.get_output_dimensions()[0].GetDims()[1:]))
