@@ -82,6 +82,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 calibrated_on=len(calibration.sound()) if calibration else 0,
                 unfit=calibration.unfit() if calibration else (),
                 inferred=inferred,
+                engine_name=devices.label(asked.engine),
                 engine=devices.engine,
                 devices=devices.descriptions,
                 started=run.started,

@@ -110,9 +110,18 @@ class DevicePool:
         """What the engine says of each device, by name; why it is lost, where it is."""
         return {device.name: device.description for device in self._devices}
 
+    @property
+    def names(self) -> list[str]:
+        """The devices that are not lost."""
+        return [device.name for device in self._alive()]
+
+    def label(self, name: str) -> str:
+        """Return a name of a device, or of the engine, that hides no simulation."""
+        return f"{name} (simulated)" if self.engine.get("simulated") else name
+
     def build_addresses(self) -> list[str]:
         """Return the addresses of where a network may be compiled."""
-        return build_addresses(self.host.name, [device.name for device in self._alive()])
+        return build_addresses(self.host.name, self.names)
 
     def check(self, spec: BuildSpec) -> None:
         """Ask the engine whether it has what a network is to be compiled for.

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mlubench.engines.magicmind.sampler import CardUse
 from mlubench.errors import ConfigError, StoreError
 from mlubench.images.blocks import BLOCK_IMAGES
 from mlubench.images.cache import DecodedImages, verify_block
 from mlubench.images.labels import LabelOrder
+from mlubench.pipeline.card_use import sampled
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.dispatch import DevicePool, Job
 from mlubench.pipeline.shards import Shard
@@ -32,12 +34,14 @@ class Inferred:
         executed_precision: the arithmetic that the devices used.
         network_key: the compiled network's content key.
         shards: a Parquet file each, in order.
+        use: power and utilisation of the devices that report them, by name.
     """
 
     precision: str
     executed_precision: str
     network_key: str
     shards: tuple[Path, ...]
+    use: Mapping[str, CardUse] = field(default_factory=dict)
 
 
 def infer_images(
@@ -84,10 +88,11 @@ def infer_images(
             expected=f"{len(order.class_ids)}, the classes of the label order {order.name}",
             fix="name the order that the network was trained with",
         )
-    recorder = _Recorder(compiled.precision, images, paths)
-    devices.run(waiting, Job(compiled.folder, recorder.request, recorder.keep, report))
+    recorder = _Recorder(compiled.precision, images, paths, devices.label)
+    with sampled(devices.host.name, devices.names) as use:
+        devices.run(waiting, Job(compiled.folder, recorder.request, recorder.keep, report))
     return Inferred(
-        compiled.precision, loaded.executed_precision, compiled.key, tuple(paths.values())
+        compiled.precision, loaded.executed_precision, compiled.key, tuple(paths.values()), use
     )
 
 
@@ -107,7 +112,14 @@ def _sound(path: Path, precision: str, shard: Shard) -> bool:
 class _Recorder:
     """Makes the workers' requests and turns their result files into Parquet."""
 
-    def __init__(self, precision: str, images: DecodedImages, paths: Mapping[Shard, Path]) -> None:
+    def __init__(
+        self,
+        precision: str,
+        images: DecodedImages,
+        paths: Mapping[Shard, Path],
+        label: Callable[[str], str],
+    ) -> None:
+        self._label = label
         self._precision = precision
         self._images = images
         self._paths = paths
@@ -145,7 +157,7 @@ class _Recorder:
             top_score=top_score,
             facts=ShardFacts(
                 shard=shard.index,
-                device=device,
+                device=self._label(device),
                 host=socket.gethostname(),
                 attempts=len(failures) + 1,
                 failures=list(failures),

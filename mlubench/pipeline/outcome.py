@@ -6,7 +6,7 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +32,13 @@ from mlubench.reports.accuracy import (
 from mlubench.reports.flips import find_flips
 from mlubench.reports.html import render_report
 from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
-from mlubench.reports.run_json import DatasetRecord, ImageCounts, ModelRecord, RunRecord
+from mlubench.reports.run_json import (
+    DatasetRecord,
+    DeviceUse,
+    ImageCounts,
+    ModelRecord,
+    RunRecord,
+)
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.seed_files import seed_folder_name, write_seed_files
 from mlubench.store import atomic_folder, locked, write_atomic
@@ -56,6 +62,7 @@ class Evaluation:
         calibrated_on: how many images calibrated the quantised precisions.
         unfit: the names of those that were to and could not be decoded.
         inferred: the finished shards, a precision each.
+        engine_name: the engine's name, which says where it is simulated.
         engine: what the engine says of itself.
         devices: what it says of each device.
         started: when the run began.
@@ -70,6 +77,7 @@ class Evaluation:
     calibrated_on: int
     unfit: Sequence[str]
     inferred: Sequence[Inferred]
+    engine_name: str
     engine: Mapping[str, str]
     devices: Mapping[str, str]
     started: datetime
@@ -214,7 +222,7 @@ def _setup(evaluation: Evaluation) -> Setup:
     return Setup(
         model=evaluation.network.name,
         dataset=evaluation.chosen.scored.name,
-        engine=evaluation.asked.engine,
+        engine=evaluation.engine_name,
         engine_version=evaluation.engine["version"],
         batch_size=evaluation.asked.batch_size,
         dynamic_shape=evaluation.asked.dynamic_shape,
@@ -250,10 +258,15 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
             ),
             calibration_images=evaluation.calibrated_on,
         ),
-        engine=evaluation.asked.engine,
+        engine=evaluation.engine_name,
         engine_version=evaluation.engine["version"],
         devices=[f"{name}: {what}" for name, what in evaluation.devices.items()],
         host=socket.gethostname(),
+        device_use={
+            part.precision: {name: DeviceUse(**asdict(one)) for name, one in part.use.items()}
+            for part in evaluation.inferred
+            if part.use
+        },
         seconds={stage: round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
         verdict=verdict,
     )
@@ -269,9 +282,10 @@ def _provenance(evaluation: Evaluation) -> dict[str, str]:
 
 
 def _free_name(runs: Path, evaluation: Evaluation) -> str:
-    """Return a run id that no folder bears yet: when it started, and the network."""
+    """Return a run id that no folder bears yet: when it started, the network, no pretence."""
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", evaluation.network.name)
-    name = f"{evaluation.started:%Y%m%d-%H%M%S}-{model}"
+    simulated = "-simulated" if evaluation.engine.get("simulated") else ""
+    name = f"{evaluation.started:%Y%m%d-%H%M%S}-{model}{simulated}"
     taken = {path.name for path in runs.glob(f"{name}*")}
     number, free = 1, name
     while free in taken:

@@ -16,7 +16,7 @@ from mlubench.reports.accuracy import AccuracyRow, verdict_reasons
 from mlubench.reports.flips import Flip
 from mlubench.reports.plots import accuracy_plots
 from mlubench.reports.run_json import RunRecord
-from mlubench.reports.wording import row_text, verdict_text
+from mlubench.reports.wording import NONE, row_text, verdict_text
 
 #: Lost and won images listed per precision; a page of many thousands does not open on a phone.
 _LISTED = 500
@@ -78,7 +78,7 @@ def render_report(
 
 
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mlubench.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -86,6 +86,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["figure"] = lambda value: NONE if value is None else f"{value:.0f}"
+    return environment
 
 
 def _flip_lists(flips: Sequence[Flip]) -> list[FlipList]:

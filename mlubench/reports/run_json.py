@@ -75,6 +75,24 @@ class DatasetRecord(_Record):
     calibration_images: NonNegativeInt
 
 
+class DeviceUse(_Record):
+    """What a card reported while it inferred; None where it does not report.
+
+    Attributes:
+        samples: how often it was asked.
+        power_mean_w: in watts; the mean of the samples.
+        power_max_w: in watts.
+        utilisation_mean_percent: 0 to 100.
+        utilisation_max_percent: 0 to 100.
+    """
+
+    samples: NonNegativeInt
+    power_mean_w: NonNegativeFloat | None
+    power_max_w: NonNegativeFloat | None
+    utilisation_mean_percent: NonNegativeFloat | None
+    utilisation_max_percent: NonNegativeFloat | None
+
+
 class RunRecord(_Record):
     """run.json, version 1.
 
@@ -88,6 +106,7 @@ class RunRecord(_Record):
         engine: the engine's name.
         engine_version: its version.
         devices: those that inferred.
+        device_use: per precision and device, power and utilisation, where devices report them.
         host: where the run was started.
         seconds: per stage, in the order of the stages' names.
         verdict: the worst of the precisions'.
@@ -102,6 +121,7 @@ class RunRecord(_Record):
     engine: str
     engine_version: str
     devices: list[str]
+    device_use: dict[str, dict[str, DeviceUse]] = {}
     host: str
     seconds: dict[str, NonNegativeFloat]
     verdict: Verdict

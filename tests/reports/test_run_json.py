@@ -31,6 +31,7 @@ def test_keys_are_the_contracts(tmp_path: Path) -> None:
     assert sorted(content) == [
         "created_utc",
         "dataset",
+        "device_use",
         "devices",
         "engine",
         "engine_version",
