@@ -1,0 +1,1 @@
+"""Simulated: where the real package has its compiled side."""

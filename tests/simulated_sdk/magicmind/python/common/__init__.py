@@ -1,0 +1,1 @@
+"""Simulated: the package's Python side."""

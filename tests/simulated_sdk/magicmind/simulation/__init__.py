@@ -1,0 +1,1 @@
+"""What carries out the simulated SDK; nothing outside tests imports from here."""
