@@ -109,6 +109,8 @@ class MagicMindSession(Session):
             slot = waiting.popleft()
             self._take(slot, consume)
             batch = images[first : first + self.batch_size]
+            if self._spec.rgb2bgr:
+                batch = batch[..., ::-1]  # BuilderConfig has no key for it
             slot.start(as_input(batch, least, self._layout, self._dtype), (first, len(batch)))
             waiting.append(slot)
         while waiting:
