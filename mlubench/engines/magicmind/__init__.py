@@ -1,0 +1,1 @@
+"""MagicMind on Cambricon's MLU cards."""
