@@ -81,7 +81,7 @@ def show(folder: Path, screen: str) -> str:
     """Install a cnmon that shows a screen; return the PATH that finds it first."""
     folder.mkdir(exist_ok=True)
     (folder / "screen").write_text(screen)
-    return install(folder, f"cat '{folder / 'screen'}'")
+    return install(folder, f"/bin/cat '{folder / 'screen'}'")
 
 
 def _row(first: str, second: str, third: str) -> str:
