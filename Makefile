@@ -80,10 +80,16 @@ test: $(VENV)/ready-dev  ## all tests
 bench-pipeline: $(VENV)/ready-dev  ## how much of the engine's own rate an evaluation reaches
 	$(BIN)/python -m tests.bench.pipeline
 
-lint: $(VENV)/ready-dev  ## style, types
+# What runs under the engine's interpreter is Python 3.7. Annotations are not evaluated there.
+GUESTS := mlubench/__init__.py mlubench/errors.py mlubench/store.py mlubench/worker mlubench/engines
+
+lint: $(VENV)/ready-dev  ## style, types, Python 3.7 where it must be, containers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/vermin --target=3.7- --no-eval-annotations --violations --quiet $(GUESTS)
+	$(BIN)/hadolint containers/*.Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec containers/compose.yaml
 
 format: $(VENV)/ready-dev  ## mend the style
 	$(BIN)/ruff check --fix

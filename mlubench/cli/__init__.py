@@ -42,6 +42,7 @@ _VERBS = {
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
     "accuracy": ("accuracy:accuracy", "Top-1 and top-5 of text files (compute_top1_and_top5)."),
     "fetch": ("fetch:fetch", "Fetch the files of networks of the catalogue."),
+    "devices": ("devices:devices", "List the CPU's groups of cores and MLU cards."),
     "inspect": ("inspect:inspect", "Show a network's layers, parameters and operations."),
 }
 for _verb, (_function, _help) in _VERBS.items():

@@ -7,6 +7,7 @@ images      which images are scored and which calibrate, and their decoding
 compile     a network compiled in one precision
 shards      the cut of the images, exact
 devices     a device, and its worker while it lives
+device_list what devices there are (mlubench devices)
 dispatch    shards to device workers, with retries
 offline     a compiled network in a folder of its own (mlubench compile)
 classify    such a network over a folder of images (mlubench infer)

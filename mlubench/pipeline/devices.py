@@ -14,6 +14,7 @@ from mlubench import catalogue
 from mlubench.catalogue.engines import EngineEntry, Silence
 from mlubench.engines.traits import traits
 from mlubench.errors import DeviceError, MlubenchError
+from mlubench.pipeline.device_list import Counted
 from mlubench.worker.client import Worker
 
 #: A device that failed this often in a row is lost.
@@ -57,8 +58,8 @@ def engine_host(name: str, conf: Sequence[Path] = ()) -> EngineHost:
     return EngineHost(name, entry.python or sys.executable, entry.environment, entry.silence)
 
 
-def count_devices(engine: EngineHost) -> int:
-    """Return how many devices the engine sees.
+def count_devices(engine: EngineHost) -> Counted:
+    """Return how many devices the engine sees, and whether it is a simulated one.
 
     Raises:
         ConfigError: the engine is not installed there.
@@ -66,7 +67,8 @@ def count_devices(engine: EngineHost) -> int:
     """
     worker = engine.start()
     try:
-        return int(worker.call({"do": "count"}, silence=engine.silence.load)["devices"])
+        answer = worker.call({"do": "count"}, silence=engine.silence.load)
+        return Counted(int(answer["devices"]), worker.engine.get("simulated", ""))
     finally:
         worker.close()
 

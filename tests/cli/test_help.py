@@ -14,6 +14,7 @@ import pytest
         ("compile", "--calibration_algo"),
         ("infer", "--result_top5_file"),
         ("accuracy", "--top1andtop5_file"),
+        ("devices", "--json"),
     ],
 )
 def test_the_help_needs_no_heavy_import(verb: str, option: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from mlubench.errors import ConfigError, EngineError, MlubenchError
 from mlubench.worker import protocol
 from mlubench.worker.client import Worker
+from tests.support.processes import alive, becomes
 
 ENGINE = "tests.support.fault_engine"
 
@@ -56,7 +56,7 @@ def test_an_interpreter_that_is_not_there() -> None:
 def test_a_closed_worker_is_gone() -> None:
     worker = Worker.start(ENGINE, "card:0")
     worker.close()
-    assert not _alive(worker.process_id)
+    assert not alive(worker.process_id)
     with pytest.raises(ValueError, match="closed file"):
         worker.call({"do": "load", "folder": "."}, silence=60)
 
@@ -79,19 +79,6 @@ def test_a_worker_ends_with_a_flow_that_is_killed() -> None:
     ) as flow:
         assert flow.stdout is not None
         worker = int(flow.stdout.readline())
-        assert _alive(worker)
+        assert alive(worker)
         flow.kill()
-    for _ in range(500):
-        if not _alive(worker):
-            return
-        time.sleep(0.01)
-    pytest.fail("the worker is still there after five seconds")
-
-
-def _alive(process: int) -> bool:
-    """Whether a process runs; one that waits to be reaped does not."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+    assert becomes(lambda: not alive(worker))

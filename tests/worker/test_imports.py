@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +35,44 @@ def test_the_import_graph_holds_no_package_of_the_pipeline() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_syntax_is_that_of_python_3_7(path: Path) -> None:
     ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def _vermin(*paths: Path) -> subprocess.CompletedProcess[str]:
+    """Run vermin on paths as `make lint` does."""
+    makefile = (ROOT.parent / "Makefile").read_text(encoding="utf-8")
+    (options,) = re.findall(r"^\t\$\(BIN\)/vermin (.*) \$\(GUESTS\)$", makefile, re.MULTILINE)
+    program = Path(sys.executable).with_name("vermin")
+    command = [str(program), *options.split(), *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_lint_looks_at_every_source_of_the_worker() -> None:
+    makefile = (ROOT.parent / "Makefile").read_text(encoding="utf-8")
+    (guests,) = re.findall(r"^GUESTS := (.*)$", makefile, re.MULTILINE)
+    looked_at = [ROOT.parent / guest for guest in guests.split()]
+    for path in SOURCES:
+        assert {path, *path.parents} & set(looked_at), path
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("if (n := 1):\n    pass\n", "named expressions"),
+        ("import functools\nfunctools.cache(len)\n", "functools.cache"),
+        ("from importlib.metadata import version\n", "importlib.metadata"),
+        ("def f(a, /):\n    pass\n", "positional-only"),
+        ("'a'.removeprefix('a')\n", "removeprefix"),
+    ],
+)
+def test_lint_finds_what_python_3_7_has_not(tmp_path: Path, code: str, words: str) -> None:
+    (tmp_path / "later.py").write_text(code)
+    done = _vermin(tmp_path / "later.py")
+    assert done.returncode == 1
+    assert words in done.stdout
+
+
+def test_lint_knows_that_annotations_are_not_evaluated(tmp_path: Path) -> None:
+    code = "from __future__ import annotations\ndef f(a: list[int] | None) -> dict[str, int]: ...\n"
+    (tmp_path / "sound.py").write_text(code)
+    done = _vermin(tmp_path / "sound.py")
+    assert done.returncode == 0, done.stdout

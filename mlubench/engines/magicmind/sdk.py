@@ -45,7 +45,7 @@ def load_sdk(name: str) -> ModuleType:
 def sdk_version(runtime: ModuleType) -> str:
     """Return what is known of the SDK's version: its package's, or its library's digest."""
     try:
-        from importlib import metadata
+        from importlib import metadata  # novm
     except ImportError:  # Python 3.7
         metadata = None  # type: ignore[assignment]
     for package in _PACKAGES if metadata else ():

@@ -39,7 +39,8 @@ class OpenVinoEngine(Engine):
 
     def describe(self) -> Dict[str, str]:
         """Return the versions of OpenVINO and NNCF and what the host's arithmetic can do."""
-        from importlib.metadata import version
+        # Python 3.8; OpenVINO and NNCF themselves need a later one.
+        from importlib.metadata import version  # novm
 
         abilities: List[str] = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return {

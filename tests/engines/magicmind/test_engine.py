@@ -1,4 +1,4 @@
-"""The MagicMind engine on the simulated SDK: scores against ONNX Runtime, and every failure told."""
+"""The MagicMind engine on the simulated SDK: scores against ONNX Runtime, failures told."""
 
 from __future__ import annotations
 
