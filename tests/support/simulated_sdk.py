@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-#: The folder that holds the package ``magicmind``; ``bin`` in it holds ``cnmon``.
+#: The folder that holds the package ``magicmind``.
 SDK = Path(__file__).resolve().parent.parent / "simulated_sdk"
+#: To be put on PATH where a test wants ``cnmon`` to show the simulated cards.
+BIN = SDK / "bin"
 #: The exit status of a process that misused the SDK.
 MISUSED = 86
 #: Every call at which faults may be injected.
@@ -101,8 +103,7 @@ def simulated(tmp_path: Path, **settings: Any) -> Iterator[Any]:
     """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(tmp_path, **settings).items():
-            if name != "PYTHONPATH":
-                patch.setenv(name, value)
+            patch.setenv(name, value)
         if str(SDK) not in sys.path:
             patch.setattr(sys, "path", [str(SDK), *sys.path])
         runtime = importlib.import_module("magicmind.python.runtime")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from magicmind.simulation import graphs, offline, quantise
 from magicmind.simulation.config import BuilderConfig
 from magicmind.simulation.kinds import DataType
-from magicmind.simulation.ledger import misuse
+from magicmind.simulation.ledger import SimulatedSdkLimit, misuse
 from magicmind.simulation.model import Model
 from magicmind.simulation.network import Network
 from magicmind.simulation.strict import need, sdk_call
@@ -84,6 +84,8 @@ class _InputPlan:
                 )
             self.data_type = DataType.UINT8
         self.ranges = self._ranges(config, number)
+        if any(low != high for low, high in self.ranges[1:]):
+            raise SimulatedSdkLimit("in the simulated SDK only the batch is dynamic")
 
     def _ranges(self, config, number):
         """Return (low, high) per axis in the original layout."""

@@ -122,6 +122,7 @@ class Queue:
             target=_work, args=(self._waiting,), name=f"simulated card {card}", daemon=True
         )
         thread.start()
+        _THREADS[:] = [(own, one) for own, one in _THREADS if one.is_alive()]
         _THREADS.append((self._waiting, thread))
         weakref.finalize(self, self._waiting.put, None)
 

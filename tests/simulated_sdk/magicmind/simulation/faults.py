@@ -40,7 +40,6 @@ class World:
         self._counts = {}
         self._lost = set()
         self._used = {}
-        LEDGER.folder = self.settings.state
 
     def count(self, number):
         """Return how often a fault's call was made before, here or elsewhere, and count this."""
@@ -91,6 +90,9 @@ def world():
     if _WORLD is None:
         _WORLD = World()
     return _WORLD
+
+
+LEDGER.folder_of = lambda: world().settings.state
 
 
 def reset():

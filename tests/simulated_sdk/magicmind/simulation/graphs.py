@@ -134,11 +134,15 @@ def to_float16(model):
 
     The numbers stay stored as float32 (each operation accumulates in it, as the units that
     multiply float16 do) and every result goes through float16 and back; what is beyond 65504 is
-    infinite. Operations that only move numbers are left alone.
+    infinite. Operations that only move numbers are left alone. A BatchNormalization counts as
+    part of the operation before it, as where it is folded: its parameters, which may be too
+    small for float16, and what it reads are not rounded, what it gives is.
     """
     floats = _float_tensors(model)
+    normalisations = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
+    kept = {name for node in normalisations for name in node.input}
     for name, array in constants(model).items():
-        if array.dtype == np.float32:
+        if array.dtype == np.float32 and name not in kept:
             with np.errstate(over="ignore"):
                 set_constant(model, name, array.astype(np.float16).astype(np.float32))
     nodes = []
@@ -147,7 +151,7 @@ def to_float16(model):
         if node.op_type in _MOVES:
             continue
         for place, name in enumerate(node.output):
-            if name in floats:
+            if name in floats and name not in kept:
                 node.output[place] = f"{name}/exact"
                 nodes.extend(_rounding(f"{name}/exact", name))
     _replace_nodes(model, nodes)

@@ -50,7 +50,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._open = []
         self._misuses = []
-        self.folder = None  # where violations are written, too
+        self.folder_of = lambda: None  # gives the folder where violations are written, too
 
     def issue(self, status, call, returns):
         """Open the record of a Status that a call is about to return."""
@@ -83,8 +83,9 @@ class Ledger:
         """Remember a violation beyond the exception that tells of it."""
         with self._lock:
             self._misuses.append(text)
-            if self.folder is not None:
-                with (Path(self.folder) / MISUSE_FILE).open("a", encoding="utf-8") as stream:
+            folder = self.folder_of()
+            if folder is not None:
+                with (Path(folder) / MISUSE_FILE).open("a", encoding="utf-8") as stream:
                     stream.write(text.replace("\n", " ") + "\n")
 
     def forget(self):

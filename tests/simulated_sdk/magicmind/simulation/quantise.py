@@ -45,14 +45,12 @@ class Observer:
         self._bits = bits
         copy = graphs.copy_of(model)
         del copy.graph.output[:]
-        for name in self._names:
-            copy.graph.output.add(name=name).type.tensor_type.elem_type = 1
         self._inputs = [one.name for one in copy.graph.input]
         self._direct = [name for name in self._names if name in self._inputs]
-        kept = [one for one in copy.graph.output if one.name not in self._direct]
-        del copy.graph.output[:]
-        copy.graph.output.extend(kept)
-        self._session = graphs.session(graphs.to_bytes(copy)) if kept else None
+        inner = [name for name in self._names if name not in self._inputs]
+        for name in inner:
+            copy.graph.output.add(name=name).type.tensor_type.elem_type = 1
+        self._session = graphs.session(graphs.to_bytes(copy)) if inner else None
         self.ranges = dict.fromkeys(self._names, (np.inf, -np.inf))
         self._histograms = {name: np.zeros(_BINS) for name in self._names}
 

@@ -1,0 +1,444 @@
+"""What the simulated SDK computes, against OpenCV, ONNX Runtime and NumPy."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+
+from mlubench.caffe import import_caffe
+from mlubench.images.digits import write_digits
+from tests.caffe.oracle import for_opencv
+from tests.simulated_sdk_tests.lifecycle import (
+    Plan,
+    Runner,
+    build,
+    calibrate,
+    configure,
+    normalised,
+    parse,
+    set_shape,
+)
+from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
+from tests.support.simulated_sdk import SDK, environment, simulated
+
+SAMPLE = Path(__file__).resolve().parents[2] / "conf" / "sample"
+QUANTISED = (
+    "qint8_mixed_float16",
+    "qint8_mixed_float32",
+    "qint16_mixed_float16",
+    "qint16_mixed_float32",
+)
+
+
+@pytest.fixture
+def mm(tmp_path: Path) -> Iterator[Any]:
+    with simulated(tmp_path / "simulation") as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    path = tmp_path_factory.mktemp("network") / "small.onnx"
+    return Plan((write_small_network(path),))
+
+
+def _calibrated(plan: Plan, images: np.ndarray, **changes: Any) -> Plan:
+    samples = [normalised(plan, images[first : first + plan.batch]) for first in (0, plan.batch)]
+    return dataclasses.replace(plan, samples=samples, **changes)
+
+
+def _reference(plan: Plan, images: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(plan.files[0]), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"data": normalised(plan, images)})[0])
+
+
+def _opencv(plan: Plan, images: np.ndarray) -> np.ndarray:
+    weights, prototxt = plan.files
+    text = for_opencv(prototxt.read_text()).encode()
+    net = cv2.dnn.readNetFromCaffe(np.frombuffer(text, np.uint8), np.fromfile(weights, np.uint8))
+    scores = []
+    for image in normalised(plan, images):
+        net.setInput(image[np.newaxis])
+        scores.append(net.forward().ravel().copy())
+    return np.array(scores)
+
+
+def _in_batches(runner: Runner, images: np.ndarray, batch: int) -> np.ndarray:
+    return np.concatenate(
+        [runner.run(images[first : first + batch].copy()) for first in range(0, len(images), batch)]
+    )
+
+
+@pytest.fixture(scope="module")
+def squeezenet(shared_data: Path) -> tuple[Plan, np.ndarray]:
+    """SqueezeNet and 24 real images, prepared as its sample prepares them."""
+    files = tuple(shared_data / f"squeezenet_v1.1.{end}" for end in ("caffemodel", "prototxt"))
+    plan = Plan(files, "kCaffe", 227, means=(104, 117, 123), variances=(1, 1, 1))
+    paths = sorted((shared_data / "images").glob("*.JPEG"))[:24]
+    pictures = [cv2.resize(cv2.imread(str(path)), (256, 256)) for path in paths]
+    return plan, np.stack([picture[14:241, 14:241] for picture in pictures])
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, np.ndarray]:
+    """The embedded sample and 40 of its images."""
+    files = tuple(SAMPLE / f"se_resnet50_digits.{end}" for end in ("caffemodel", "prototxt"))
+    plan = Plan(files, "kCaffe", 56, means=(104, 117, 123), variances=(1, 1, 1))
+    folder = write_digits(tmp_path_factory.mktemp("digits") / "digits").val
+    paths = sorted(folder.glob("*"))[:40]
+    return plan, np.stack([cv2.imread(str(path))[4:60, 4:60] for path in paths])
+
+
+@pytest.mark.parametrize("case", ["squeezenet", "digits"])
+def test_float32_is_what_opencv_and_onnx_runtime_compute(
+    case: str, mm: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    plan, images = request.getfixturevalue(case)
+    images = images[:8]
+    build(mm, plan, tmp_path / "model")
+    scores = _in_batches(Runner(mm, tmp_path / "model"), images, plan.batch)
+    np.testing.assert_allclose(scores, _opencv(plan, images), atol=1e-4)
+    session = onnxruntime.InferenceSession(
+        import_caffe(plan.files[1], plan.files[0]).SerializeToString()
+    )
+    (other,) = session.run(None, {"data": normalised(plan, images)})
+    np.testing.assert_allclose(scores, np.asarray(other).reshape(scores.shape), atol=1e-4)
+
+
+@pytest.mark.parametrize("case", ["squeezenet", "digits"])
+@pytest.mark.parametrize("precision", ["force_float16", *QUANTISED])
+def test_other_precisions_differ_and_mostly_agree(
+    precision: str, case: str, mm: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    plan, images = request.getfixturevalue(case)
+    if precision != "force_float16":
+        plan = _calibrated(plan, images)
+    images = images[8:]
+    build(mm, dataclasses.replace(plan, precision=precision), tmp_path / "model")
+    scores = _in_batches(Runner(mm, tmp_path / "model"), images, plan.batch)
+    expected = _opencv(plan, images)
+    assert np.abs(scores - expected).max() > 1e-6
+    agreement = (scores.argmax(1) == expected.argmax(1)).mean()
+    assert agreement >= (0.75 if "qint8" in precision else 0.9)
+
+
+def test_float16_rounds_as_numpy_does(mm: Any, small: Plan, tmp_path: Path) -> None:
+    """A product and a softmax alone, so that each rounding can be repeated by NumPy."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    weights = np.random.default_rng(0).standard_normal((CLASSES, 12)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["data"], ["flat"], "flat"),
+            helper.make_node("Gemm", ["flat", "w"], ["fc"], "fc", transB=1),
+            helper.make_node("Sigmoid", ["fc"], ["out"], "out"),
+        ],
+        "product",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["N", 3, 2, 2])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", CLASSES])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    save(model, tmp_path / "product.onnx")
+    plan = Plan((tmp_path / "product.onnx",), side=2, precision="force_float16")
+    build(mm, plan, tmp_path / "model")
+    images = random_images(4, side=2)
+    scores = Runner(mm, tmp_path / "model").run(images)
+
+    def half(array: np.ndarray) -> np.ndarray:
+        return array.astype(np.float16).astype(np.float32)
+
+    data = half(normalised(plan, images)).reshape(4, 12)
+    product = half(data.astype(np.float64) @ half(weights).T.astype(np.float64))
+    expected = half(1 / (1 + np.exp(-product.astype(np.float64))))
+    step = np.spacing(expected.astype(np.float16)).astype(np.float32)
+    assert (np.abs(scores - expected) <= step).all()
+    assert (scores == expected).mean() > 0.9
+    assert (half(scores) == scores).all()
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("per_axis", [False, True])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_quantisation_is_the_formula(
+    bits: int, per_axis: bool, asymmetric: bool, mm: Any, tmp_path: Path
+) -> None:
+    """A product alone: scale, rounding and saturation repeated by NumPy."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    rng = np.random.default_rng(0)
+    weights = (rng.standard_normal((CLASSES, 12)) * rng.uniform(0.1, 3, (CLASSES, 1))).astype("f4")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["data"], ["flat"], "flat"),
+            helper.make_node("Gemm", ["flat", "w"], ["out"], "fc", transB=1),
+        ],
+        "product",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["N", 3, 2, 2])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", CLASSES])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    save(model, tmp_path / "product.onnx")
+    choices = {
+        "weight_quant_granularity": "per_axis" if per_axis else "per_tensor",
+        "activation_quant_algo": "asymmetric" if asymmetric else "symmetric",
+    }
+    plan = Plan(
+        (tmp_path / "product.onnx",),
+        side=2,
+        precision=f"qint{bits}_mixed_float32",
+        more=[{"precision_config": choices}],
+    )
+    # Calibrated on dark images only, so that bright ones saturate.
+    plan = _calibrated(plan, random_images(8, side=2, seed=3) // 2)
+    build(mm, plan, tmp_path / "model")
+    images = random_images(4, side=2)
+    scores = Runner(mm, tmp_path / "model").run(images)
+
+    top = 2 ** (bits - 1)
+    seen = np.concatenate([sample.ravel() for sample in plan.samples]).astype(np.float64)
+    if asymmetric:
+        low, high = min(seen.min(), 0), max(seen.max(), 0)
+        scale = (high - low) / (2 * top - 1)
+        zero = np.round(-top - low / scale)
+    else:
+        scale, zero = np.abs(seen).max() / (top - 1), 0
+    data = normalised(plan, images).reshape(4, 12).astype(np.float64)
+    data = (np.clip(np.round(data / scale) + zero, -top, top - 1) - zero) * scale
+    bound = np.abs(weights).max(axis=1 if per_axis else None, keepdims=True) / (top - 1)
+    expected = data @ (np.round(weights / bound) * bound).T
+    # A value between two integers may fall to either: one step of one activation.
+    np.testing.assert_allclose(scores, expected, atol=1.1 * scale * np.abs(weights).max())
+    assert np.median(np.abs(scores - expected)) < 1e-4
+    assert np.abs(scores - _reference(plan, images)).max() > 1e-5
+
+
+def test_eqnm_takes_the_bound_with_the_least_error(mm: Any, small: Plan) -> None:
+    network = parse(mm, small)
+    set_shape(mm, network, small)
+    rng = np.random.default_rng(0)
+    samples = [rng.standard_normal(small.shape).astype(np.float32) for _ in range(60)]
+    samples[0][0, 0, 0, 0] = 6.0
+    plan = dataclasses.replace(
+        small,
+        precision="qint8_mixed_float32",
+        algorithm="EQNM_ALGORITHM",
+        bn=False,
+        samples=samples,
+    )
+    calibrate(mm, network, configure(mm, plan), plan)
+    low, high = network._calibrated[1]["data"]
+
+    values = np.concatenate([sample.ravel() for sample in samples]).astype(np.float64)
+
+    def error(bound: float) -> float:
+        step = bound / 127
+        rounded = np.clip(np.round(values / step), -127, 127) * step
+        return float(((values - rounded) ** 2).sum())
+
+    assert -low == high < 6.0
+    least = min(error(bound) for bound in np.linspace(2, 6, 81))
+    assert error(high) < 1.02 * least < error(6.0)
+
+
+@pytest.mark.parametrize("precision", ["force_float32", "force_float16", "qint8_mixed_float16"])
+def test_scores_do_not_depend_on_the_batch(
+    precision: str, mm: Any, digits: tuple[Plan, np.ndarray], tmp_path: Path
+) -> None:
+    plan, images = digits
+    if "qint" in precision:
+        plan = _calibrated(plan, images)
+    build(mm, dataclasses.replace(plan, precision=precision, dynamic=True), tmp_path / "model")
+    runner = Runner(mm, tmp_path / "model")
+    images = images[16:32]
+    alone = _in_batches(runner, images, 1)
+    assert all((_in_batches(runner, images, batch) == alone).all() for batch in (3, 16))
+    assert (_in_batches(runner, images[::-1], 5)[::-1] == alone).all()
+
+
+def test_the_same_model_is_the_same_bytes(mm: Any, small: Plan, tmp_path: Path) -> None:
+    plan = _calibrated(small, random_images(8), precision="qint8_mixed_float16")
+    build(mm, plan, tmp_path / "one")
+    build(mm, plan, tmp_path / "two")
+    assert _sha256(tmp_path / "one") == _sha256(tmp_path / "two")
+    build(mm, dataclasses.replace(small, batch=2), tmp_path / "other")
+    assert _sha256(tmp_path / "one") != _sha256(tmp_path / "other")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("layout", [False, True])
+def test_a_model_says_what_it_takes(
+    layout: bool, dynamic: bool, mm: Any, small: Plan, tmp_path: Path
+) -> None:
+    plan = dataclasses.replace(small, layout=layout, dynamic=dynamic)
+    model = build(mm, plan, tmp_path / "model")
+    batch = -1 if dynamic else 4
+    shape = [batch, SIDE, SIDE, 3] if layout else [batch, 3, SIDE, SIDE]
+    assert (model.get_input_num(), model.get_output_num()) == (1, 1)
+    assert [dims.GetDims() for dims in model.get_input_dimensions()] == [shape]
+    assert [dims.GetDims() for dims in model.get_output_dimensions()] == [[batch, CLASSES]]
+    assert model.get_input_names() == ["data"]
+    assert model.get_output_names() == ["prob"]
+    assert model.get_input_data_types() == [mm.DataType.UINT8]
+    assert model.get_input_data_type(0) is mm.DataType.UINT8
+    assert model.get_output_data_types() == [mm.DataType.FLOAT32]
+    images = random_images(4)
+    given = images if layout else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    scores = Runner(mm, tmp_path / "model").run(given)
+    np.testing.assert_allclose(scores, _reference(plan, images), atol=1e-5)
+
+
+def test_types_of_inputs_and_outputs(mm: Any, small: Plan, tmp_path: Path) -> None:
+    plan = dataclasses.replace(small, bn=False, layout=False)
+    network = parse(mm, plan)
+    set_shape(mm, network, plan)
+    assert network.get_input(0).set_data_type(mm.DataType.FLOAT16).ok()
+    assert network.get_output(0).set_data_type(mm.DataType.FLOAT16).ok()
+    model = mm.Builder().build_model("model", network, configure(mm, plan))
+    assert model.serialize_to_file(str(tmp_path / "model")).ok()
+    assert model.get_output_data_types() == [mm.DataType.FLOAT16]
+    data = normalised(plan, random_images(4)).astype(np.float16)
+    scores = Runner(mm, tmp_path / "model").run(data)
+    assert scores.dtype == np.float16
+    np.testing.assert_allclose(scores, _reference(plan, random_images(4)), atol=2e-3)
+
+
+def test_the_layout_of_outputs_is_converted(
+    mm: Any, digits: tuple[Plan, np.ndarray], squeezenet: tuple[Plan, np.ndarray], tmp_path: Path
+) -> None:
+    plan, images = squeezenet
+    more = [{"convert_output_layout": {"0": {"src": "NCHW", "dst": "NHWC"}}}]
+    model = build(mm, dataclasses.replace(plan, more=more), tmp_path / "model")
+    assert model.get_output_dimensions()[0].GetDims() == [4, 1, 1, 1000]
+    scores = Runner(mm, tmp_path / "model").run(images[:4].copy())
+    np.testing.assert_allclose(scores, _opencv(plan, images[:4]), atol=1e-4)
+
+
+def test_queues_work_at_the_same_time_and_each_in_order(
+    mm: Any, small: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tasks that each wait for the other one to be under way: one alone would never end."""
+    build(mm, small, tmp_path / "model")
+    runners = [Runner(mm, tmp_path / "model") for _ in range(2)]
+    from magicmind.simulation import graphs
+
+    both = threading.Barrier(2, timeout=60)
+    order: list[tuple[str, int]] = []
+    real = graphs.run_images
+
+    def meet(session: Any, feeds: Any) -> Any:
+        order.append((threading.current_thread().name, int(feeds["data"][0, 0, 0, 0])))
+        both.wait()
+        return real(session, feeds)
+
+    monkeypatch.setattr(graphs, "run_images", meet)
+    images = [np.full((4, SIDE, SIDE, 3), value, np.uint8) for value in range(3)]
+    outputs: list[list[list[Any]]] = [[], []]
+    for picture in images:
+        for runner, filled in zip(runners, outputs, strict=True):
+            inputs = runner.context.create_inputs()
+            assert inputs[0].from_numpy(picture).ok()
+            assert inputs[0].to(runner.device).ok()
+            filled.append([])
+            assert runner.context.enqueue(inputs, filled[-1], runner.queue).ok()
+    for runner in runners:
+        runner.sync()
+    assert [value for _, value in order] == [0, 0, 1, 1, 2, 2]
+    for picture, one, two in zip(images, *outputs, strict=True):
+        np.testing.assert_allclose(one[0].asnumpy(), _reference(small, picture), atol=1e-5)
+        assert (one[0].asnumpy() == two[0].asnumpy()).all()
+
+
+def test_to_copies_at_that_moment(mm: Any, small: Plan, tmp_path: Path) -> None:
+    build(mm, small, tmp_path / "model")
+    runner = Runner(mm, tmp_path / "model")
+    images = random_images(4)
+    expected = _reference(small, images)
+    runner.fill(images)
+    images[:] = 0
+    outputs: list[Any] = []
+    runner.enqueue(outputs)
+    runner.sync()
+    np.testing.assert_allclose(outputs[0].asnumpy(), expected, atol=1e-5)
+
+
+def test_outputs_may_be_made_before_and_used_again(mm: Any, small: Plan, tmp_path: Path) -> None:
+    build(mm, dataclasses.replace(small, dynamic=True), tmp_path / "model")
+    runner = Runner(mm, tmp_path / "model")
+    unknown = runner.context.create_outputs(runner.inputs, suppress_infer_shape_error=True)
+    assert not isinstance(unknown, list)  # which counts as having looked
+    runner.fill(random_images(4))
+    outputs = runner.context.create_outputs(runner.inputs, suppress_infer_shape_error=True)
+    for seed in (1, 2):
+        images = random_images(4, seed=seed)
+        runner.fill(images)
+        runner.enqueue(outputs)
+        runner.sync()
+        np.testing.assert_allclose(outputs[0].asnumpy(), _reference(small, images), atol=1e-5)
+
+
+def test_what_a_context_dumps(mm: Any, small: Plan, tmp_path: Path) -> None:
+    build(mm, small, tmp_path / "model")
+    runner = Runner(mm, tmp_path / "model")
+    info = mm.Context.ContextDumpInfo(path=str(tmp_path), dump_mode=mm.DumpMode.kOutputTensors)
+    info.val.file_format = mm.FileFormat.kBinary
+    assert runner.context.set_context_dump_info(info).ok()
+    scores = runner.run(random_images(4))
+    assert (tmp_path / "prob.simulated.bin").read_bytes() == scores.tobytes()
+
+
+def test_the_nodes_and_marks_of_a_network(mm: Any, small: Plan) -> None:
+    network = parse(mm, small)
+    nodes = network.get_all_nodes_in_network()
+    assert (nodes[0].get_node_name(), nodes[0].get_node_type()) == ("conv1", "Conv")
+    output = network.get_output(0)
+    assert network.unmark_output(output).ok()
+    assert network.get_output_count() == 0
+    assert network.mark_output(output).ok()
+    assert network.get_output_count() == 1
+
+
+def test_it_says_that_it_is_simulated(tmp_path: Path) -> None:
+    code = (
+        "import sys, importlib.metadata, magicmind.python.runtime as mm\n"
+        "print(mm.SIMULATED); print(importlib.metadata.version('magicmind'))\n"
+        "assert not hasattr(mm, '__version__') and not hasattr(mm, 'Parser')\n"
+        "assert not {'onnx', 'onnxruntime', 'mlubench'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    sentence, version = done.stdout.splitlines()
+    assert "simulated" in sentence
+    assert version == "simulated"
+    assert done.stderr.startswith("SIMULATED MagicMind SDK")
+
+
+SOURCES = sorted(path for path in SDK.rglob("*") if path.suffix == ".py" or path.name == "cnmon")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(SDK).as_posix())
+def test_the_syntax_is_that_of_python_3_7(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 7))
