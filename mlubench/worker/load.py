@@ -257,7 +257,7 @@ def poisson_arrivals(rate: float, limits: Limits, seed: int) -> List[float]:
         ValueError: the rate is not positive.
     """
     if not rate > 0:
-        raise ValueError("the rate is {}, expected more than 0".format(rate))
+        raise ValueError(f"the rate is {rate}, expected more than 0")
     random = np.random.RandomState(seed)
     arrivals: List[float] = []
     moment = 0.0
@@ -323,10 +323,9 @@ class _Run:
             self._check()
             if not self._clock.wait_for(self._news(), self._clock.now() + self._patience):
                 raise EngineError(
-                    "no query has finished for {:g} s, {} are waited for".format(
-                        self._patience, self.in_flight
-                    ),
-                    where="query {}".format(int(np.flatnonzero(np.isnan(self._finished))[0])),
+                    f"no query has finished for {self._patience:g} s, "
+                    f"{self.in_flight} are waited for",
+                    where=f"query {int(np.flatnonzero(np.isnan(self._finished))[0])}",
                     fix="give fewer samples to a query, or more time",
                 )
 
@@ -353,7 +352,7 @@ class _Run:
             if not 0 <= query < len(self._finished) or not np.isnan(self._finished[query]):
                 self._failure = EngineError(
                     "the system says that it has finished a query that it has not been given",
-                    where="query {}".format(query),
+                    where=f"query {query}",
                 )
             else:
                 self._finished[query] = moment

@@ -52,7 +52,7 @@ def steady_from(times: Union[Sequence[float], np.ndarray]) -> Optional[int]:
     """
     series = np.asarray(times, np.float64)
     if series.ndim != 1 or not np.isfinite(series).all():
-        raise ValueError("finite times [N] are expected, got {}".format(series.shape))
+        raise ValueError(f"finite times [N] are expected, got {series.shape}")
     if len(series) < LEAST_BATCHES:
         return None
     width = -(-len(series) // _MOST_BLOCKS)
