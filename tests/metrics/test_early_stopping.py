@@ -24,23 +24,35 @@ def test_table(percentile: float, expected: int) -> None:
 
 @pytest.mark.parametrize(
     ("late", "percentile", "expected"),
-    [
-        (1, 0.9, 64),  # LoadGen's logs: "Processed at least 64 queries"
-        (1, 0.99, 662),  # "Need to process at least 662 queries for early stopping"
-        (0, 0.99, 459),  # Server, 21 queries: "would need to run at least 438 more queries"
-    ],
+    # What LoadGen 6.0.17 prints. SingleStream: "Need to process at least 64 queries for early
+    # stopping"; Server, 100 queries at p99: "Would need to run at least 359 more queries".
+    [(1, 0.5, 11), (1, 0.9, 64), (1, 0.95, 130), (1, 0.99, 662), (0, 0.99, 459), (0, 0.9, 44)],
 )
 def test_loadgens_smallest_numbers(late: int, percentile: float, expected: int) -> None:
     assert needed_queries(late, percentile) == expected
 
 
 @pytest.mark.parametrize(
-    ("queries", "discarded"),
-    # LoadGen's SingleStream logs at p90: "Would discard 172 highest latency queries" of 2048.
-    [(2048, 172), (2116, 178), (2145, 181)],
+    ("queries", "percentile", "discarded"),
+    # SingleStream: "Would discard 172 highest latency queries" of 2048 at p90, in LoadGen's
+    # published logs (2048 to 2145) and by LoadGen 6.0.17 (the rest).
+    [
+        (2048, 0.9, 172),
+        (2116, 0.9, 178),
+        (2145, 0.9, 181),
+        (64, 0.9, 0),
+        (65, 0.9, 0),
+        (500, 0.9, 33),
+        (2000, 0.9, 167),
+        (24_576, 0.9, 2347),
+        (662, 0.99, 0),
+        (5000, 0.99, 32),
+        (20, 0.5, 3),
+        (300, 0.95, 5),
+    ],
 )
-def test_loadgens_discarded_queries(queries: int, discarded: int) -> None:
-    assert late_allowed(queries, 0.9) == discarded + 1
+def test_loadgens_discarded_queries(queries: int, percentile: float, discarded: int) -> None:
+    assert late_allowed(queries, percentile) == discarded + 1
 
 
 @pytest.mark.parametrize("percentile", [0.5, 0.9, 0.95, 0.99, 0.999])
