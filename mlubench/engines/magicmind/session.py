@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Deque, List, Optional, Tuple
 
@@ -15,6 +16,8 @@ from mlubench.errors import EngineError
 
 #: Batches in flight: one computes while the host copies the next one in and reads another.
 DEPTH = 3
+#: ``dump_mode`` of a ContextDumpInfo: all tensors; ``file_format``: protobuf.
+_DUMP_ALL, _DUMP_PROTOBUF = 1, 0
 _ARITHMETIC = {
     "force_float32": "float32",
     "force_float16": "float16",
@@ -47,25 +50,38 @@ class Slot:
         #: The runtime may read the array until the queue is done.
         self._array: Optional[np.ndarray] = None
 
-    def start(self, array: np.ndarray, batch: Tuple[int, int]) -> None:
-        """Copy a batch to the device and put its computation into the queue."""
-        shape = list(array.shape)
+    def copy_in(self, array: np.ndarray) -> None:
+        """Copy a batch to the device."""
         status = self._inputs[0].from_numpy(array)
+        shape = list(array.shape)
         self._checks.ok(status, "Tensor.from_numpy", shape=shape, dtype=array.dtype)
         copied = self._inputs[0].to(self._device)
         self._checks.ok_or_nothing(copied, "Tensor.to", device=self._checks.device)
+        self._array = array
+
+    def enqueue(self) -> None:
+        """Put the computation of what was copied in into the queue."""
         self._outputs = []  # a list that was filled before is another thing to the runtime
         status = self._context.enqueue(self._inputs, self._outputs, self._queue)
+        shape = None if self._array is None else list(self._array.shape)
         self._checks.ok(status, "Context.enqueue", shape=shape)
-        self._array, self.batch = array, batch
 
-    def finish(self) -> np.ndarray:
-        """Wait for the batch in flight and return its scores, [images, ...]."""
-        self.batch = None
+    def sync(self) -> None:
+        """Wait until the queue is done."""
         self._checks.ok(self._queue.sync(), "Queue.sync")
-        self._array = None
-        outputs = self._checks.listed(self._outputs, "Context.enqueue, outputs", 1)
-        return np.asarray(outputs[0].asnumpy())
+
+    def read(self) -> List[np.ndarray]:
+        """Return the outputs, on the host."""
+        outputs = self._checks.made(self._outputs, "Context.enqueue, outputs")
+        return [np.asarray(output.asnumpy()) for output in outputs]
+
+    def dump(self, runtime: ModuleType, folder: Path) -> None:
+        """Let the context write every tensor that it computes, in the SDK's own form."""
+        info = runtime.Context.ContextDumpInfo(
+            path=str(folder), tensor_name=[], dump_mode=_DUMP_ALL, file_format=_DUMP_PROTOBUF
+        )
+        status = self._context.set_context_dump_info(info)
+        self._checks.ok_or_nothing(status, "Context.set_context_dump_info", path=folder)
 
     def close(self) -> None:
         """Give back the SDK's objects, in the reverse order of their making."""
@@ -91,12 +107,10 @@ class MagicMindSession(Session):
         self.batch_size = spec.batch_size
         self._spec = spec
         self._checks = checks
-        self._dtype, self._layout = _input_of(model, spec, checks)
+        self._dtype, self._layout = input_of(model, spec, checks)
         self.classes = _classes_of(model, checks)
-        config = runtime.Model.EngineConfig()
-        config.device_type = "MLU"
         self._model: Any = model
-        self._engine = checks.made(model.create_i_engine(config), "Model.create_i_engine")
+        self._engine = make_engine(runtime, model, checks)
         self._slots = [Slot(self._engine, device, checks) for _ in range(DEPTH)]
 
     def run(self, images: np.ndarray, consume: Consume) -> None:
@@ -111,7 +125,9 @@ class MagicMindSession(Session):
             batch = images[first : first + self.batch_size]
             if self._spec.rgb2bgr:
                 batch = batch[..., ::-1]  # BuilderConfig has no key for it
-            slot.start(as_input(batch, least, self._layout, self._dtype), (first, len(batch)))
+            slot.copy_in(as_input(batch, least, self._layout, self._dtype))
+            slot.enqueue()
+            slot.batch = (first, len(batch))
             waiting.append(slot)
         while waiting:
             self._take(waiting.popleft(), consume)
@@ -127,8 +143,9 @@ class MagicMindSession(Session):
         """Hand on the scores of a slot's batch, where it has one in flight."""
         if slot.batch is None:
             return
-        first, count = slot.batch
-        scores = slot.finish()
+        (first, count), slot.batch = slot.batch, None
+        slot.sync()
+        (scores,) = self._checks.listed(slot.read(), "Context.enqueue, outputs", 1)
         if len(scores) < count or scores[0].size != self.classes:
             raise EngineError(
                 f"the network gave scores {list(scores.shape)}",
@@ -138,13 +155,20 @@ class MagicMindSession(Session):
         consume(first, scores.reshape(len(scores), -1)[:count].astype(np.float32, copy=False))
 
 
+def make_engine(runtime: ModuleType, model: Any, checks: Checks) -> Any:
+    """Return the SDK's engine of a model."""
+    config = runtime.Model.EngineConfig()
+    config.device_type = "MLU"
+    return checks.made(model.create_i_engine(config), "Model.create_i_engine")
+
+
 def executed_precision(runtime: ModuleType, spec: BuildSpec) -> str:
     """Return the arithmetic that the model was compiled for; the SDK says no more of it."""
     simulated = " (simulated)" if getattr(runtime, "SIMULATED", "") else ""
     return _ARITHMETIC[spec.precision] + simulated
 
 
-def _input_of(model: Any, spec: BuildSpec, checks: Checks) -> Tuple[type, str]:
+def input_of(model: Any, spec: BuildSpec, checks: Checks) -> Tuple[type, str]:
     """Return the NumPy type and the layout of the model's input, as the model has them."""
     count = model.get_input_num()
     if count != 1:

@@ -21,7 +21,7 @@ from mlubench.engines.interface import (
 from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.openvino.build import build_model
 from mlubench.engines.openvino.flags import FLOAT_HINTS, effective
-from mlubench.engines.openvino.measuring import OpenVinoMeasured, dump_layers
+from mlubench.engines.openvino.measuring import OpenVinoMeasured, dump_layers, tensor_names
 from mlubench.engines.openvino.session import OpenVinoSession
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, EngineError
@@ -101,8 +101,10 @@ class OpenVinoEngine(Engine):
                 expected=f"1 to {self._threads}",
                 fix="leave it out for a stream on each core",
             )
-        more = {"PERF_COUNT": True} if setup.profile else {}
-        return OpenVinoMeasured(self._compiled(model, streams, **more)[0])
+        if not setup.profile:
+            return OpenVinoMeasured(self._compiled(model, streams)[0], set())
+        tensors = set(tensor_names(self._core.read_model(str(model / MODEL))))
+        return OpenVinoMeasured(self._compiled(model, streams, PERF_COUNT=True)[0], tensors)
 
     def dump(self, model: Path, inputs: Sequence[np.ndarray], folder: Path) -> List[str]:
         """Write every named tensor of the model as a .npy file."""

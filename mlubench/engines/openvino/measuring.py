@@ -6,7 +6,7 @@ import queue
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 import openvino as ov
@@ -94,10 +94,12 @@ class OpenVinoMeasured(Measured):
 
     Args:
         compiled: the model, on its device.
+        tensors: the names that the network itself gives its tensors, and so its layers.
     """
 
-    def __init__(self, compiled: ov.CompiledModel) -> None:
+    def __init__(self, compiled: ov.CompiledModel, tensors: Set[str]) -> None:
         self._compiled = compiled
+        self._tensors = tensors
         self._made: List[OpenVinoLanes] = []
         self.inputs = tuple(_info(port, place) for place, port in enumerate(compiled.inputs))
         self.outputs = tuple(_info(port, place) for place, port in enumerate(compiled.outputs))
@@ -115,7 +117,7 @@ class OpenVinoMeasured(Measured):
         OpenVINO names the layers that it runs as one in ``originalLayersNames``; what it adds
         itself (changes of type and order) has no layer.
         """
-        layers = _layers(self._compiled)
+        layers = _layers(self._compiled, self._tensors)
         seconds: Dict[Tuple[str, str, str], List[float]] = OrderedDict()
         for lane in [lane for made in self._made for lane in made.lanes]:
             for node in lane.profile():
@@ -138,17 +140,30 @@ def _info(port: Any, place: int) -> TensorInfo:
     return TensorInfo(names[0] if names else f"{place}", tuple(dims), dtype)
 
 
-def _layers(compiled: ov.CompiledModel) -> Dict[str, str]:
-    """Return the network's layers of each node of the execution graph."""
+def _layers(compiled: ov.CompiledModel, tensors: Set[str]) -> Dict[str, str]:
+    """Return the network's layers of each node of the execution graph that has any."""
     found = {}
     for op in compiled.get_runtime_model().get_ordered_ops():
         facts = op.get_rt_info()
         if "originalLayersNames" in facts:
-            original = str(facts["originalLayersNames"].astype(str))
-            named = [name for name in original.split(",") if name]
-            if named:
-                found[op.get_friendly_name()] = " + ".join(named)
+            original = str(facts["originalLayersNames"].astype(str)).split(",")
+            named = filter(None, (own_layer(name, tensors) for name in original))
+            layers = " + ".join(OrderedDict.fromkeys(named))
+            if layers:
+                found[op.get_friendly_name()] = layers
     return found
+
+
+def own_layer(name: str, tensors: Set[str]) -> str:
+    """Return the layer that a node of OpenVINO's was made of; empty where it is its own.
+
+    Quantisation and fusion put parts behind a layer's name, as in ``conv1/fq_output_0``.
+    """
+    while name not in tensors:
+        name, slash, _ = name.rpartition("/")
+        if not slash:
+            return ""
+    return name
 
 
 def dump_layers(
@@ -168,7 +183,9 @@ def dump_layers(
     """
     try:
         model = core.read_model(str(model_file))
-        names = _tensor_names(model)
+        names = tensor_names(model)
+        outputs = {name for port in model.outputs for name in port.get_names()}
+        names = [name for name in names if name not in outputs]
         model.add_outputs(names)
         compiled = core.compile_model(model, "CPU", properties)
         results = compiled(list(inputs))
@@ -181,16 +198,15 @@ def dump_layers(
     return names
 
 
-def _tensor_names(model: ov.Model) -> List[str]:
+def tensor_names(model: ov.Model) -> List[str]:
     """Return a name of each tensor that the network itself names."""
-    taken = {name for output in model.outputs for name in output.get_names()}
     found = []
     for op in model.get_ordered_ops():
         if op.get_type_name() in ("Parameter", "Constant", "Result"):
             continue
         for output in op.outputs():
             names = sorted(output.get_names())
-            if names and not taken & set(names):
+            if names:
                 found.append(names[0])
     return found
 
