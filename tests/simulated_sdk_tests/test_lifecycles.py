@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,8 @@ from tests.simulated_sdk_tests.lifecycle import (
     parse,
     set_shape,
 )
-from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
-from tests.support.simulated_sdk import SDK, environment, simulated
+from tests.support.networks import CLASSES, SIDE, random_images
+from tests.support.simulated_sdk import SDK, environment
 
 SAMPLE = Path(__file__).resolve().parents[2] / "conf" / "sample"
 QUANTISED = (
@@ -41,18 +40,6 @@ QUANTISED = (
     "qint16_mixed_float16",
     "qint16_mixed_float32",
 )
-
-
-@pytest.fixture
-def mm(tmp_path: Path) -> Iterator[Any]:
-    with simulated(tmp_path / "simulation") as runtime:
-        yield runtime
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    path = tmp_path_factory.mktemp("network") / "small.onnx"
-    return Plan((write_small_network(path),))
 
 
 def _calibrated(plan: Plan, images: np.ndarray, **changes: Any) -> Plan:
