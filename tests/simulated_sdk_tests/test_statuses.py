@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.simulated_sdk_tests import lifecycle
-from tests.simulated_sdk_tests.lifecycle import Plan, Runner, activate, build, normalised
+from tests.simulated_sdk_tests.lifecycle import Plan, Runner, activate, build
 from tests.support.networks import random_images
 from tests.support.simulated_sdk import MISUSED, environment, misuse, misuses, simulated
 
@@ -44,12 +44,6 @@ def _go_through(module: Any, mm: Any, plan: Plan, folder: Path) -> None:
     runner = module.Runner(mm, folder / "model")
     runner.run(random_images(4))
     runner.close()
-
-
-@pytest.fixture
-def quantised(small: Plan) -> Plan:
-    samples = [normalised(small, random_images(4))]
-    return dataclasses.replace(small, precision="qint8_mixed_float16", samples=samples)
 
 
 @pytest.mark.parametrize("line", [0, *_checks()])
