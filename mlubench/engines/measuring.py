@@ -144,6 +144,13 @@ class Measured(ABC):
             EngineError: the device has no room for them.
         """
 
+    def bind_thread(self) -> None:  # noqa: B027  # most engines need nothing
+        """Make the device the calling thread's own, where more than one thread uses it.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+
     def layer_times(self) -> List[LayerTime]:
         """Return the layers' mean times of the requests so far, in the order of execution.
 

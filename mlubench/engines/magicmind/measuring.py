@@ -96,6 +96,10 @@ class MagicMindMeasured(Measured):
         self._made.append(made)
         return made
 
+    def bind_thread(self) -> None:
+        """Activate the card for this thread."""
+        self._checks.ok(self._device.active(), "Device.active")
+
     def layer_times(self) -> List[LayerTime]:
         """Refuse: the SDK's profiler writes files of a form that is not documented."""
         raise ConfigError(

@@ -16,8 +16,8 @@ from mlubench.errors import EngineError
 
 #: Batches in flight: one computes while the host copies the next one in and reads another.
 DEPTH = 3
-#: ``dump_mode`` of a ContextDumpInfo: all tensors; ``file_format``: protobuf.
-_DUMP_ALL, _DUMP_PROTOBUF = 1, 0
+#: ``dump_mode`` of a ContextDumpInfo: all tensors.
+_DUMP_ALL = 1
 _ARITHMETIC = {
     "force_float32": "float32",
     "force_float16": "float16",
@@ -78,7 +78,10 @@ class Slot:
     def dump(self, runtime: ModuleType, folder: Path) -> None:
         """Let the context write every tensor that it computes, in the SDK's own form."""
         info = runtime.Context.ContextDumpInfo(
-            path=str(folder), tensor_name=[], dump_mode=_DUMP_ALL, file_format=_DUMP_PROTOBUF
+            path=str(folder),
+            tensor_name=[],
+            dump_mode=_DUMP_ALL,
+            file_format=runtime.FileFormat.kBinary,
         )
         status = self._context.set_context_dump_info(info)
         self._checks.ok_or_nothing(status, "Context.set_context_dump_info", path=folder)
