@@ -16,7 +16,7 @@ from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.fetch import FilesToFetch
 from mlubench.pipeline.onnx_file import read_checked
-from mlubench.pipeline.parameters import NetworkParameters
+from mlubench.pipeline.parameters import NetworkSource
 from mlubench.pipeline.run import models_folder
 from mlubench.store import Store, sha256_file, source_digest, write_atomic
 
@@ -108,7 +108,7 @@ def label_order(name: str) -> LabelOrder:
     return imagenet_order(name)  # type: ignore[arg-type]  # the parameters allow no other
 
 
-def choose_network(asked: NetworkParameters) -> Network:
+def choose_network(asked: NetworkSource) -> Network:
     """Return the network that the options name; options given beside a name replace its own.
 
     Raises:
@@ -130,7 +130,7 @@ def choose_network(asked: NetworkParameters) -> Network:
 
 
 def _network(
-    asked: NetworkParameters, name: str, files: CaffeFiles | OnnxFile, entry: ModelEntry | None
+    asked: NetworkSource, name: str, files: CaffeFiles | OnnxFile, entry: ModelEntry | None
 ) -> Network:
     """Return a network with what the options say, or else its entry, or else what is usual."""
     defaults = entry or _Usual

@@ -24,8 +24,8 @@ _LABELS = _IMAGES[1:]
 Count = Annotated[int, Field(ge=0)]
 
 
-class NetworkParameters(CompileFlags):
-    """Which network, from its files to the compiled one, in whatever precision."""
+class NetworkSource(CompileFlags):
+    """Which network, from its files on, in whatever precision and batch."""
 
     model: str | None = Field(None, description="network of conf/models.yaml (default: sample)")
     prototxt: Path | None = Field(None, description="Caffe's text of a network in no catalogue")
@@ -51,8 +51,6 @@ class NetworkParameters(CompileFlags):
         "images are held out",
     )
     calibration_num: Positive = Field(300, description="images to calibrate on, at most")
-    batch_size: Positive = Field(8, description="images in a batch")
-    dynamic_shape: Flag = Field(False, description="compile for batches of any size")
     engine: str = Field(
         DEFAULT_ENGINE, description="what compiles and runs the network: openvino, magicmind"
     )
@@ -104,6 +102,13 @@ class NetworkParameters(CompileFlags):
                 f"--{lacking[0]}",
                 "all of " + ", ".join(f"--{field}" for field in files),
             )
+
+
+class NetworkParameters(NetworkSource):
+    """Which network, compiled for which batches."""
+
+    batch_size: Positive = Field(8, description="images in a batch")
+    dynamic_shape: Flag = Field(False, description="compile for batches of any size")
 
 
 class EvaluateParameters(NetworkParameters):
