@@ -37,6 +37,8 @@ app = App(
 # A verb is a module of this package, imported when it is called.
 _VERBS = {
     "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
+    "bench": ("bench:bench", "Measure a network's throughput and latency, every precision."),
+    "compare": ("compare:compare", "Judge a benchmark run by another one."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),

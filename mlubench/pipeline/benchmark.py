@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
+from mlubench.engines.interface import BuildSpec
+from mlubench.engines.precisions import is_quantised
 from mlubench.metrics.rounds import interleave
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.compile import Compiled
+from mlubench.pipeline.compile import Compiled, build_spec
 from mlubench.pipeline.measuring import Load, Measurement, Measuring, Prepared, WarmedUp
+from mlubench.pipeline.network import Network
 from mlubench.reports.throughput import Configuration, Measured, RequestTimes, RoundFigures
+
+#: Every activation's range in a network that is compiled for its speed alone; mm_build's own.
+MADE_UP = (-1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,23 @@ def variants(asked: BenchParameters) -> list[Variant]:
 def variant_of(asked: BenchParameters, precision: str, batch: int, dynamic: bool) -> Variant:
     """Return the network that runs a batch."""
     return Variant(precision, asked.batch_size[0] if dynamic else batch, dynamic)
+
+
+def bench_spec(
+    network: Network, asked: BenchParameters, variant: Variant, *, calibrated: bool
+) -> BuildSpec:
+    """Return how a network is compiled for the benchmark.
+
+    Without images to calibrate on, its ranges are made up: they change its answers, not its
+    speed.
+
+    Raises:
+        ConfigError: as :func:`mlubench.pipeline.compile.build_spec`.
+    """
+    options = asked.network(variant.batch_size, variant.dynamic_shape)
+    spec = build_spec(network, options, variant.precision)
+    made_up = is_quantised(spec.precision) and not calibrated and spec.random_calib_range is None
+    return replace(spec, random_calib_range=MADE_UP) if made_up else spec
 
 
 def device_sets(devices: Sequence[str]) -> list[tuple[str, ...]]:

@@ -24,7 +24,7 @@ from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.fetch import fetch_files
 from mlubench.pipeline.images import decode_images
 from mlubench.pipeline.network import SAMPLE, Network, choose_network, import_network
-from mlubench.pipeline.parameters import CompileParameters
+from mlubench.pipeline.parameters import CompileParameters, NetworkSource
 from mlubench.pipeline.run import Run
 from mlubench.reports.seed_files import seed_folder_name
 from mlubench.store import MANIFEST, atomic_folder, atomic_path, sha256_file, write_json
@@ -133,7 +133,7 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
         StoreError: a folder cannot be written.
     """
     run = Run(asked.out)
-    network = _network(asked)
+    network = network_in_any_order(asked)
     spec = build_spec(network, asked, asked.precision)
     path = asked.magicmind_model or asked.out / "models" / _default_name(network, spec)
     _check_free(path, asked.engine)
@@ -152,13 +152,18 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
     return _copy(compiled, model)
 
 
-def _network(asked: CompileParameters) -> Network:
+def network_in_any_order(asked: NetworkSource) -> Network:
+    """Return the network that the options name; its classes' order matters to nobody yet.
+
+    Raises:
+        ConfigError: it is not in the catalogue.
+    """
     if _by_files(asked) and asked.label_order is None:
         asked = asked.model_copy(update={"label_order": _ANY_ORDER})
     return choose_network(asked)
 
 
-def _by_files(asked: CompileParameters) -> bool:
+def _by_files(asked: NetworkSource) -> bool:
     """Whether the network is in no catalogue."""
     return asked.prototxt is not None or asked.onnx is not None
 
@@ -185,30 +190,38 @@ def _check_free(path: Path, engine: str) -> None:
 def _calibration(
     asked: CompileParameters, network: Network, run: Run, progress: Progress
 ) -> CalibrationImages | None:
-    """Return the images to calibrate on; the sample brings its own."""
-    folder = asked.calibration_dir
-    if folder is not None:
-        # A wrong folder or list is told whatever the precision: the sample's scripts name
-        # them in every one.
-        named = calibration_images(folder, asked.file_list)
+    """Return the images to calibrate on, decoded; None where nothing is calibrated."""
+    # A wrong folder or list is told whatever the precision: the sample's scripts name them in
+    # every one.
+    images = calibration_dataset(asked, network, run.data)
     if not is_quantised(asked.precision) or asked.random_calib_range is not None:
         return None
-    if folder is None and network.name == SAMPLE and not _by_files(asked):
-        named = calibration_images(write_digits(run.data / "digits").train, None)
-    elif folder is None:
+    if images is None:
         raise ConfigError(
             f"{asked.precision} needs calibration images and has none",
             where="--image_dir",
             expected="a folder of images like those to be classified",
             fix="name one; or, for a network that measures speed only, --random_calib_range",
         )
-    images = _at_most(named, asked.calibration_num)
     pixels = decode_images(images, network, run.decoded, progress)
     return CalibrationImages(pixels, network.preprocess)
 
 
-def _at_most(images: Dataset, count: int) -> Dataset:
-    return calibration_split(images, count)[0] if count < len(images.images) else images
+def calibration_dataset(asked: NetworkSource, network: Network, data: Path) -> Dataset | None:
+    """Return the images to calibrate on; the sample brings its own. None where none are named.
+
+    Raises:
+        DatasetError: they cannot be used.
+        StoreError: the sample's cannot be written.
+    """
+    if asked.calibration_dir is not None:
+        images = calibration_images(asked.calibration_dir, asked.file_list)
+    elif network.name == SAMPLE and not _by_files(asked):
+        images = calibration_images(write_digits(data / "digits").train, None)
+    else:
+        return None
+    few = asked.calibration_num < len(images.images)
+    return calibration_split(images, asked.calibration_num)[0] if few else images
 
 
 def _copy(compiled: Compiled, model: OfflineModel) -> OfflineModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.run import free_run_id
 from mlubench.reports.accuracy import (
     AccuracyRow,
     Setup,
@@ -159,7 +159,12 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         )
 
     with locked(runs / ".lock"):
-        run_id = _free_name(runs, evaluation)
+        run_id = free_run_id(
+            runs,
+            evaluation.started,
+            evaluation.network.name,
+            simulated="simulated" in evaluation.engine,
+        )
         record = _record(evaluation, run_id, worst(row.verdict for row in rows))
         with atomic_folder(runs / run_id) as folder:
             record.write(folder / "run.json")
@@ -279,19 +284,6 @@ def _provenance(evaluation: Evaluation) -> dict[str, str]:
         **{f"engine's {name}": fact for name, fact in evaluation.engine.items()},
         **{f"{part.precision}, key": part.network_key for part in evaluation.inferred},
     }
-
-
-def _free_name(runs: Path, evaluation: Evaluation) -> str:
-    """Return a run id that no folder bears yet: when it started, the network, no pretence."""
-    model = re.sub(r"[^A-Za-z0-9._-]+", "-", evaluation.network.name)
-    simulated = "-simulated" if evaluation.engine.get("simulated") else ""
-    name = f"{evaluation.started:%Y%m%d-%H%M%S}-{model}{simulated}"
-    taken = {path.name for path in runs.glob(f"{name}*")}
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}-{number}"
-    return free
 
 
 def _write_seed_folders(folder: Path, evaluation: Evaluation, labels: np.ndarray) -> None:
