@@ -61,6 +61,5 @@ def _prototxt_of(model: str, conf: tuple[Path, ...], out: Path) -> Path:
         progress=lambda *_: None,  # a few kilobytes
         remark=lambda text: remarks.print(text, markup=False),
     )
-    for _ in fetch_files(replace(wanted, files=text_only), downloads):
-        pass
+    fetch_files(replace(wanted, files=text_only), downloads)
     return entry.prototxt.used_place(wanted.folder)
