@@ -14,7 +14,7 @@ from mlubench.images.digits import DIGIT_NAMES
 from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.fetch import FilesToFetch
-from mlubench.pipeline.onnx_file import read_checked
+from mlubench.pipeline.onnx_file import classes_of, read_checked
 from mlubench.pipeline.parameters import NetworkParameters
 from mlubench.pipeline.run import models_folder
 from mlubench.store import Store, sha256_file, source_digest, write_atomic
@@ -146,6 +146,32 @@ def import_network(network: Network, store: Store) -> ImportedNetwork:
     if isinstance(network.files, OnnxFile):
         return _keep_onnx(network.files.onnx, network.preprocess.crop_shape, store)
     return _import_caffe(network.files, store)
+
+
+def check_label_order(imported: ImportedNetwork, order: LabelOrder) -> None:
+    """Check that an order has as many classes as the network, where its file says how many.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    classes = classes_of(imported.onnx)
+    if classes is not None:
+        check_classes(classes, order)
+
+
+def check_classes(classes: int, order: LabelOrder) -> None:
+    """Check that an order has as many classes as a network.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if classes != len(order.class_ids):
+        raise ConfigError(
+            f"the network gives {classes} scores for an image",
+            where="--label_order",
+            expected=f"{len(order.class_ids)}, the classes of the label order {order.name}",
+            fix="name the order that the network was trained with",
+        )
 
 
 def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:

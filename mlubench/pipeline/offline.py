@@ -22,7 +22,13 @@ from mlubench.pipeline.devices import addresses
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.fetch import fetch_files
 from mlubench.pipeline.images import decode_images
-from mlubench.pipeline.network import SAMPLE, Network, choose_network, import_network
+from mlubench.pipeline.network import (
+    SAMPLE,
+    Network,
+    check_label_order,
+    choose_network,
+    import_network,
+)
 from mlubench.pipeline.parameters import CompileParameters
 from mlubench.pipeline.run import Run
 from mlubench.reports.seed_files import seed_folder_name
@@ -121,14 +127,20 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
     with DevicePool(asked.engine, [device]) as devices:
         devices.check(spec)
         facts = devices.engine
+    images = _calibration_images(asked, network, run)
     if network.to_fetch is not None:
         fetch_files(network.to_fetch, Downloads(progress=progress, remark=lambda _: None))
     imported = import_network(network, run.store)
-    calibration = _calibration(asked, network, run, progress)
+    named = asked.label_order or (None if _by_files(asked) else network.order.name)
+    if named is not None:
+        check_label_order(imported, network.order)
+    calibration = None
+    if images is not None:
+        pixels = decode_images(images, network, run.decoded, progress)
+        calibration = CalibrationImages(pixels, network.preprocess)
     compiled = compile_network(
         imported, spec, calibration, asked.engine, facts, run.store, addresses([device])[0]
     )
-    named = asked.label_order or (None if _by_files(asked) else network.order.name)
     return _copy(compiled, folder, network, spec, asked.engine, named)
 
 
@@ -160,9 +172,7 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def _calibration(
-    asked: CompileParameters, network: Network, run: Run, progress: Progress
-) -> CalibrationImages | None:
+def _calibration_images(asked: CompileParameters, network: Network, run: Run) -> Dataset | None:
     """Return the images to calibrate on; the sample brings its own."""
     folder = asked.calibration_dir
     if folder is not None:
@@ -180,9 +190,7 @@ def _calibration(
             expected="a folder of images like those to be classified",
             fix="name one; or, for a network that measures speed only, --random_calib_range",
         )
-    images = _at_most(named, asked.calibration_num)
-    pixels = decode_images(images, network, run.decoded, progress)
-    return CalibrationImages(pixels, network.preprocess)
+    return _at_most(named, asked.calibration_num)
 
 
 def _at_most(images: Dataset, count: int) -> Dataset:

@@ -49,6 +49,15 @@ def read_checked(file: Path, size: tuple[int, int]) -> bytes:
     return data
 
 
+def classes_of(file: Path) -> int | None:
+    """Return how many scores an image gets from a checked ONNX file; None where that is open."""
+    model = onnx.load(file)
+    _, dims = _form(model.graph.output[0])
+    if dims[1] is None:  # the file does not say, but its layers may
+        _, dims = _form(onnx.shape_inference.infer_shapes(model).graph.output[0])
+    return dims[1] if len(dims) > 1 else None
+
+
 def _read(file: Path) -> bytes:
     try:
         if file.stat().st_size >= _LARGEST:

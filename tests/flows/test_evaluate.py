@@ -199,9 +199,15 @@ def test_a_gate_decides_the_exit_status(run: Evaluate, max_drop: float, status: 
     assert "points" in " ".join(outcome.notes())
 
 
-def test_another_label_order_is_told(run: Evaluate) -> None:
+def test_another_label_order_is_told(run: Evaluate, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not one of the network's"):
         run(model="sample", dataset="digits", label_order="2012")
+    # Labels below ten are some class of ImageNet's.
+    digits = write_digits(tmp_path / "digits")
+    images = {"image_dir": digits.val, "label_file": digits.val_labels, "label_file_order": "2012"}
+    with pytest.raises(ConfigError, match="10 scores") as caught:
+        run(model="sample", label_order="2012", precision=("force_float32",), **images)
+    assert caught.value.where == "--label_order"
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,8 @@ def test_a_file_of_ones_own_is_never_replaced(
     named = ["mine"] if verb == "fetch" else ["--model", "mine"]
     if verb == "fetch":
         named += ["--mirror", str(files)]
+    if verb == "eval":
+        named += ["--dataset", "digits"]
     weights_unread = verb == "inspect" and file == "mine.caffemodel"
     assert cli.main([verb, *named, *common]) == (0 if weights_unread else 2)
     said = capsys.readouterr().err
@@ -228,6 +230,21 @@ def test_the_hint_works(tmp_path: Path, files: Path, capsys: pytest.CaptureFixtu
     assert cli.main(["compile", "--model", "mine", *common]) == 2
     assert f"--caffemodel {mine}" in capsys.readouterr().err
     assert cli.main(["compile", "--model", "mine", "--caffemodel", str(mine), *common]) == 0
+
+
+@pytest.mark.parametrize("verb", ["eval", "compile"])
+def test_what_is_wrong_with_images_is_told_before_anything_is_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    conf = catalogue(tmp_path / "conf")  # with a server that does not answer
+    absent = str(tmp_path / "absent")
+    given = ["--model", "mine", "--conf", str(conf), "--out", str(tmp_path / "out")]
+    if verb == "eval":
+        given += ["--label_file", absent, "--label_file_order", "2012"]
+    assert cli.main([verb, *given, "--image_dir", absent]) == 2
+    said = capsys.readouterr().err
+    assert f"error: {absent}: " in said
+    assert "127.0.0.1" not in said
 
 
 def test_compile_fetches_what_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
