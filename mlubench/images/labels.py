@@ -56,13 +56,17 @@ class LabelOrder:
     def _labels(self) -> Mapping[str, int]:
         return {class_id: label for label, class_id in enumerate(self.class_ids)}
 
+    def __contains__(self, class_id: str) -> bool:
+        """Whether the order has such a class."""
+        return class_id in self._labels
+
     def index_of(self, class_id: str) -> int:
         """Return the label of a class.
 
         Raises:
             DatasetError: the order has no such class.
         """
-        if class_id not in self._labels:
+        if class_id not in self:
             raise DatasetError(
                 f"there is no class {class_id!r} in it",
                 where=f"label order {self.name}",

@@ -91,9 +91,8 @@ def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:
     Raises:
         DatasetError: an image's class is not one of the network's.
     """
-    known = {class_id: label for label, class_id in enumerate(order.class_ids)}
     for image in dataset.images:
-        if image.class_id not in known:
+        if image.class_id not in order:
             raise DatasetError(
                 f"its class {image.class_id} is not one of the network's",
                 where=image.name,
