@@ -33,7 +33,13 @@ from mlubench.images.source import (
     unique_names,
 )
 from mlubench.images.tar import TarSource
-from mlubench.images.wnids import WNID, classes_by_path, in_class_folder, plain_name
+from mlubench.images.wnids import (
+    WNID,
+    classes_by_path,
+    in_class_folder,
+    plain_name,
+    tell_classes,
+)
 
 _OFFICIAL_TAR = "ILSVRC2012_img_val.tar"
 _INNER_FOLDER = "val"
@@ -136,6 +142,19 @@ def read_unlabelled(path: Path, *, data: Path) -> Dataset:
     source, paths = _open(place, data, base_name)
     images = tuple(ImageRef(name, "") for name in sorted(paths))
     return Dataset(path.resolve().name, place.path, _some(images, place.path), source)
+
+
+def read_told(path: Path, *, data: Path) -> Dataset:
+    """Read images of any form, with the classes where it tells all of them, or without any.
+
+    Raises:
+        DatasetError: the form is not recognised, or something in it is wrong.
+        StoreError: ``data`` cannot be written.
+    """
+    _, paths = _open(find_images(path, listed=False), data, base_name)
+    if tell_classes(paths.values()):
+        return read_images(path, None, name=path.resolve().name, data=data)
+    return read_unlabelled(path, data=data)
 
 
 def _to_be_labelled(place: Place, label_file: Path) -> ImageSource:

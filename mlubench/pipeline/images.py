@@ -23,7 +23,8 @@ from mlubench.images.digits import write_digits
 from mlubench.images.forms import LabelList, find_images, read_images, read_unlabelled
 from mlubench.images.labels import LabelOrder
 from mlubench.images.listed import calibration_images
-from mlubench.pipeline.network import SAMPLE, Network, label_order
+from mlubench.images.preprocess import Preprocess
+from mlubench.pipeline.network import SAMPLE, label_order
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import note_use
 
@@ -75,7 +76,7 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
     else:
         scored, calibrating = _from_catalogue(asked, data)
     if asked.calibration_dir is not None:
-        calibrating = calibration_images(asked.calibration_dir, asked.file_list)
+        calibrating = calibration_images(asked.calibration_dir, asked.file_list, data)
     calibration = None
     if asked.calibrated:
         scored, calibration = _with_calibration(scored, calibrating, asked)
@@ -100,7 +101,7 @@ def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:
                 fix="name the network's order with --label_order, the images' with "
                 "--label_file_order",
             )
-    return np.array([known[image.class_id] for image in dataset.images], np.int16)
+    return np.array([order.index_of(image.class_id) for image in dataset.images], np.int16)
 
 
 def _from_catalogue(asked: EvaluateParameters, data: Path) -> tuple[Dataset, Dataset | None]:
@@ -189,16 +190,16 @@ def _first(dataset: Dataset, count: int | None) -> Dataset:
 
 
 def decode_images(
-    dataset: Dataset, network: Network, cache: Path, progress: Callable[[int, int], None]
+    dataset: Dataset, preprocess: Preprocess, cache: Path, progress: Callable[[int, int], None]
 ) -> DecodedImages:
-    """Return a dataset's images as the network takes them, decoded unless the cache has them.
+    """Return a dataset's images as a network takes them, decoded unless the cache has them.
 
     Raises:
         DatasetError: not one image could be decoded.
         StoreError: the cache cannot be written.
     """
     workers = len(os.sched_getaffinity(0))
-    decoded = decode_dataset(dataset, network.preprocess, cache, workers=workers, progress=progress)
+    decoded = decode_dataset(dataset, preprocess, cache, workers=workers, progress=progress)
     note_use(decoded.path.parent)
     if len(decoded.corrupt) == len(dataset.images):
         first = decoded.records[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from mlubench import caffe, catalogue
 from mlubench.catalogue.entries import Resize
@@ -107,7 +108,7 @@ def _network(
     asked: NetworkParameters, name: str, files: CaffeFiles | OnnxFile, entry: ModelEntry | None
 ) -> Network:
     """Return a network with what the options say, or else its entry, or else what is usual."""
-    defaults = entry or _Usual
+    defaults = entry or _Usual()
     size = asked.input_size or (entry and entry.input_size)
     order = asked.label_order or (entry and entry.label_order)
     if not (size and order):
@@ -115,16 +116,41 @@ def _network(
     return Network(
         name=name,
         files=files,
-        preprocess=Preprocess(
-            resize=asked.resize or defaults.resize,
-            resize_size=asked.resize_size or defaults.resize_size,
-            crop=(size, size),
-        ),
+        preprocess=chosen_preprocess(asked, defaults, (size, size)),
         means=asked.means or defaults.means,
         variances=asked.vars or defaults.vars,
         order=label_order(order),
         published=entry.published if entry else (),
     )
+
+
+class Resizing(Protocol):
+    """What says how pictures are resized; None of what it does not say."""
+
+    @property
+    def resize(self) -> Resize | None:
+        """As :class:`Preprocess` has it."""
+
+    @property
+    def resize_size(self) -> int | None:
+        """As :class:`Preprocess` has it."""
+
+
+def chosen_preprocess(asked: Resizing, usual: Resizing, crop: int | tuple[int, int]) -> Preprocess:
+    """Return the preprocessing that options name, and the usual where they name none.
+
+    Raises:
+        ConfigError: a size is named where nothing is resized, or one that cannot hold the crop.
+    """
+    resize = asked.resize or usual.resize or "none"
+    if resize == "none" and asked.resize_size is not None:
+        raise ConfigError(
+            "nothing is resized: the network takes pictures as they are (--resize none)",
+            where=f"--resize_size {asked.resize_size}",
+            expected="--resize short or --resize exact beside it",
+            fix="give one of the two, or leave --resize_size out",
+        )
+    return Preprocess(resize, asked.resize_size or usual.resize_size or 0, crop)
 
 
 class _Usual:

@@ -19,7 +19,6 @@ from mlubench.images.listed import calibration_images
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
 from mlubench.pipeline.devices import addresses
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.fetch import fetch_files
 from mlubench.pipeline.images import decode_images
 from mlubench.pipeline.network import (
@@ -29,10 +28,11 @@ from mlubench.pipeline.network import (
     choose_network,
     import_network,
 )
+from mlubench.pipeline.one_device import device_name, one_device
 from mlubench.pipeline.parameters import CompileParameters
 from mlubench.pipeline.run import Run
 from mlubench.reports.seed_files import seed_folder_name
-from mlubench.store import MANIFEST, atomic_folder, write_json
+from mlubench.store import MANIFEST, atomic_folder, locked, write_json
 
 _DESCRIPTION = "compiled.json"
 #: A network's scores are compiled alike whatever its classes are called.
@@ -119,12 +119,17 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
         StoreError: a folder cannot be written.
     """
     run = Run(asked.out)
+    with locked(run.cache_lock, shared=True):
+        return _compile(asked, run, progress)
+
+
+def _compile(asked: CompileParameters, run: Run, progress: Progress) -> OfflineModel:
     network = _network(asked)
     spec = build_spec(network, asked, asked.precision)
     folder = asked.magicmind_model or asked.out / "models" / _default_name(network, spec)
     _check_free(folder)
-    device = f"{'cpu' if asked.engine == 'openvino' else 'mlu'}:{asked.device_id}"
-    with DevicePool(asked.engine, [device]) as devices:
+    device = device_name(asked.engine, asked.device_id)
+    with one_device(asked.engine, asked.device_id) as devices:
         devices.check(spec)
         facts = devices.engine
     images = _calibration_images(asked, network, run)
@@ -136,7 +141,7 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
         check_label_order(imported, network.order)
     calibration = None
     if images is not None:
-        pixels = decode_images(images, network, run.decoded, progress)
+        pixels = decode_images(images, network.preprocess, run.decoded, progress)
         calibration = CalibrationImages(pixels, network.preprocess)
     compiled = compile_network(
         imported, spec, calibration, asked.engine, facts, run.store, addresses([device])[0]
@@ -178,11 +183,11 @@ def _calibration_images(asked: CompileParameters, network: Network, run: Run) ->
     if folder is not None:
         # A wrong folder or list is told whatever the precision: the sample's scripts name
         # them in every one.
-        named = calibration_images(folder, asked.file_list)
+        named = calibration_images(folder, asked.file_list, run.data)
     if not is_quantised(asked.precision) or asked.random_calib_range is not None:
         return None
     if folder is None and network.name == SAMPLE and not _by_files(asked):
-        named = calibration_images(write_digits(run.data / "digits").train, None)
+        named = calibration_images(write_digits(run.data / "digits").train, None, run.data)
     elif folder is None:
         raise ConfigError(
             f"{asked.precision} needs calibration images and has none",

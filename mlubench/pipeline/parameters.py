@@ -222,7 +222,7 @@ class InferParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     magicmind_model: Path = Field(description="what mlubench compile wrote")
-    image_dir: Path = Field(description="folder of images")
+    image_dir: Path = Field(description="images: a folder, a .tar, or a folder of Parquet shards")
     device_id: Count = Field(0, description="device to run on")
     image_num: Positive | None = Field(None, description="only the first N images")
     name_file: Path | None = Field(
@@ -231,7 +231,9 @@ class InferParameters(BaseModel):
         "order)",
     )
     label_file: Path | None = Field(
-        None, description="lines of 'name label'; only the images that it names are run"
+        None,
+        description="lines of 'name label', only these images are run; not where folders or "
+        "names are wnids",
     )
     label_file_order: LabelOrderName | None = Field(
         None, description="how it numbers the classes (default: as the network)"

@@ -7,24 +7,14 @@ from typing import Any
 
 import pytest
 
-from mlubench.caffe import write_random_caffemodel
 from mlubench.errors import ConfigError
 from mlubench.images.digits import write_digits
 from mlubench.images.labels import imagenet_order
 from tests.flows.conftest import Evaluate
 from tests.images import packing
+from tests.support.networks import write_caffe_network
 
 IMAGES = 40
-PROTOTXT = """
-name: "small" input: "data" input_shape { dim: 1 dim: 3 dim: 56 dim: 56 }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-        convolution_param { num_output: 4 kernel_size: 7 stride: 4 } }
-layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
-        pooling_param { pool: AVE global_pooling: true } }
-layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
-        inner_product_param { num_output: 1000 } }
-layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
-"""
 
 
 @pytest.fixture
@@ -46,11 +36,10 @@ def classes(digits: dict[str, bytes]) -> dict[str, str]:
 
 @pytest.fixture
 def network(tmp_path: Path) -> dict[str, Any]:
-    (tmp_path / "small.prototxt").write_text(PROTOTXT)
-    write_random_caffemodel(tmp_path / "small.prototxt", tmp_path / "small.caffemodel", seed=0)
+    prototxt, caffemodel = write_caffe_network(tmp_path)
     return {
-        "prototxt": tmp_path / "small.prototxt",
-        "caffemodel": tmp_path / "small.caffemodel",
+        "prototxt": prototxt,
+        "caffemodel": caffemodel,
         "input_size": 56,
         "means": (104, 117, 123),
         "resize": "none",

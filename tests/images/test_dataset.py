@@ -17,7 +17,6 @@ from mlubench.images.dataset import (
     calibration_split,
     listing_digest,
     read_image_folder,
-    read_unlabelled_folder,
 )
 from tests.images.pictures import ORDER, MemorySource, write_folder
 
@@ -166,12 +165,6 @@ def test_split_hangs_on_names_and_seed_alone() -> None:
     assert len(set(chosen.values())) == 3
     assert calibration_split(_memory(classes), 6)[0].images == chosen[0]
     assert chosen[0] != dataset.images[:6]
-
-
-def test_images_to_calibrate_on_have_names_that_are_text(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"x")
-    with pytest.raises(DatasetError, match="is not UTF-8"):
-        read_unlabelled_folder(tmp_path)
 
 
 @pytest.mark.parametrize("count", [0, -1, 6, 7])

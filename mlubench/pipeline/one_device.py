@@ -1,0 +1,36 @@
+"""One device by its number, as the samples' ``--device_id`` names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlubench.errors import ConfigError
+from mlubench.pipeline.dispatch import DevicePool
+
+
+def device_name(engine: str, device_id: int) -> str:
+    """Return the name of an engine's device: ``cpu:0``, ``mlu:0``."""
+    return f"{'cpu' if engine == 'openvino' else 'mlu'}:{device_id}"
+
+
+@contextmanager
+def one_device(engine: str, device_id: int) -> Iterator[DevicePool]:
+    """Give the device; what is wrong with it is told of ``--device_id``.
+
+    Raises:
+        ConfigError: the engine or the device is not there.
+    """
+    name = device_name(engine, device_id)
+    try:
+        with DevicePool(engine, [name]) as devices:
+            yield devices
+    except ConfigError as error:
+        if error.where != "--devices":
+            raise
+        raise ConfigError(
+            f"there is no device {name}",
+            where=f"--device_id {device_id}",
+            expected=error.expected,
+            fix="give the number of one that is there, or leave --device_id out",
+        ) from error
