@@ -122,6 +122,13 @@ def label_images(
     """
     present = frozenset(source.names())
     labels = read_label_list(label_file)
+    if not labels:
+        raise DatasetError(
+            "the label list names no image",
+            where=str(label_file),
+            expected="lines `name label`",
+            fix="see whether it is the right file and was copied whole",
+        )
     listed = _class_ids(labels, order, label_file)
     images = tuple(
         ImageRef(image, class_id) for image, class_id in sorted(listed.items()) if image in present

@@ -35,10 +35,10 @@ from mlubench.images.source import (
 from mlubench.images.tar import TarSource
 from mlubench.images.wnids import (
     WNID,
+    all_tell,
     classes_by_path,
     in_class_folder,
     plain_name,
-    tell_classes,
 )
 
 _OFFICIAL_TAR = "ILSVRC2012_img_val.tar"
@@ -151,10 +151,20 @@ def read_told(path: Path, *, data: Path) -> Dataset:
         DatasetError: the form is not recognised, or something in it is wrong.
         StoreError: ``data`` cannot be written.
     """
-    _, paths = _open(find_images(path, listed=False), data, base_name)
-    if tell_classes(paths.values()):
+    if tells_classes(path, data=data):
         return read_images(path, None, name=path.resolve().name, data=data)
     return read_unlabelled(path, data=data)
+
+
+def tells_classes(path: Path, *, data: Path) -> bool:
+    """Tell whether the form of images tells the class of each, so that they need no label list.
+
+    Raises:
+        DatasetError: the form is not recognised, or something in it is wrong.
+        StoreError: ``data`` cannot be written.
+    """
+    place = find_images(path, listed=False)
+    return place.form == "parquet" or all_tell(_open(place, data, base_name)[1].values())
 
 
 def _to_be_labelled(place: Place, label_file: Path) -> ImageSource:

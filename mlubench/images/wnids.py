@@ -47,7 +47,7 @@ def in_class_folder(paths: Iterable[str]) -> bool:
     return any(WNID.fullmatch(folder_name(path)) for path in paths)
 
 
-def tell_classes(paths: Iterable[str]) -> bool:
+def all_tell(paths: Iterable[str]) -> bool:
     """Tell whether the path of each image tells one class, and that one of ImageNet's thousand."""
     known = frozenset(imagenet_order("2012").class_ids)
     told = map(told_wnids, paths)

@@ -17,7 +17,7 @@ from mlubench.images.dataset import Dataset
 from mlubench.images.forms import LabelList, read_images, read_told
 from mlubench.images.labels import LabelOrder, read_label_list, simple_order
 from mlubench.pipeline.dispatch import Job
-from mlubench.pipeline.images import decode_images, true_labels
+from mlubench.pipeline.images import decode_images, lone_option, true_labels
 from mlubench.pipeline.network import chosen_preprocess, label_order
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
 from mlubench.pipeline.one_device import one_device
@@ -157,12 +157,7 @@ def _pictures(asked: InferParameters, model: OfflineModel, data: Path) -> _Pictu
     """Return the images and, where a list or their form tells them, their true classes."""
     if asked.label_file is None:
         if asked.label_file_order is not None:
-            raise ConfigError(
-                "there is no list whose order it could be",
-                where="--label_file_order",
-                expected="--label_file beside it",
-                fix="name the label list, or leave --label_file_order out",
-            )
+            raise lone_option("label_file_order", "label_file", asked.image_dir, data)
         own = label_order(model.label_order) if model.label_order else None
         dataset = read_told(asked.image_dir, data=data)
         labelled = own is not None and all(image.class_id in own for image in dataset.images)

@@ -20,7 +20,13 @@ from mlubench.images.dataset import (
     read_image_folder,
 )
 from mlubench.images.digits import write_digits
-from mlubench.images.forms import LabelList, find_images, read_images, read_unlabelled
+from mlubench.images.forms import (
+    LabelList,
+    find_images,
+    read_images,
+    read_unlabelled,
+    tells_classes,
+)
 from mlubench.images.labels import LabelOrder
 from mlubench.images.listed import calibration_images
 from mlubench.images.preprocess import Preprocess
@@ -70,6 +76,10 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
         labels = None
         if asked.label_file is not None and asked.label_file_order is not None:
             labels = LabelList(asked.label_file, label_order(asked.label_file_order))
+        elif asked.label_file is not None:
+            raise lone_option("label_file", "label_file_order", asked.image_dir, data)
+        elif asked.label_file_order is not None:
+            raise lone_option("label_file_order", "label_file", asked.image_dir, data)
         name = asked.image_dir.resolve().name
         scored = read_images(asked.image_dir, labels, name=name, data=data)
         calibrating = None
@@ -84,6 +94,29 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
     if calibration is not None:
         check_disjoint(calibration, scored)
     return ChosenImages(scored, true_labels(scored, order), calibration)
+
+
+def lone_option(given: str, lacking: str, image_dir: Path, data: Path) -> ConfigError:
+    """Return the error for one of label list and order without the other.
+
+    Where the images tell their classes it is one too many, elsewhere one too few.
+
+    Raises:
+        DatasetError: the images cannot be read.
+    """
+    if tells_classes(image_dir, data=data):
+        return ConfigError(
+            f"{image_dir} tells the classes of its images itself",
+            where=f"--{given}",
+            expected="no label list and no order of one: none is needed",
+            fix=f"leave --{given} out",
+        )
+    return ConfigError(
+        f"--{given} is given without --{lacking}",
+        where=f"--{lacking}",
+        expected=f"--{given} and --{lacking}",
+        fix=f"give both, or leave --{given} out where folders or names tell the classes",
+    )
 
 
 def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:

@@ -11,6 +11,7 @@ from mlubench.catalogue.entries import Channels, LabelOrderName, Resize, Varianc
 from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.errors import ConfigError
 from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
+from mlubench.validation import fault_text
 
 DEFAULT_PRECISIONS = (REFERENCE, "force_float16", "qint8_mixed_float16")
 _FILES = ("prototxt", "caffemodel", "input_size", "label_order")
@@ -173,9 +174,13 @@ class EvaluateParameters(NetworkParameters):
         return tuple(f"cpu:{name}" if str(name).isdigit() else name for name in given)
 
     def _images_asked(self) -> tuple[str, ...]:
-        """Return the options that name images; those that tell their classes need no list."""
+        """Return the options that must name images; those that tell their classes need no list.
+
+        Whether an order without its list, or the other way round, is one option too many or one
+        too few, the images say.
+        """
         listed = any(getattr(self, field) is not None for field in _LABELS)
-        return _IMAGES if listed else _IMAGES[:1]
+        return _IMAGES if listed and self.image_dir is None else _IMAGES[:1]
 
     @property
     def name(self) -> str:
@@ -264,7 +269,7 @@ def check_parameters(**options: object) -> EvaluateParameters:
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(
-            f"{first['msg']} (got {first['input']!r})",
+            fault_text(first),
             where="--" + str(first["loc"][0]),
             fix="see mlubench eval --help",
         ) from error

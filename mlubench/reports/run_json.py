@@ -19,6 +19,7 @@ from pydantic import (
 from mlubench.errors import StoreError
 from mlubench.metrics.verdict import Verdict
 from mlubench.store import write_json
+from mlubench.validation import fault_lines
 
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -129,16 +130,8 @@ class RunRecord(_Record):
             ) from error
         except ValidationError as error:
             raise StoreError(
-                _faults(error),
+                "; ".join(fault_lines(error)),
                 where=str(path),
                 expected="run.json of a run, version 1",
                 fix="see whether another version wrote it, or run it again",
             ) from error
-
-
-def _faults(error: ValidationError) -> str:
-    """Return one line that names every key at fault."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
-        for fault in error.errors(include_url=False)
-    )
