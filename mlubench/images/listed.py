@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlubench.errors import DatasetError
+from mlubench.errors import DatasetError, in_words
 from mlubench.images.dataset import Dataset, ImageRef
 from mlubench.images.forms import read_unlabelled
 from mlubench.images.source import FolderSource
@@ -36,7 +36,7 @@ def _names(file_list: Path) -> set[str]:
         lines = file_list.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"the list cannot be read: {error}",
+            f"the list cannot be read: {in_words(error)}",
             where=f"--file_list {file_list}",
             expected="a text file in UTF-8",
         ) from error

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlubench.errors import ConfigError
+from mlubench.errors import ConfigError, in_words
 from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.images.dataset import Dataset
 from mlubench.images.forms import LabelList, read_images, read_told
@@ -242,7 +242,11 @@ def _read_names(path: Path, classes: int) -> Sequence[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=f"--name_file {path}") from error
+        raise ConfigError(
+            f"cannot be read: {in_words(error)}",
+            where=f"--name_file {path}",
+            expected="a text file in UTF-8, a name on each line",
+        ) from error
     names = []
     for label, line in enumerate(filter(str.strip, lines)):
         number, _, name = line.strip().partition(" ")

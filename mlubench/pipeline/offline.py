@@ -12,7 +12,7 @@ from typing import Any
 from mlubench.download import Downloads
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
-from mlubench.errors import ConfigError, StoreError
+from mlubench.errors import ConfigError, StoreError, in_words
 from mlubench.images.dataset import Dataset, calibration_split
 from mlubench.images.digits import write_digits
 from mlubench.images.listed import calibration_images
@@ -97,7 +97,7 @@ def read_offline_model(folder: Path) -> OfflineModel:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"is no compiled network: {error}",
+            f"is no compiled network: {in_words(error)}",
             where=f"--magicmind_model {folder}",
             expected="a folder that mlubench compile wrote",
             fix="compile the network: mlubench compile --help",

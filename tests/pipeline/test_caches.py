@@ -116,6 +116,19 @@ def test_the_verb(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "entries removed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [[], ["--out", "x"], ["--max_size", "1K"], ["lst"]])
+def test_without_a_verb_the_verbs_are_shown(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["cache", *words]) == (2 if words else 0)
+    said = capsys.readouterr()
+    assert "Usage: mlubench cache" in said.out
+    for verb in ("list", "verify", "prune"):
+        assert verb in said.out
+    if words:
+        assert f"mlubench cache: '{words[0]}' does not say what is to be done" in said.err
+
+
 @pytest.mark.parametrize("age", ["nan", "-1", "inf"])
 def test_what_is_no_age_is_told(run: Run, capsys: pytest.CaptureFixture[str], age: str) -> None:
     arguments = ["cache", "prune", "--older_than", age, "--out", str(run.cache.parent)]
