@@ -51,6 +51,8 @@ class ImageCounts(_Record):
         corrupt: found, but not decoded whole.
         missing: listed, but not found.
         duplicate: listed or found more than once.
+        unlisted: found, but not listed, and so not expected; None in records of before it was
+            counted.
     """
 
     expected: NonNegativeInt
@@ -58,6 +60,7 @@ class ImageCounts(_Record):
     corrupt: NonNegativeInt
     missing: NonNegativeInt
     duplicate: NonNegativeInt
+    unlisted: NonNegativeInt | None = None
 
 
 class DatasetRecord(_Record):

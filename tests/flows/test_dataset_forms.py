@@ -71,15 +71,20 @@ def test_every_form_gives_the_same_bytes(
 
 def test_the_samples_digits_from_a_tar(run: Evaluate, tmp_path: Path) -> None:
     digits = write_digits(tmp_path / "digits")
+    listed = tmp_path / "labels.txt"
+    listed.write_text("".join(digits.val_labels.read_text().splitlines(keepends=True)[:597]))
     options = {
-        "label_file": digits.val_labels,
+        "label_file": listed,
         "label_file_order": "digits",
         "calibration_dir": digits.train,
         "precision": ("force_float32",),
     }
     folder = run(image_dir=digits.val, **options)
     archive = run(image_dir=packing.tar(tmp_path / "val.tar", digits.val), **options)
-    assert archive.record.dataset.images.scored == 600
+    for counts in (run.record.dataset.images for run in (folder, archive)):
+        assert (counts.expected, counts.scored, counts.unlisted) == (597, 597, 3)
+    page = (archive.folder / "report.html").read_text()
+    assert "3 not in the list" in page
     written = [outcome.folder / "predictions.parquet" for outcome in (folder, archive)]
     assert written[0].read_bytes() == written[1].read_bytes()
     assert folder.record.dataset.digest == archive.record.dataset.digest
