@@ -88,19 +88,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: the folder cannot be written (full, read-only, no permission, not a folder).
     """
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
     make_folder(path.parent)
-    try:
+    with _renamed(path) as temporary:
         yield temporary
         _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        _remove(temporary)
-        raise _store_error(error, path, "written") from error
-    except BaseException:
-        _remove(temporary)
-        raise
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -120,15 +111,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Give an empty temporary folder beside ``path``; on success rename it to ``path``.
 
     An existing folder of that name is replaced. Every file below is synced first.
+
+    Raises:
+        StoreError: as :func:`atomic_path`.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
-    try:
+    with _renamed(path) as temporary:
         _remove(temporary)
         temporary.mkdir(parents=True)
         yield temporary
         for file in sorted(temporary.rglob("*")):
             _sync(file)
         _remove(path)
+
+
+@contextlib.contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it on success, remove it on failure."""
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
