@@ -183,20 +183,27 @@ class Store:
         """Return where the entry lies or would lie."""
         return self.root / kind / content_key(parts)
 
-    def get(self, kind: str, parts: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    def get(
+        self,
+        kind: str,
+        parts: Mapping[str, Any],
+        build: Callable[[Path], None],
+        thorough: bool = True,
+    ) -> Path:
         """Return the entry's folder; call ``build(folder)`` first where it is absent or damaged.
 
         Args:
             kind: the sort of entry, a folder name such as ``compiled``.
             parts: everything that affects the entry's content, as JSON values.
             build: fills an empty folder; an exception leaves no entry behind.
+            thorough: whether bytes are compared, or sizes alone where that would take minutes.
 
         Raises:
             StoreError: the store cannot be written.
         """
         entry = self.path(kind, parts)
         with locked(entry.with_name(f"{entry.name}.lock")):
-            if entry_damage(entry, parts) is not None:
+            if entry_damage(entry, parts, thorough) is not None:
                 self._sweep(entry)
                 with atomic_folder(entry) as folder:
                     build(folder)
@@ -217,8 +224,13 @@ def note_use(entry: Path) -> None:
         os.utime(entry / MANIFEST)
 
 
-def entry_damage(entry: Path, parts: Mapping[str, Any] | None = None) -> str | None:
-    """Return what is wrong with an entry, or None where it matches its manifest to the byte."""
+def entry_damage(
+    entry: Path, parts: Mapping[str, Any] | None = None, thorough: bool = True
+) -> str | None:
+    """Return what is wrong with an entry, or None where it matches its manifest to the byte.
+
+    Where it is not to be thorough, files of the right size are taken for right.
+    """
     try:
         manifest = json.loads((entry / MANIFEST).read_bytes())
     except FileNotFoundError:
@@ -233,7 +245,7 @@ def entry_damage(entry: Path, parts: Mapping[str, Any] | None = None) -> str | N
         file = entry / name
         if not file.is_file() or file.stat().st_size != facts["bytes"]:
             return f"{name} is missing or has another size"
-        if sha256_file(file) != facts["sha256"]:
+        if thorough and sha256_file(file) != facts["sha256"]:
             return f"the bytes of {name} have changed"
     return None
 

@@ -224,7 +224,7 @@ def _open(
     archive = place.path
     if place.form == "parquet":
         shards = shards_of_one_split([place.path / shard for shard in place.names])
-        archive = unpack_shards(shards, data / "parquet")
+        archive = unpack_shards(shards, data)
     source = TarSource.open(archive, name_of)
     return source, {name: member.path for name, member in source.members.items()}
 
