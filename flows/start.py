@@ -32,6 +32,7 @@ def evaluate(parameters: EvaluateParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
+    _check_named(parameters)
     prepare_prefect(parameters.out)
     from flows.evaluate import evaluate as flow
 
@@ -70,6 +71,19 @@ def print_benchmark(outcome: BenchOutcome) -> None:
     for line in [*bench_summary(outcome.record), *outcome.notes()]:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"files:   {outcome.folder}", markup=False, soft_wrap=True)
+
+
+def _check_named(parameters: EvaluateParameters) -> None:
+    """Tell what is wrong with names, files and lists at once, not seconds later from the flow."""
+    from mlubench.pipeline.compile import build_spec
+    from mlubench.pipeline.images import choose_images
+    from mlubench.pipeline.network import choose_network
+    from mlubench.pipeline.run import Run
+
+    network = choose_network(parameters)
+    for precision in parameters.precision:
+        build_spec(network, parameters, precision)
+    choose_images(parameters, network.order, Run(parameters.out).data)
 
 
 def print_outcome(outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from mlubench import __version__
 from mlubench.cli.spellings import modern
 from mlubench.errors import ConfigError, MlubenchError
+from mlubench.validation import fault_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,7 +107,5 @@ def _wrong_option(error: CycloptsError, command: str) -> ConfigError:
     if isinstance(cause, pydantic.ValidationError):
         fault = cause.errors()[0]
         option = "--" + str(fault["loc"][0])
-        return ConfigError(
-            f"{fault['msg']} (got {fault['input']!r})", where=option, fix=f"see {command} --help"
-        )
+        return ConfigError(fault_text(fault), where=option, fix=f"see {command} --help")
     return ConfigError(str(error), where=command, fix="see --help")

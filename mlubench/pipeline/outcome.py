@@ -98,7 +98,7 @@ class Outcome:
         reasons: per judged precision, the sentence behind its verdict.
         exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
             wrong label order, 3 inconclusive.
-        wrong_order: which label order was named wrongly, where one was.
+        wrong_order: accuracy near chance, and whether another label order explains it.
     """
 
     folder: Path
@@ -173,7 +173,8 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_parquet(folder / "shards.parquet", shards)
             _write_seed_folders(folder, evaluation, labels)
             write_atomic(folder / "report.html", page(record).encode("utf-8"))
-    wrong = wrong_order is not None or len(corrupt) > evaluation.asked.max_corrupt
+    misnamed = wrong_order is not None and wrong_order.certain
+    wrong = misnamed or len(corrupt) > evaluation.asked.max_corrupt
     return Outcome(
         folder=runs / run_id,
         record=record,
@@ -213,7 +214,13 @@ def _wrong_order(evaluation: Evaluation) -> WrongOrder | None:
         top_index[scored, 0],
         evaluation.network.order,
         evaluation.asked.label_file_order,
+        _published(evaluation.network),
     )
+
+
+def _published(network: Network) -> float | None:
+    """Return the best top-1 that is published of a network."""
+    return max((figure.top1 for figure in network.published), default=None)
 
 
 def _limits(asked: EvaluateParameters) -> dict[str, float]:
@@ -260,6 +267,7 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
                 corrupt=corrupt,
                 missing=len(images.missing),
                 duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
+                unlisted=len(images.unlisted),
             ),
             calibration_images=evaluation.calibrated_on,
         ),

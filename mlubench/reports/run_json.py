@@ -19,6 +19,7 @@ from pydantic import (
 from mlubench.errors import StoreError
 from mlubench.metrics.verdict import Verdict
 from mlubench.store import write_json
+from mlubench.validation import fault_lines
 
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -51,7 +52,7 @@ class Record(BaseModel):
             ) from error
         except ValidationError as error:
             raise StoreError(
-                _faults(error),
+                "; ".join(fault_lines(error)),
                 where=str(path),
                 expected="run.json of a run, version 1",
                 fix="see whether another version wrote it, or run it again",
@@ -81,6 +82,8 @@ class ImageCounts(Record):
         corrupt: found, but not decoded whole.
         missing: listed, but not found.
         duplicate: listed or found more than once.
+        unlisted: found, but not listed, and so not expected; None in records of before it was
+            counted.
     """
 
     expected: NonNegativeInt
@@ -88,6 +91,7 @@ class ImageCounts(Record):
     corrupt: NonNegativeInt
     missing: NonNegativeInt
     duplicate: NonNegativeInt
+    unlisted: NonNegativeInt | None = None
 
 
 class DatasetRecord(Record):
@@ -156,11 +160,3 @@ class RunRecord(Record):
     host: str
     seconds: dict[str, NonNegativeFloat]
     verdict: Verdict
-
-
-def _faults(error: ValidationError) -> str:
-    """Return one line that names every key at fault."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
-        for fault in error.errors(include_url=False)
-    )
