@@ -39,7 +39,8 @@ app = App(
 _VERBS = {
     "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
     "bench": ("bench:bench", "Measure a network's throughput and latency, every precision."),
-    "compare": ("compare:compare", "Judge a benchmark run by another one."),
+    "compare": ("compare:compare", "Judge a run by another one, gate by gate."),
+    "baseline": ("baseline:app", "Pin the runs that others are judged by, and list them."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
