@@ -51,6 +51,7 @@ class MagicMindEngine(Engine):
     def use_device(self, device: str) -> str:
         """Make a card this process's own."""
         name = re.fullmatch(r"mlu:([0-9]+)", device)
+        self._checks = Checks(device)
         count = self.count_devices()
         if name is None or int(name.group(1)) >= count:
             raise ConfigError(
@@ -59,7 +60,6 @@ class MagicMindEngine(Engine):
                 expected=f"mlu:0 up to mlu:{count - 1}" if count else "a card; the SDK sees none",
                 fix="see mlubench devices --engine magicmind, and MLU_VISIBLE_DEVICES",
             )
-        self._checks = Checks(device)
         self._device = self._mm.Device()
         self._device.id = int(name.group(1))
         self._checks.ok(self._device.active(), "Device.active", id=self._device.id)

@@ -32,17 +32,20 @@ class Slot:
         engine: the SDK's engine.
         device: the SDK's device, which is active.
         checks: of the device.
+        classes: scores per image.
     """
 
-    def __init__(self, engine: Any, device: Any, checks: Checks) -> None:
+    def __init__(self, engine: Any, device: Any, checks: Checks, classes: int) -> None:
         self._checks = checks
+        self._classes = classes
+        self._rows = 0
         self._device = device
         self._context = checks.made(engine.create_i_context(), "Engine.create_i_context")
         self._queue = checks.made(device.create_queue(), "Device.create_queue")
         inputs = self._context.create_inputs()
         self._inputs = checks.listed(inputs, "Context.create_inputs", 1)
         self._outputs: List[Any] = []
-        #: First image and number of images of the batch in flight.
+        #: First image and number of images of the batch in flight, without what fills it up.
         self.batch: Optional[Tuple[int, int]] = None
         #: The runtime may read the array until the queue is done.
         self._array: Optional[np.ndarray] = None
@@ -57,15 +60,22 @@ class Slot:
         self._outputs = []  # a list that was filled before is another thing to the runtime
         status = self._context.enqueue(self._inputs, self._outputs, self._queue)
         self._checks.ok(status, "Context.enqueue", shape=shape)
-        self._array, self.batch = array, batch
+        self._array, self._rows, self.batch = array, len(array), batch
 
     def finish(self) -> np.ndarray:
-        """Wait for the batch in flight and return its scores, [images, ...]."""
+        """Wait for the batch in flight and return its scores, [images run, classes]."""
         self.batch = None
         self._checks.ok(self._queue.sync(), "Queue.sync")
         self._array = None
         outputs = self._checks.listed(self._outputs, "Context.enqueue, outputs", 1)
-        return np.asarray(outputs[0].asnumpy())
+        scores = np.asarray(self._checks.made(outputs[0].asnumpy(), "Tensor.asnumpy"))
+        if scores.size != self._rows * self._classes:
+            raise EngineError(
+                f"MagicMind's Context.enqueue and Tensor.asnumpy gave scores {list(scores.shape)}",
+                where=self._checks.device,
+                expected=f"{self._rows} images of {self._classes} classes",
+            )
+        return scores.reshape(self._rows, self._classes)
 
     def close(self) -> None:
         """Give back the SDK's objects, in the reverse order of their making."""
@@ -97,7 +107,7 @@ class MagicMindSession(Session):
         config.device_type = "MLU"
         self._model: Any = model
         self._engine = checks.made(model.create_i_engine(config), "Model.create_i_engine")
-        self._slots = [Slot(self._engine, device, checks) for _ in range(DEPTH)]
+        self._slots = [Slot(self._engine, device, checks, self.classes) for _ in range(DEPTH)]
 
     def run(self, images: np.ndarray, consume: Consume) -> None:
         """Keep every slot busy; scores are consumed in the images' order."""
@@ -128,14 +138,7 @@ class MagicMindSession(Session):
         if slot.batch is None:
             return
         first, count = slot.batch
-        scores = slot.finish()
-        if len(scores) < count or scores[0].size != self.classes:
-            raise EngineError(
-                f"the network gave scores {list(scores.shape)}",
-                where=self._checks.device,
-                expected=f"{count} or more images of {self.classes} classes",
-            )
-        consume(first, scores.reshape(len(scores), -1)[:count].astype(np.float32, copy=False))
+        consume(first, slot.finish()[:count].astype(np.float32, copy=False))
 
 
 def executed_precision(runtime: ModuleType, spec: BuildSpec) -> str:
