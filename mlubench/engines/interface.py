@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.traits import engine_module
 
 #: Called with (first image of the batch, scores float32 [images, classes]); batches may
@@ -246,6 +247,32 @@ class Engine(ABC):
         Raises:
             EngineError: the files cannot be loaded.
         """
+
+    def measure(self, model: Path, setup: MeasureSetup) -> Measured:
+        """Load what :meth:`build` wrote on the device of this process, to be measured.
+
+        Args:
+            model: as for :meth:`load`.
+            setup: how.
+
+        Raises:
+            ConfigError: the engine has not got what the set-up asks for.
+            EngineError: the files cannot be loaded.
+        """
+        raise NotImplementedError
+
+    def dump(self, model: Path, inputs: Sequence[np.ndarray], folder: Path) -> List[str]:
+        """Run a network once and write every layer's output; return the layers' names.
+
+        Args:
+            model: as for :meth:`load`.
+            inputs: one array for each input.
+            folder: gets a file for each layer.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        raise NotImplementedError
 
 
 def load_engine(name: str) -> Engine:

@@ -27,6 +27,7 @@ from mlubench.engines.interface import (
 )
 from mlubench.errors import EngineError
 from mlubench.worker import protocol
+from mlubench.worker.measure import Bench
 from mlubench.worker.shard import run_shard
 
 #: Progress is said at most this often, in seconds; a line for each batch would be noise.
@@ -40,6 +41,7 @@ class _Worker:
         self._engine = engine
         self._say = say
         self._session: Optional[Session] = None
+        self._bench = Bench(engine)
         self._said = 0.0
 
     def carry_out(self, request: Mapping[str, Any]) -> None:
@@ -51,6 +53,13 @@ class _Worker:
                 "build": self._build,
                 "load": self._load,
                 "run": self._run,
+                "prepare": self._bench.prepare,
+                "configure": self._bench.configure,
+                "warm_up": self._bench.warm_up,
+                "measure": self._bench.measure,
+                "layers": self._bench.layers,
+                "dump": self._bench.dump,
+                "forget": self._bench.forget,
             }
             verb = verbs[request["do"]]
             self._say(dict(verb(request), event="done"))

@@ -81,6 +81,12 @@ def normalised(plan: Plan, images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2).astype(np.float32))
 
 
+def calibrated(plan: Plan, images: np.ndarray, **changes: Any) -> Plan:
+    """Return the plan with two batches of the images to calibrate on."""
+    samples = [normalised(plan, images[first : first + plan.batch]) for first in (0, plan.batch)]
+    return dataclasses.replace(plan, samples=samples, **changes)
+
+
 def parse(mm: Any, plan: Plan) -> Any:
     from magicmind.python.runtime.parser import Parser
 
@@ -122,6 +128,13 @@ def set_shape(mm: Any, network: Any, plan: Plan) -> None:
         assert status.ok(), str(status)
 
 
+def prepared(mm: Any, plan: Plan) -> tuple[Any, Any]:
+    """Return a network and its configuration, before calibration and build."""
+    network = parse(mm, plan)
+    set_shape(mm, network, plan)
+    return network, configure(mm, plan)
+
+
 def activate(mm: Any, number: int = 0) -> Any:
     with mm.System() as system:
         assert number < system.device_count()
@@ -144,9 +157,7 @@ def calibrate(mm: Any, network: Any, config: Any, plan: Plan) -> None:
 
 def build(mm: Any, plan: Plan, path: Path) -> Any:
     """Build a model, write it to a file and return it: the lifecycle of gen_model.py."""
-    network = parse(mm, plan)
-    set_shape(mm, network, plan)
-    config = configure(mm, plan)
+    network, config = prepared(mm, plan)
     if plan.samples:
         calibrate(mm, network, config, plan)
     model = mm.Builder().build_model("magicmind_model", network, config)

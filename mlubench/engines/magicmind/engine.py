@@ -6,7 +6,9 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
 
 from mlubench.engines.interface import (
     BuildSpec,
@@ -20,8 +22,10 @@ from mlubench.engines.magicmind import MODEL
 from mlubench.engines.magicmind.build import Builder
 from mlubench.engines.magicmind.cnmon import read_cards, visible
 from mlubench.engines.magicmind.flags import check
+from mlubench.engines.magicmind.measuring import MagicMindMeasured
 from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_sdk, sdk_version
-from mlubench.engines.magicmind.session import MagicMindSession
+from mlubench.engines.magicmind.session import MagicMindSession, Slot, make_engine
+from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.errors import ConfigError, EngineError
 from mlubench.store import write_json
@@ -85,6 +89,37 @@ class MagicMindEngine(Engine):
 
     def load(self, model: Path) -> Session:
         """Load a model file and make its contexts and queues."""
+        loaded, spec = self._loaded(model)
+        return MagicMindSession(self._mm, loaded, self._device, self._checks, spec)
+
+    def measure(self, model: Path, setup: MeasureSetup) -> Measured:
+        """Load a model file to be measured."""
+        if setup.streams:
+            raise ConfigError(
+                "a card has no streams",
+                where="--streams",
+                fix="leave it out; --threads and --infer_depth keep a card busy",
+            )
+        loaded, spec = self._loaded(model)
+        measured = MagicMindMeasured(self._mm, loaded, self._device, self._checks, spec)
+        if setup.profile:
+            measured.layer_times()  # refuses
+        return measured
+
+    def dump(self, model: Path, inputs: Sequence[np.ndarray], folder: Path) -> List[str]:
+        """Let the SDK write every tensor, in its own form; return the files' names."""
+        loaded, _ = self._loaded(model)
+        engine = make_engine(self._mm, loaded, self._checks)
+        slot = Slot(engine, self._device, self._checks, loaded.get_output_num())
+        slot.dump(self._mm, folder)
+        slot.copy_in(inputs[0])
+        slot.enqueue()
+        slot.sync()
+        slot.close()
+        return sorted(path.name for path in folder.iterdir())
+
+    def _loaded(self, model: Path) -> Tuple[Any, BuildSpec]:
+        """Return the SDK's model and what it was built for."""
         file = model / MODEL if model.is_dir() else model
         try:
             described = json.loads(description_beside(file).read_text(encoding="utf-8"))
@@ -98,7 +133,7 @@ class MagicMindEngine(Engine):
         loaded = self._mm.Model()
         status = loaded.deserialize_from_file(str(file))
         self._checks.ok(status, "Model.deserialize_from_file", path=file)
-        return MagicMindSession(self._mm, loaded, self._device, self._checks, spec)
+        return loaded, spec
 
     def _started(self) -> Any:
         """Return the SDK's System, which stays open for the life of the process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Deque, List, Optional, Tuple
 
@@ -15,6 +16,8 @@ from mlubench.errors import EngineError
 
 #: Batches in flight: one computes while the host copies the next one in and reads another.
 DEPTH = 3
+#: ``dump_mode`` of a ContextDumpInfo: all tensors.
+_DUMP_ALL = 1
 _ARITHMETIC = {
     "force_float32": "float32",
     "force_float16": "float16",
@@ -32,13 +35,12 @@ class Slot:
         engine: the SDK's engine.
         device: the SDK's device, which is active.
         checks: of the device.
-        classes: scores per image.
+        outputs: how many the model has.
     """
 
-    def __init__(self, engine: Any, device: Any, checks: Checks, classes: int) -> None:
+    def __init__(self, engine: Any, device: Any, checks: Checks, outputs: int) -> None:
         self._checks = checks
-        self._classes = classes
-        self._rows = 0
+        self._count = outputs
         self._device = device
         self._context = checks.made(engine.create_i_context(), "Engine.create_i_context")
         self._queue = checks.made(device.create_queue(), "Device.create_queue")
@@ -50,32 +52,42 @@ class Slot:
         #: The runtime may read the array until the queue is done.
         self._array: Optional[np.ndarray] = None
 
-    def start(self, array: np.ndarray, batch: Tuple[int, int]) -> None:
-        """Copy a batch to the device and put its computation into the queue."""
-        shape = list(array.shape)
+    def copy_in(self, array: np.ndarray) -> None:
+        """Copy a batch to the device."""
         status = self._inputs[0].from_numpy(array)
+        shape = list(array.shape)
         self._checks.ok(status, "Tensor.from_numpy", shape=shape, dtype=array.dtype)
         copied = self._inputs[0].to(self._device)
         self._checks.ok_or_nothing(copied, "Tensor.to", device=self._checks.device)
+        self._array = array
+
+    def enqueue(self) -> None:
+        """Put the computation of what was copied in into the queue."""
         self._outputs = []  # a list that was filled before is another thing to the runtime
         status = self._context.enqueue(self._inputs, self._outputs, self._queue)
+        shape = None if self._array is None else list(self._array.shape)
         self._checks.ok(status, "Context.enqueue", shape=shape)
-        self._array, self._rows, self.batch = array, len(array), batch
 
-    def finish(self) -> np.ndarray:
-        """Wait for the batch in flight and return its scores, [images run, classes]."""
-        self.batch = None
+    def sync(self) -> None:
+        """Wait until the queue is done."""
         self._checks.ok(self._queue.sync(), "Queue.sync")
-        self._array = None
-        outputs = self._checks.listed(self._outputs, "Context.enqueue, outputs", 1)
-        scores = np.asarray(self._checks.made(outputs[0].asnumpy(), "Tensor.asnumpy"))
-        if scores.size != self._rows * self._classes:
-            raise EngineError(
-                f"MagicMind's Context.enqueue and Tensor.asnumpy gave scores {list(scores.shape)}",
-                where=self._checks.device,
-                expected=f"{self._rows} images of {self._classes} classes",
-            )
-        return scores.reshape(self._rows, self._classes)
+
+    def read(self) -> List[np.ndarray]:
+        """Return the outputs, on the host."""
+        outputs = self._checks.listed(self._outputs, "Context.enqueue, outputs", self._count)
+        arrays = [self._checks.made(output.asnumpy(), "Tensor.asnumpy") for output in outputs]
+        return [np.asarray(array) for array in arrays]
+
+    def dump(self, runtime: ModuleType, folder: Path) -> None:
+        """Let the context write every tensor that it computes, in the SDK's own form."""
+        info = runtime.Context.ContextDumpInfo(
+            path=str(folder),
+            tensor_name=[],
+            dump_mode=_DUMP_ALL,
+            file_format=runtime.FileFormat.kBinary,
+        )
+        status = self._context.set_context_dump_info(info)
+        self._checks.ok_or_nothing(status, "Context.set_context_dump_info", path=folder)
 
     def close(self) -> None:
         """Give back the SDK's objects, in the reverse order of their making."""
@@ -101,13 +113,11 @@ class MagicMindSession(Session):
         self.batch_size = spec.batch_size
         self._spec = spec
         self._checks = checks
-        self._dtype, self._layout = _input_of(model, spec, checks)
+        self._dtype, self._layout = input_of(model, spec, checks)
         self.classes = _classes_of(model, checks)
-        config = runtime.Model.EngineConfig()
-        config.device_type = "MLU"
         self._model: Any = model
-        self._engine = checks.made(model.create_i_engine(config), "Model.create_i_engine")
-        self._slots = [Slot(self._engine, device, checks, self.classes) for _ in range(DEPTH)]
+        self._engine = make_engine(runtime, model, checks)
+        self._slots = [Slot(self._engine, device, checks, 1) for _ in range(DEPTH)]
 
     def run(self, images: np.ndarray, consume: Consume) -> None:
         """Keep every slot busy; scores are consumed in the images' order."""
@@ -121,7 +131,9 @@ class MagicMindSession(Session):
             batch = images[first : first + self.batch_size]
             if self._spec.rgb2bgr:
                 batch = batch[..., ::-1]  # BuilderConfig has no key for it
-            slot.start(as_input(batch, least, self._layout, self._dtype), (first, len(batch)))
+            slot.copy_in(as_input(batch, least, self._layout, self._dtype))
+            slot.enqueue()
+            slot.batch = (first, len(batch))
             waiting.append(slot)
         while waiting:
             self._take(waiting.popleft(), consume)
@@ -137,8 +149,25 @@ class MagicMindSession(Session):
         """Hand on the scores of a slot's batch, where it has one in flight."""
         if slot.batch is None:
             return
-        first, count = slot.batch
-        consume(first, slot.finish()[:count].astype(np.float32, copy=False))
+        (first, count), slot.batch = slot.batch, None
+        slot.sync()
+        (scores,) = slot.read()
+        rows = max(count, least_batch(self._spec, self.batch_size))
+        if scores.size != rows * self.classes:
+            raise EngineError(
+                f"MagicMind's Context.enqueue and Tensor.asnumpy gave scores {list(scores.shape)}",
+                where=self._checks.device,
+                expected=f"{rows} images of {self.classes} classes",
+            )
+        scores = scores.reshape(rows, self.classes)[:count]
+        consume(first, scores.astype(np.float32, copy=False))
+
+
+def make_engine(runtime: ModuleType, model: Any, checks: Checks) -> Any:
+    """Return the SDK's engine of a model."""
+    config = runtime.Model.EngineConfig()
+    config.device_type = "MLU"
+    return checks.made(model.create_i_engine(config), "Model.create_i_engine")
 
 
 def executed_precision(runtime: ModuleType, spec: BuildSpec) -> str:
@@ -147,7 +176,7 @@ def executed_precision(runtime: ModuleType, spec: BuildSpec) -> str:
     return _ARITHMETIC[spec.precision] + simulated
 
 
-def _input_of(model: Any, spec: BuildSpec, checks: Checks) -> Tuple[type, str]:
+def input_of(model: Any, spec: BuildSpec, checks: Checks) -> Tuple[type, str]:
     """Return the NumPy type and the layout of the model's input, as the model has them."""
     count = model.get_input_num()
     if count != 1:

@@ -6,8 +6,9 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence, Tuple
 
+import numpy as np
 import openvino as ov
 
 from mlubench.engines.interface import (
@@ -17,8 +18,10 @@ from mlubench.engines.interface import (
     NetworkFiles,
     Session,
 )
+from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.openvino.build import build_model
 from mlubench.engines.openvino.flags import FLOAT_HINTS, effective
+from mlubench.engines.openvino.measuring import OpenVinoMeasured, dump_layers, tensor_names
 from mlubench.engines.openvino.session import OpenVinoSession
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, EngineError
@@ -85,23 +88,57 @@ class OpenVinoEngine(Engine):
 
     def load(self, model: Path) -> Session:
         """Compile the IR for this process's cores, one stream of one thread for each."""
+        compiled, spec = self._compiled(model, self._threads)
+        return OpenVinoSession(compiled, spec, requests=self._threads + 1)
+
+    def measure(self, model: Path, setup: MeasureSetup) -> Measured:
+        """Compile the IR with so many streams; as in an evaluation where none are given."""
+        streams = setup.streams or self._threads
+        if streams > self._threads:
+            raise ConfigError(
+                f"the device has {self._threads} cores",
+                where="--streams",
+                expected=f"1 to {self._threads}",
+                fix="leave it out for a stream on each core",
+            )
+        if not setup.profile:
+            return OpenVinoMeasured(self._compiled(model, streams)[0], set())
+        tensors = set(tensor_names(self._core.read_model(str(model / MODEL))))
+        return OpenVinoMeasured(self._compiled(model, streams, PERF_COUNT=True)[0], tensors)
+
+    def dump(self, model: Path, inputs: Sequence[np.ndarray], folder: Path) -> List[str]:
+        """Write every named tensor of the model as a .npy file."""
+        spec = self._built(model)
+        return dump_layers(self._core, model / MODEL, dict(arithmetic(spec)), inputs, folder)
+
+    def _compiled(
+        self, model: Path, streams: int, **more: object
+    ) -> Tuple[ov.CompiledModel, BuildSpec]:
+        spec = self._built(model)
+        properties = {
+            **arithmetic(spec),
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": self._threads,
+            "ENABLE_CPU_PINNING": False,
+            **more,
+        }
+        try:
+            return self._core.compile_model(str(model / MODEL), "CPU", properties), spec
+        except RuntimeError as error:
+            raise _engine_error(error, model, "load") from error
+
+    def _built(self, model: Path) -> BuildSpec:
+        """Return what a model was built for.
+
+        Raises:
+            EngineError: it was built by another engine, or its description cannot be read.
+        """
         try:
             built = json.loads((model / _BUILT).read_bytes())
             self._refuse_foreign(built["engine"], model)
-            spec = BuildSpec.from_json(built["spec"])
-            compiled = self._core.compile_model(
-                str(model / MODEL),
-                "CPU",
-                {
-                    **arithmetic(spec),
-                    "NUM_STREAMS": self._threads,
-                    "INFERENCE_NUM_THREADS": self._threads,
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            return BuildSpec.from_json(built["spec"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise _engine_error(error, model, "load") from error
-        return OpenVinoSession(compiled, spec, requests=self._threads + 1)
 
     def _refuse_foreign(self, built_by: Dict[str, str], folder: Path) -> None:
         if built_by != self.describe():

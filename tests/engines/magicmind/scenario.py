@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
+from mlubench.engines.measuring import MeasureSetup
 from tests.caffe import synthetic
 from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
 
@@ -22,6 +24,9 @@ SPEC = BuildSpec(
 )
 #: Not the first one, which an SDK may take where none was named.
 DEVICE = "mlu:1"
+IMAGES = 9
+#: How many batches :func:`every_call` infers before it measures.
+BATCHES = 2 * -(-IMAGES // SPEC.batch_size)
 INT8 = dataclasses.replace(SPEC, precision="qint8_mixed_float16")
 
 
@@ -49,6 +54,28 @@ def use(
     return scores, session
 
 
+def measure(model: Path, images: np.ndarray) -> None:
+    """Measure a batch of a compiled network, and dump its tensors."""
+    engine = load_engine("magicmind")
+    engine.use_device(DEVICE)
+    measured = engine.measure(model, MeasureSetup())
+    measured.bind_thread()
+    lanes = measured.lanes(1)
+    (lane,) = lanes.lanes
+    lane.copy_in([images])
+    lane.start()
+    assert lanes.next_done() is lane
+    (scores,) = lane.copy_out()
+    assert scores.shape == (len(images), CLASSES)
+    measured.close()
+    # The simulated SDK dumps outputs only.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlubench.engines.magicmind.session._DUMP_ALL", 2)
+        folder = model / "dumped"
+        folder.mkdir()
+        assert engine.dump(model, [images], folder)
+
+
 def write_networks(folder: Path) -> None:
     """Write what :func:`every_call` builds: a network as ONNX and as Caffe, and a plug-in."""
     write_small_network(folder / "network.onnx")
@@ -68,10 +95,11 @@ def every_call(networks: Path, folder: Path) -> None:
         networks: what :func:`write_networks` wrote.
         folder: gets what is built.
     """
-    onnx, images = networks / "network.onnx", random_images(9)
+    onnx, images = networks / "network.onnx", random_images(IMAGES)
     spec = dataclasses.replace(
         INT8, plugin=(str(networks / "plugin.so"),), rpc_server="127.0.0.1:9009", dynamic_shape=True
     )
     use(NetworkFiles(onnx), spec, folder / "onnx", images, device=DEVICE)
     caffe = NetworkFiles(onnx, networks / "net.prototxt", networks / "net.caffemodel")
     use(caffe, SPEC, folder / "caffe", images, device=DEVICE)
+    measure(folder / "caffe", images[: SPEC.batch_size])

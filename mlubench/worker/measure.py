@@ -1,0 +1,272 @@
+"""Measuring a loaded network: what the worker's verbs ``prepare``, ``measure``, ``layers`` do.
+
+Standard library and NumPy only, Python 3.7 syntax.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+import numpy as np
+
+from mlubench.engines.interface import Engine
+from mlubench.engines.measuring import Measured, MeasureSetup, TensorInfo
+from mlubench.errors import ConfigError, EngineError
+from mlubench.worker.pump import Feed, Moments, Pump, WarmUp, as_arrays
+from mlubench.worker.usage import usage
+
+#: Random inputs are drawn anew for each buffer from this.
+_SEED = 0
+
+
+class Bench:
+    """The networks that a worker has loaded to be measured, by keys of the flow's own.
+
+    Args:
+        engine: that loads them.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._prepared: Dict[str, Measured] = {}
+        self._pumps: Dict[str, List[Pump]] = {}
+
+    def prepare(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Load a network under a key, in place of what that key had.
+
+        Args:
+            request: ``key``, ``model`` (path), ``setup`` (fields of a MeasureSetup).
+
+        Returns:
+            ``inputs`` and ``outputs``, a [name, dims, dtype] each, ``executed_precision``.
+        """
+        key = request["key"]
+        self.forget(request)
+        setup = MeasureSetup.from_json(request["setup"])
+        measured = self._engine.measure(Path(request["model"]), setup)
+        self._prepared[key] = measured
+        return {
+            "inputs": [[one.name, list(one.dims), one.dtype] for one in measured.inputs],
+            "outputs": [[one.name, list(one.dims), one.dtype] for one in measured.outputs],
+            "executed_precision": measured.executed_precision,
+            "usage": usage(),
+        }
+
+    def forget(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Give back what a key has."""
+        self._pumps.pop(request["key"], None)
+        measured = self._prepared.pop(request["key"], None)
+        if measured is not None:
+            measured.close()
+        return {}
+
+    def configure(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Make the lanes of a key's network and warm it up.
+
+        Args:
+            request: ``key``; ``shapes`` (groups of one shape for each input), ``inputs`` (a file of
+                raw bytes for each, or null for random data), ``threads``, ``infer_depth`` (lanes of
+                each thread), ``buffer_depth`` (buffers of inputs that take turns), ``copy``,
+                ``warmup`` (seconds).
+
+        Returns:
+            ``warmup_seconds``, ``steady`` of the thread that was slowest.
+        """
+        measured = self._measured(request["key"])
+        groups = input_groups(
+            measured.inputs, request["shapes"], request["inputs"], int(request["buffer_depth"])
+        )
+        pumps = [
+            Pump(measured.lanes(int(request["infer_depth"])), Feed(groups), bool(request["copy"]))
+            for _ in range(int(request["threads"]))
+        ]
+        self._pumps[request["key"]] = pumps
+        return self.warm_up(request)
+
+    def warm_up(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Warm a key's network up again, as :meth:`configure` does."""
+        pumps = self._pumps_of(request["key"])
+        warm_ups = [WarmUp(float(request["warmup"])) for _ in pumps]
+        tasks = [_task(warm_up.run, pump) for warm_up, pump in zip(warm_ups, pumps)]
+        self._together(request["key"], tasks)
+        return {
+            "warmup_seconds": max(one.seconds for one in warm_ups),
+            "steady": all(one.steady for one in warm_ups),
+        }
+
+    def measure(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Measure a key's network, warmed up by :meth:`configure`.
+
+        Args:
+            request: ``key``; ``iterations`` and ``duration`` (seconds), both of which must be
+                met by each thread; ``out``, a file that gets the columns of
+                :func:`~mlubench.worker.pump.as_arrays` and ``thread`` int32, a row a request;
+                ``outputs``, a folder that gets each output's raw bytes, or null.
+
+        Returns:
+            ``usage_before`` and ``usage_after``.
+        """
+        pumps = self._pumps_of(request["key"])
+        iterations, duration = int(request["iterations"]), float(request["duration"])
+
+        def go_on(started: int, seconds: float) -> bool:
+            return started < iterations or seconds < duration
+
+        before = usage()
+        moments: List[List[Moments]] = [[] for _ in pumps]
+        tasks = [_task(_measure, pump, kept, go_on) for pump, kept in zip(pumps, moments)]
+        self._together(request["key"], tasks)
+        after = usage()
+        columns = as_arrays([moment for kept in moments for moment in kept])
+        columns["thread"] = np.repeat(
+            np.arange(len(moments), dtype=np.int32), [len(kept) for kept in moments]
+        )
+        _save(Path(request["out"]), columns)
+        if request["outputs"] is not None:
+            for place, array in enumerate(pumps[0].outputs):
+                (Path(request["outputs"]) / f"output[{place}]").write_bytes(array.tobytes())
+        return {"usage_before": before, "usage_after": after}
+
+    def layers(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Return the layers' times of a key's network, which was prepared with ``profile``.
+
+        Returns:
+            ``layers``: [layer, kind, arithmetic, seconds] each, in the order of execution.
+        """
+        times = self._measured(request["key"]).layer_times()
+        return {"layers": [[t.layer, t.kind, t.arithmetic, t.seconds] for t in times]}
+
+    def dump(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Write every layer's output of a network that is run once.
+
+        Args:
+            request: ``model``; ``inputs_of``, the key that says what inputs it has; ``shapes``,
+                ``inputs`` as for :meth:`configure`; ``folder``.
+
+        Returns:
+            ``layers``, their names.
+        """
+        inputs = self._measured(request["key"]).inputs
+        groups = input_groups(inputs, request["shapes"], request["inputs"], 1)
+        folder = Path(request["folder"])
+        return {"layers": self._engine.dump(Path(request["model"]), groups[0][0], folder)}
+
+    def _together(self, key: str, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run tasks at once, a thread of the device each; the first failure is raised."""
+        if len(tasks) == 1:
+            tasks[0]()
+            return
+        bind = self._measured(key).bind_thread
+        together([_task(_bound, bind, task) for task in tasks])
+
+    def _measured(self, key: str) -> Measured:
+        if key not in self._prepared:
+            raise EngineError("asked to measure what was not prepared", where=f"worker, {key}")
+        return self._prepared[key]
+
+    def _pumps_of(self, key: str) -> List[Pump]:
+        if key not in self._pumps:
+            raise EngineError("asked to measure what was not configured", where=f"worker, {key}")
+        return self._pumps[key]
+
+
+def input_groups(
+    inputs: Sequence[TensorInfo],
+    shapes: Sequence[Sequence[Sequence[int]]],
+    files: Optional[Sequence[str]],
+    buffers: int,
+) -> List[List[List[np.ndarray]]]:
+    """Return per group of shapes so many buffers, each with an array for each input.
+
+    Args:
+        inputs: of the network.
+        shapes: per group, a shape for each input.
+        files: a file of raw bytes for each input; without them data are random, the same each time.
+        buffers: how many different ones.
+
+    Raises:
+        ConfigError: a file cannot be read or has another size.
+    """
+    random = np.random.RandomState(_SEED)
+    groups = []
+    for group in shapes:
+        if files is not None:
+            arrays = [
+                _from_file(Path(file), info, shape)
+                for file, info, shape in zip(files, inputs, group)
+            ]
+            groups.append([arrays])
+            continue
+        groups.append(
+            [
+                [_random(random, info, shape) for info, shape in zip(inputs, group)]
+                for _ in range(buffers)
+            ]
+        )
+    return groups
+
+
+def _random(random: Any, info: TensorInfo, shape: Sequence[int]) -> np.ndarray:
+    if np.issubdtype(np.dtype(info.dtype), np.floating):
+        return np.asarray(random.standard_normal(tuple(shape)), info.dtype)
+    return np.asarray(random.randint(0, 128, tuple(shape)), info.dtype)
+
+
+def _from_file(path: Path, info: TensorInfo, shape: Sequence[int]) -> np.ndarray:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}", where=f"--input_files {path}"
+        ) from error
+    size = int(np.prod(shape)) * np.dtype(info.dtype).itemsize
+    if len(data) != size:
+        raise ConfigError(
+            f"has {len(data)} bytes",
+            where=f"--input_files {path}",
+            expected=f"{size}, {info.dtype} {list(shape)} of input {info.name}",
+        )
+    return np.frombuffer(data, info.dtype).reshape(shape)
+
+
+def _save(path: Path, columns: Dict[str, Any]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as stream:
+        np.savez(stream, **columns)
+    temporary.replace(path)
+
+
+def _task(function: Callable[..., None], *arguments: Any) -> Callable[[], None]:
+    return lambda: function(*arguments)
+
+
+def _measure(pump: Pump, kept: List[Moments], go_on: Callable[[int, float], bool]) -> None:
+    kept.extend(pump.run(go_on))
+
+
+def _bound(bind: Callable[[], None], task: Callable[[], None]) -> None:
+    bind()
+    task()
+
+
+def together(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run tasks in a thread each, from one moment, and wait for all; a failure is raised."""
+    gate = threading.Barrier(len(tasks))
+    failures: List[BaseException] = []
+
+    def run(task: Callable[[], None]) -> None:
+        try:
+            gate.wait()
+            task()
+        except BaseException as error:  # it is raised again below
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,110 @@
+"""The trace against what the Trace Event Format demands."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlubench.mm_run.trace import Span, chrome_trace
+
+#: Trace Event Format (Chromium, catapult): fields and their types, by the phase of an event.
+#: ts and dur are microseconds; pid and tid are numbers; args is an object.
+_COMMON: dict[str, Any] = {"ph": str, "name": str, "pid": int, "tid": int, "args": dict}
+_COMPLETE = {**_COMMON, "cat": str, "ts": (int, float), "dur": (int, float)}
+#: Metadata events: their names and what their argument is.
+_METADATA = {"process_name", "thread_name"}
+
+SPANS = st.lists(
+    st.builds(
+        Span,
+        device=st.sampled_from(["cpu:0", "cpu:1", "mlu:0"]),
+        stream=st.integers(0, 3),
+        request=st.integers(0, 10**6),
+        phase=st.sampled_from(["copy in", "compute", "copy out"]),
+        start=st.floats(0, 1e4),
+        seconds=st.floats(0, 10),
+    ),
+    max_size=20,
+)
+
+
+def _check(trace: dict[str, Any]) -> None:
+    assert trace["displayTimeUnit"] in ("ms", "ns")
+    assert isinstance(trace["otherData"], dict)
+    for event in trace["traceEvents"]:
+        fields = _COMPLETE if event["ph"] == "X" else _COMMON
+        assert set(event) == set(fields)
+        for name, kind in fields.items():
+            assert isinstance(event[name], kind)
+        if event["ph"] == "M":
+            assert event["name"] in _METADATA
+            assert isinstance(event["args"]["name"], str)
+        else:
+            assert event["ph"] == "X"
+            assert min(event["ts"], event["dur"]) >= 0
+
+
+@given(SPANS)
+def test_it_has_the_form_and_loses_nothing(spans: list[Span]) -> None:
+    text = chrome_trace(spans, {"network": "sample"})
+    trace = json.loads(text)
+    _check(trace)
+    events = trace["traceEvents"]
+    names = {
+        (event["name"], event["pid"], event["tid"] if event["name"] == "thread_name" else 0): event[
+            "args"
+        ]["name"]
+        for event in events
+        if event["ph"] == "M"
+    }
+    found = Counter(
+        (
+            names["process_name", event["pid"], 0],
+            names["thread_name", event["pid"], event["tid"]],
+            event["args"]["request"],
+            event["name"],
+            event["ts"],
+            event["dur"],
+        )
+        for event in events
+        if event["ph"] == "X"
+    )
+    assert found == Counter(
+        (
+            span.device,
+            f"stream {span.stream}",
+            span.request,
+            span.phase,
+            round(span.start * 1e6, 3),
+            round(span.seconds * 1e6, 3),
+        )
+        for span in spans
+    )
+    times = [event["ts"] for event in events if event["ph"] == "X"]
+    assert times == sorted(times)
+    assert text == chrome_trace(spans[::-1], {"network": "sample"})
+
+
+def test_seconds_are_microseconds() -> None:
+    trace = json.loads(chrome_trace([Span("cpu:0", 0, 7, "compute", 0.5, 0.0020001)]))
+    assert trace["traceEvents"][-1] == {
+        "ph": "X",
+        "name": "compute",
+        "cat": "request",
+        "pid": 0,
+        "tid": 0,
+        "ts": 500_000.0,
+        "dur": 2000.1,
+        "args": {"request": 7},
+    }
+
+
+@pytest.mark.parametrize(("start", "seconds"), [(-1.0, 1.0), (0.0, -1.0), (float("nan"), 1.0)])
+def test_no_time(start: float, seconds: float) -> None:
+    with pytest.raises(ValueError, match="no time"):
+        chrome_trace([Span("cpu:0", 0, 0, "compute", start, seconds)])
