@@ -107,10 +107,15 @@ class Device:
         """Whether it failed too often."""
         return len(self._failures) >= FAILURES
 
-    def check(self) -> None:
-        """Raise its last words where it is lost."""
-        if self.lost:
-            raise self._failures[-1]
+    @property
+    def cause(self) -> DeviceError:
+        """How the failures of a lost device began; later ones may only follow from it."""
+        return self._failures[0]
+
+    def words(self, error: MlubenchError) -> str:
+        """Return what an error says in one line, to stand behind the device's name."""
+        own = error.where in (self.name, self._address)
+        return (error.what if own else str(error)).splitlines()[0]
 
     def start(self) -> Worker | None:
         """Return its worker, started as often as may be; None where the device is lost.
@@ -130,7 +135,10 @@ class Device:
             model: the compiled network.
             batch_size: as in :meth:`DevicePool.load`.
         """
-        request = {"do": "load", "model": str(model), "batch_size": batch_size}
+        return self.call({"do": "load", "model": str(model), "batch_size": batch_size})
+
+    def call(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Carry out a request, in a new worker where one fails; None where the device is lost."""
         while not self.lost:
             with suppress(DeviceError), self._counted_failure():
                 return self.worker.call(request, silence=self._engine.silence.load)
@@ -172,8 +180,9 @@ class Device:
 
     def _give_up(self, error: MlubenchError) -> None:
         lost = DeviceError(error.what, where=error.where, expected=error.expected, fix=error.fix)
-        self._failures = [error if isinstance(error, DeviceError) else lost] * FAILURES
-        self.description = f"lost: {str(error).splitlines()[0]}"
+        last = error if isinstance(error, DeviceError) else lost
+        self._failures = [*self._failures, *[last] * FAILURES]
+        self.description = f"lost: {self.words(self.cause)}"
 
     def close(self) -> None:
         """End the worker."""
