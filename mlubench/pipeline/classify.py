@@ -79,7 +79,7 @@ def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
     """
     model = read_offline_model(asked.magicmind_model)
     _check(asked, model)
-    files = _result_files(asked)
+    files = _result_files(asked, model)
     pictures = _pictures(asked, model)
     decoded = _decode(asked, model, pictures.dataset)
     top_index, classes, executed = _top(asked, model, decoded, progress)
@@ -121,7 +121,7 @@ def _check(asked: InferParameters, model: OfflineModel) -> None:
         )
 
 
-def _result_files(asked: InferParameters) -> dict[str, Path]:
+def _result_files(asked: InferParameters, model: OfflineModel) -> dict[str, Path]:
     """Return the files that options name; where none does, all of them in a folder."""
     named = {option: path for option in _FILES if (path := getattr(asked, option)) is not None}
     if len({path.resolve() for path in named.values()}) < len(named):
@@ -138,7 +138,8 @@ def _result_files(asked: InferParameters) -> dict[str, Path]:
             fix="name the label list, or leave --label_file_order out",
         )
     if not named:
-        folder = asked.out / "output" / asked.magicmind_model.resolve().name
+        simulated = "-simulated" if model.simulated else ""
+        folder = asked.out / "output" / f"{asked.magicmind_model.resolve().name}{simulated}"
         named = {option: folder / name for option, name in _FILES.items()}
         if asked.label_file is None:
             del named["result_label_file"]

@@ -47,6 +47,7 @@ class OfflineModel:
         spec: what it was compiled for.
         preprocess: from a decoded image to its input.
         label_order: how it numbers its classes; None where nobody said.
+        simulated: what the engine says where it was a simulated one; else empty.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class OfflineModel:
     spec: BuildSpec
     preprocess: Preprocess
     label_order: str | None
+    simulated: str = ""
 
     @property
     def speed_only(self) -> bool:
@@ -75,6 +77,7 @@ class OfflineModel:
             "preprocess": asdict(self.preprocess),
             "label_order": self.label_order,
             "speed_only": self.speed_only,
+            "simulated": self.simulated,
             "sha256": sha256,
         }
         write_json(description, fields)
@@ -96,6 +99,7 @@ def read_offline_model(path: Path) -> OfflineModel:
             spec=BuildSpec.from_json(fields["spec"]),
             preprocess=_preprocess(fields["preprocess"]),
             label_order=fields["label_order"],
+            simulated=fields.get("simulated", ""),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
@@ -148,8 +152,11 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
     calibration = _calibration(asked, network, run, progress)
     compiled = compile_network(imported, spec, calibration, engine, facts, run.store, places)
     named = asked.label_order or (None if _by_files(asked) else network.order.name)
-    model = OfflineModel(path, network.name, asked.engine, spec, network.preprocess, named)
-    return _copy(compiled, model)
+    simulated = facts.get("simulated", "")
+    return _copy(
+        compiled,
+        OfflineModel(path, network.name, asked.engine, spec, network.preprocess, named, simulated),
+    )
 
 
 def _network(asked: CompileParameters) -> Network:
