@@ -40,16 +40,16 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
 
 def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
-    if network.to_fetch is not None:
-        with run.stage("fetch"):
-            fetch_network(network.to_fetch)
-    with run.stage("import"):
-        imported = import_network(network, run.store)
     specs = [build_spec(network, asked, precision) for precision in asked.precision]
-    chosen = choose_images(asked, network.order, run.data)
     with DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices:
         for spec in specs:
             devices.check(spec)
+        if network.to_fetch is not None:
+            with run.stage("fetch"):
+                fetch_network(network.to_fetch)
+        with run.stage("import"):
+            imported = import_network(network, run.store)
+        chosen = choose_images(asked, network.order, run.data)
         with run.stage("decode"):
             scored = decode_images(chosen.scored, network, run.decoded, "scored")
             calibration = _decode_calibration(chosen, network, run)

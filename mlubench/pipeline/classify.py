@@ -19,7 +19,7 @@ from mlubench.images.cache import DecodedImages, ImageRecord, decode_dataset
 from mlubench.images.dataset import Dataset, ImageRef, read_unlabelled_folder
 from mlubench.images.labels import LabelOrder, read_label_list
 from mlubench.images.source import FolderSource
-from mlubench.pipeline.devices import engine_host
+from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.dispatch import DevicePool, Job
 from mlubench.pipeline.network import label_order
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
@@ -80,6 +80,7 @@ def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
     model = read_offline_model(asked.magicmind_model)
     _check(asked, model)
     files = _result_files(asked, model)
+    require_engine(engine_host(model.engine, asked.conf))
     pictures = _pictures(asked, model)
     decoded = _decode(asked, model, pictures.dataset)
     top_index, classes, executed = _top(asked, model, decoded, progress)

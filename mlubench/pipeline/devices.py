@@ -58,6 +58,17 @@ def engine_host(name: str, conf: Sequence[Path] = ()) -> EngineHost:
     return EngineHost(name, entry.python or sys.executable, entry.environment, entry.silence)
 
 
+def require_engine(engine: EngineHost) -> None:
+    """Start an engine that may be absent, before anything slow is done that needs it.
+
+    Raises:
+        ConfigError: it is not installed there; says what was looked for.
+        DeviceError: it does not start.
+    """
+    if traits(engine.name).installed_apart:
+        engine.start().close()
+
+
 def count_devices(engine: EngineHost) -> Counted:
     """Return how many devices the engine sees, and whether it is a simulated one.
 

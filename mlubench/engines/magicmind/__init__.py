@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The one file of a compiled network, which mm_run and the samples read.
 MODEL = "model"
-TRAITS = Traits(family="mlu", builds_on_device=True, model_file=MODEL)
+TRAITS = Traits(family="mlu", builds_on_device=True, model_file=MODEL, installed_apart=True)
 
 
 def create() -> Engine:
