@@ -26,12 +26,15 @@ class Traits:
             device has cores.
         model_file: the name of the one file that a network is compiled into, which other tools
             read; empty where it is a folder of files.
+        installed_apart: whether what it needs is installed apart from this package, so that it
+            may be absent.
     """
 
     family: str = "cpu"
     builds_on_device: bool = False
     infer_depth: int = 0
     model_file: str = ""
+    installed_apart: bool = False
 
 
 def traits(name: str) -> Traits:

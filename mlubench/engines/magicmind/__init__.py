@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 DEPTH = 3
 #: The one file of a compiled network, which mm_run and the samples read.
 MODEL = "model"
-TRAITS = Traits(family="mlu", builds_on_device=True, infer_depth=DEPTH, model_file=MODEL)
+TRAITS = Traits(
+    family="mlu",
+    builds_on_device=True,
+    infer_depth=DEPTH,
+    model_file=MODEL,
+    installed_apart=True,
+)
 
 
 def create() -> Engine:

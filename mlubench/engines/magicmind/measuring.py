@@ -55,11 +55,9 @@ class MagicMindLane(Lane):
 class MagicMindLanes(Lanes):
     """Slots of one thread; they are waited for in the order in which they were started."""
 
-    def __init__(self, engine: Any, device: Any, checks: Checks, count: int) -> None:
+    def __init__(self, slots: Sequence[Slot]) -> None:
         self._started: Deque[MagicMindLane] = deque()
-        self.lanes = [
-            MagicMindLane(Slot(engine, device, checks), self._started) for _ in range(count)
-        ]
+        self.lanes = [MagicMindLane(slot, self._started) for slot in slots]
 
     def next_done(self) -> Lane:
         """Wait for the oldest."""
@@ -92,7 +90,10 @@ class MagicMindMeasured(Measured):
 
     def lanes(self, count: int) -> Lanes:
         """Return contexts and queues of the model."""
-        made = MagicMindLanes(self._engine, self._device, self._checks, count)
+        outputs = len(self.outputs)
+        made = MagicMindLanes(
+            [Slot(self._engine, self._device, self._checks, outputs) for _ in range(count)]
+        )
         self._made.append(made)
         return made
 
