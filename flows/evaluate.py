@@ -22,7 +22,7 @@ from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.reports.wording import verdict_text
 from mlubench.store import locked
-from tasks.images import decode_images
+from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images
 from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
