@@ -127,8 +127,10 @@ def test_the_file_of_the_embedded_engine_is_not_replaced(shell: Any, tmp_path: P
         (("--input_dtypes", "FLOAT"), "make its input UINT8"),
         (("--dim_range_min", "1,3,56,56", "--dim_range_max", "4,3,56,56"), "a static network has"),
         (
-            ("--dynamic_shape", "true", "--dim_range_min", "1,3,56,56")
-            + ("--dim_range_max", "4,3,56,56"),
+            (
+                *("--dynamic_shape", "true"),
+                *("--dim_range_min", "1,3,56,56", "--dim_range_max", "4,3,56,56"),
+            ),
             "--batch_size 8 is not within batches of 1 to 4",
         ),
     ],
