@@ -86,8 +86,8 @@ def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
 def _classify(asked: InferParameters, run: Run, progress: Progress) -> Classified:
     model = read_offline_model(asked.magicmind_model)
     _check(asked, model)
-    preprocess = chosen_preprocess(asked, model.preprocess, model.preprocess.crop)
     require_engine(engine_host(model.engine, asked.conf))
+    preprocess = chosen_preprocess(asked, model.preprocess, model.preprocess.crop)
     pictures = _pictures(asked, model, run.data)
     files = _result_files(asked, model, labelled=pictures.labels is not None)
     decoded = decode_images(pictures.dataset, preprocess, run.decoded, lambda *_: None)

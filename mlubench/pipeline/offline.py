@@ -175,11 +175,16 @@ def _compile(asked: CompileParameters, run: Run, progress: Progress) -> OfflineM
         pixels = decode_images(images, network.preprocess, run.decoded, progress)
         calibration = CalibrationImages(pixels, network.preprocess)
     compiled = compile_network(imported, spec, calibration, engine, facts, run.store, places)
-    simulated = facts.get("simulated", "")
-    return _copy(
-        compiled,
-        OfflineModel(path, network.name, asked.engine, spec, network.preprocess, named, simulated),
+    model = OfflineModel(
+        path,
+        network.name,
+        asked.engine,
+        spec,
+        network.preprocess,
+        named,
+        facts.get("simulated", ""),
     )
+    return _copy(compiled, model)
 
 
 def network_in_any_order(asked: NetworkSource) -> Network:
