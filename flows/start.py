@@ -33,8 +33,8 @@ def evaluate(parameters: EvaluateParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
-    _check_named(parameters)
     require_engine(engine_host(parameters.engine, parameters.conf))
+    _check_named(parameters)
     prepare_prefect(parameters.out)
     from flows.evaluate import evaluate as flow
 
@@ -52,6 +52,7 @@ def benchmark(parameters: BenchParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
+    require_engine(engine_host(parameters.engine, parameters.conf))
     prepare_prefect(parameters.out)
     from flows.benchmark import benchmark as flow
 

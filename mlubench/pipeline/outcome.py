@@ -101,8 +101,8 @@ class Outcome:
         reasons: per judged precision, the sentence behind its verdict.
         exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
             wrong label order, 3 inconclusive.
-            wrong_order: accuracy near chance, and whether another label order explains it.
-            lost: the devices that were lost, by name, and how that began.
+        wrong_order: accuracy near chance, and whether another label order explains it.
+        lost: the devices that were lost, by name, and how that began.
     """
 
     folder: Path

@@ -56,7 +56,7 @@ class NetworkSource(CompileFlags):
         DEFAULT_ENGINE, description="what compiles and runs the network: openvino, magicmind"
     )
     conf: tuple[Path, ...] = Field(
-        (), description="folders with a models.yaml or datasets.yaml of your own"
+        (), description="folders with a models.yaml, datasets.yaml or engines.yaml of your own"
     )
     out: Path = Field(Path("artifacts"), description="folder of runs and caches")
 
