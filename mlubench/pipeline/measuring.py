@@ -37,6 +37,7 @@ class Load:
         buffer_depth: sets of inputs that take turns.
         copy: whether inputs are copied in and outputs out for each request.
         warmup: seconds, at least; 0 is none.
+        host_async: whether each request in flight has a thread of the host of its own.
     """
 
     shapes: tuple[tuple[tuple[int, ...], ...], ...]
@@ -46,6 +47,7 @@ class Load:
     buffer_depth: int = 2
     copy: bool = True
     warmup: float = 0.2
+    host_async: bool = False
 
     def request(self, key: str) -> dict[str, Any]:
         """Return the worker's request."""
@@ -59,6 +61,7 @@ class Load:
             "buffer_depth": self.buffer_depth,
             "copy": self.copy,
             "warmup": self.warmup,
+            "host_async": self.host_async,
         }
 
 
@@ -70,11 +73,15 @@ class Prepared:
         inputs: in its order.
         outputs: likewise.
         executed_precision: the arithmetic that the device uses.
+        depth: requests in flight that keep a device busy.
+        processes: ids of the workers' processes.
     """
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     executed_precision: str
+    depth: int
+    processes: tuple[int, ...]
 
     def default_shapes(self, batch: int) -> tuple[tuple[int, ...], ...]:
         """Return a shape for each input, open dimensions filled with the batch."""
@@ -238,11 +245,14 @@ class Measuring:
         """
         fields = {} if setup is None else vars(setup)
         request = {"do": "prepare", "key": key, "model": str(model), "setup": fields}
-        answer = self._ask(request, devices, self.host.silence.load)[0]
+        answers = self.ask(request, devices, self.host.silence.load)
+        answer = answers[0]
         return Prepared(
             inputs=_tensors(answer["inputs"]),
             outputs=_tensors(answer["outputs"]),
             executed_precision=answer["executed_precision"],
+            depth=answer["depth"],
+            processes=tuple(one["process"] for one in answers),
         )
 
     def configure(self, key: str, load: Load, devices: Sequence[str] | None = None) -> WarmedUp:
@@ -276,7 +286,7 @@ class Measuring:
             load: as it was configured.
             iterations: of each thread, at least.
             duration: seconds, at least; both are met.
-            outputs: folder for the raw bytes of the last outputs.
+            outputs: folder for the raw bytes of the first device's last outputs.
             devices: on which; all, if none are given.
 
         Raises:
@@ -290,11 +300,16 @@ class Measuring:
                 "key": key,
                 "iterations": iterations,
                 "duration": duration,
-                "outputs": None if outputs is None else str(outputs),
             }
+            folders = [None if outputs is None else str(outputs), *[None] * (len(names) - 1)]
             before, own = now(), time.process_time()
-            answers = self._ask(
-                [{**request, "out": str(file)} for file in files], names, duration + _PATIENCE
+            answers = self.ask(
+                [
+                    {**request, "out": str(file), "outputs": folder}
+                    for file, folder in zip(files, folders, strict=True)
+                ],
+                names,
+                duration + _PATIENCE,
             )
             after, own = now(), time.process_time() - own
             columns = [dict(np.load(file)) for file in files]
@@ -312,7 +327,7 @@ class Measuring:
             ConfigError: the engine does not tell them.
         """
         name = self.names[0]
-        answer = self._ask({"do": "layers", "key": key}, [name], self.host.silence.load)[0]
+        answer = self.ask({"do": "layers", "key": key}, [name], self.host.silence.load)[0]
         return tuple(LayerTime(*fields) for fields in answer["layers"])
 
     def dump(self, key: str, model: Path, load: Load, folder: Path) -> tuple[str, ...]:
@@ -322,28 +337,37 @@ class Measuring:
             DeviceError: the engine failed.
         """
         request = load.request(key) | {"do": "dump", "model": str(model), "folder": str(folder)}
-        answer = self._ask(request, [self.names[0]], self.host.silence.load)[0]
+        answer = self.ask(request, [self.names[0]], self.host.silence.load)[0]
         return tuple(answer["layers"])
 
     def forget(self, key: str, devices: Sequence[str] | None = None) -> None:
         """Give back what a key has on its devices."""
-        self._ask({"do": "forget", "key": key}, devices, self.host.silence.load)
+        self.ask({"do": "forget", "key": key}, devices, self.host.silence.load)
 
     def _warmed(
         self, request: Mapping[str, Any], devices: Sequence[str] | None, warmup: float
     ) -> WarmedUp:
-        answers = self._ask(request, devices, self.host.silence.load + warmup)
+        answers = self.ask(request, devices, self.host.silence.load + warmup)
         return WarmedUp(
             max(one["warmup_seconds"] for one in answers), all(one["steady"] for one in answers)
         )
 
-    def _ask(
+    def ask(
         self,
         request: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         devices: Sequence[str] | None,
         silence: float,
     ) -> list[dict[str, Any]]:
-        """Give devices a request, or one each, and return their answers."""
+        """Give devices a request, or one each, and return their answers.
+
+        Args:
+            request: see :mod:`mlubench.worker.protocol`.
+            devices: which; all, if none are given.
+            silence: seconds after which a worker that says nothing counts as hung.
+
+        Raises:
+            DeviceError: a device failed.
+        """
         names = self.names if devices is None else devices
         each = [request] * len(names) if isinstance(request, Mapping) else request
         workers = [self._workers[name] for name in names]
