@@ -47,7 +47,8 @@ run: DYNAMIC_SHAPE ?= true
 run: BATCH_SIZE ?= 1
 run: IMAGE_NUM ?= 1000
 run: IMAGE_DIR ?= $(ILSVRC2012_DATASETS_PATH)
-run: LABEL_FILE ?= $(IMAGE_DIR)/ILSVRC2012_val.txt
+# Folders and names of wnids, and Parquet shards, tell the classes without a list.
+run: LABEL_FILE ?= $(shell ls '$(IMAGE_DIR)/ILSVRC2012_val.txt' 2>/dev/null)
 run: LABEL_FILE_ORDER ?= 2012
 run: OUT ?= artifacts
 run: MODE = $(PRECISION)_$(DYNAMIC_SHAPE)_$(BATCH_SIZE)
@@ -59,8 +60,8 @@ run: $(VENV)/ready  ## fetch, compile, infer and score one network in one precis
 	    $(if $(CALIBRATION_DIR),--calibration_dir '$(CALIBRATION_DIR)') \
 	    --magicmind_model '$(OUT)/models/$(MODEL)_model_$(MODE)'
 	$(BIN)/mlubench infer --magicmind_model '$(OUT)/models/$(MODEL)_model_$(MODE)' --out '$(OUT)' \
-	    --image_dir '$(IMAGE_DIR)' --label_file '$(LABEL_FILE)' \
-	    --label_file_order $(LABEL_FILE_ORDER) --image_num $(IMAGE_NUM) --batch_size $(BATCH_SIZE) \
+	    --image_dir '$(IMAGE_DIR)' --image_num $(IMAGE_NUM) --batch_size $(BATCH_SIZE) \
+	    $(if $(LABEL_FILE),--label_file '$(LABEL_FILE)' --label_file_order $(LABEL_FILE_ORDER)) \
 	    --result_file '$(RESULTS)/infer_result.txt' \
 	    --result_label_file '$(RESULTS)/eval_labels.txt' \
 	    --result_top1_file '$(RESULTS)/eval_result_1.txt' \

@@ -1,7 +1,7 @@
 """Judge one network in several precisions.
 
-fetch the network and import it -> choose the images -> compile once per precision -> decode
-the images once -> cut them into shards -> infer the shards on the devices -> merge and judge.
+choose the images -> fetch the network and import it -> decode the images once -> compile once per
+precision -> cut the images into shards -> infer the shards on the devices -> merge and judge.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
 
 def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
-    if network.to_fetch is not None:
-        with run.stage("fetch"):
-            fetch_network(network.to_fetch)
-    with run.stage("import"):
-        imported = import_network(network, run.store)
     specs = [build_spec(network, asked, precision) for precision in asked.precision]
     chosen = choose_images(asked, network.order, run.data)
     with DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices:
         for spec in specs:
             devices.check(spec)
+        # What was asked for is known to be right before anything takes long.
+        if network.to_fetch is not None:
+            with run.stage("fetch"):
+                fetch_network(network.to_fetch)
+        with run.stage("import"):
+            imported = import_network(network, run.store)
         with run.stage("decode"):
             scored = decode_images(chosen.scored, network, run.decoded, "scored")
             calibration = _decode_calibration(chosen, network, run)

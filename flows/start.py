@@ -17,6 +17,8 @@ from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import make_folder
 
 if TYPE_CHECKING:
+    from mlubench.pipeline.bench_outcome import BenchOutcome
+    from mlubench.pipeline.bench_parameters import BenchParameters
     from mlubench.pipeline.outcome import Outcome
 
 #: Prefect's own default; ``make server`` listens there.
@@ -30,6 +32,7 @@ def evaluate(parameters: EvaluateParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
+    _check_named(parameters)
     prepare_prefect(parameters.out)
     from flows.evaluate import evaluate as flow
 
@@ -41,18 +44,65 @@ def evaluate(parameters: EvaluateParameters) -> int:
     return outcome.exit_status
 
 
+def benchmark(parameters: BenchParameters) -> int:
+    """Run the benchmark flow, print its tables and return the exit status.
+
+    Raises:
+        MlubenchError: the flow could not finish.
+    """
+    prepare_prefect(parameters.out)
+    from flows.benchmark import benchmark as flow
+
+    state = flow(parameters, return_state=True)
+    outcome = cast("BenchOutcome | BaseException", state.result(raise_on_failure=False))
+    if isinstance(outcome, BaseException):
+        raise outcome
+    print_benchmark(outcome)
+    return 0
+
+
+def print_benchmark(outcome: BenchOutcome) -> None:
+    """Print the table, what must be known beside it, and where the files are."""
+    from mlubench.reports.bench_console import bench_summary, render_throughput
+
+    console = _console()
+    console.print(render_throughput(outcome.rows))
+    console.print()
+    for line in [*bench_summary(outcome.record), *outcome.notes()]:
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"files:   {outcome.folder}", markup=False, soft_wrap=True)
+
+
+def _check_named(parameters: EvaluateParameters) -> None:
+    """Tell what is wrong with names, files and lists at once, not seconds later from the flow."""
+    from mlubench.pipeline.compile import build_spec
+    from mlubench.pipeline.images import choose_images
+    from mlubench.pipeline.network import choose_network
+    from mlubench.pipeline.run import Run
+
+    network = choose_network(parameters)
+    for precision in parameters.precision:
+        build_spec(network, parameters, precision)
+    choose_images(parameters, network.order, Run(parameters.out).data)
+
+
 def print_outcome(outcome: Outcome) -> None:
     """Print the table, what must be known beside it, and where the report is."""
     from mlubench.reports.console import render_accuracy, summary_lines
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH  # of a file or a pipe; rich would take 80
+    console = _console()
     console.print(render_accuracy(outcome.rows))
     console.print()
     for line in [*summary_lines(outcome.record), *outcome.notes()]:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"report:  {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH  # of a file or a pipe; rich would take 80
+    return console
 
 
 def prepare_prefect(artifacts: Path) -> None:
@@ -91,6 +141,6 @@ def prepare_prefect(artifacts: Path) -> None:
         return
     server = OwnServer()
     os.environ["PREFECT_API_URL"] = server.url
-    import flows.evaluate  # noqa: F401  # seconds of imports while the server starts
+    import prefect.flows  # noqa: F401  # seconds of imports while the server starts
 
     server.wait()

@@ -93,18 +93,29 @@ class Downloads:
         self._timeout = _TIMEOUT if timeout is None else httpx.Timeout(timeout)
         self._pause = pause
 
-    def fetch(self, wanted: Wanted, places: Sequence[Place], target: Path, fix: str = "") -> bool:
+    def fetch(
+        self,
+        wanted: Wanted,
+        places: Sequence[Place],
+        target: Path,
+        fix: str = "",
+        instead: str = "",
+    ) -> bool:
         """See to it that the file is there, and tell whether it had to be fetched.
+
+        What is fetched gets its name when it is right; another file of that name is therefore
+        somebody's, and stays.
 
         Args:
             wanted: what it must be.
             places: where it may be, in the order in which they are tried.
-            target: where it is to lie; a wrong file there is replaced.
+            target: where it is to lie.
             fix: how to come by the file by hand, where there is more to say than the URLs.
+            instead: how another file of that name is used as it is.
 
         Raises:
             DownloadError: no place has it, but one failed in a way that may pass.
-            NetworkError: no place has it.
+            NetworkError: no place has it, or another file lies there.
             StoreError: the target's folder cannot be written.
         """
         make_folder(target.parent)
@@ -113,7 +124,7 @@ class Downloads:
                 fault = wanted.fault(target)
                 if fault is None:
                     return False
-                self._remark(f"{target}: {fault}; it is fetched anew")
+                raise _another(wanted, target, fault, instead)
             faults: list[_PlaceError] = []
             for place in places:
                 try:
@@ -364,6 +375,17 @@ def _is_page(head: bytes) -> bool:
 
 def _page(url: str) -> _PlaceError:
     return _PlaceError(url, "it sends an HTML page, not the file")
+
+
+def _another(wanted: Wanted, target: Path, fault: str, instead: str) -> NetworkError:
+    """Return the error for a file that is there and is not the one."""
+    return NetworkError(
+        f"a file is there and {fault}; it is left as it is",
+        where=str(target),
+        expected=str(wanted),
+        fix=f"{instead or 'if it is yours, keep it elsewhere'}; to have the right one fetched, "
+        "move it away",
+    )
 
 
 def _nowhere(

@@ -19,6 +19,8 @@ standard library only, Python 3.7 syntax.
 
 from __future__ import annotations
 
+import json
+
 
 class MlubenchError(Exception):
     """An error told to the user in one message.
@@ -56,6 +58,19 @@ class MlubenchError(Exception):
 def _rebuild(kind: type, what: str, where: str, expected: str, fix: str) -> MlubenchError:
     error: MlubenchError = kind(what, where=where, expected=expected, fix=fix)
     return error
+
+
+def in_words(error: Exception) -> str:
+    """Return why something could not be read, without Python's own marks and numbers."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no JSON in line {error.lineno}, column {error.colno}: {error.msg}"
+    if isinstance(error, KeyError):
+        return f"there is no {error.args[0]} in it"
+    return str(error)
 
 
 class InputError(MlubenchError):

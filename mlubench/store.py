@@ -88,19 +88,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: the folder cannot be written (full, read-only, no permission, not a folder).
     """
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
     make_folder(path.parent)
-    try:
+    with _renamed(path) as temporary:
         yield temporary
         _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        _remove(temporary)
-        raise _store_error(error, path, "written") from error
-    except BaseException:
-        _remove(temporary)
-        raise
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -120,15 +111,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Give an empty temporary folder beside ``path``; on success rename it to ``path``.
 
     An existing folder of that name is replaced. Every file below is synced first.
+
+    Raises:
+        StoreError: as :func:`atomic_path`.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
-    try:
+    with _renamed(path) as temporary:
         _remove(temporary)
         temporary.mkdir(parents=True)
         yield temporary
         for file in sorted(temporary.rglob("*")):
             _sync(file)
         _remove(path)
+
+
+@contextlib.contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it on success, remove it on failure."""
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
@@ -182,20 +183,27 @@ class Store:
         """Return where the entry lies or would lie."""
         return self.root / kind / content_key(parts)
 
-    def get(self, kind: str, parts: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    def get(
+        self,
+        kind: str,
+        parts: Mapping[str, Any],
+        build: Callable[[Path], None],
+        thorough: bool = True,
+    ) -> Path:
         """Return the entry's folder; call ``build(folder)`` first where it is absent or damaged.
 
         Args:
             kind: the sort of entry, a folder name such as ``compiled``.
             parts: everything that affects the entry's content, as JSON values.
             build: fills an empty folder; an exception leaves no entry behind.
+            thorough: whether bytes are compared, or sizes alone where that would take minutes.
 
         Raises:
             StoreError: the store cannot be written.
         """
         entry = self.path(kind, parts)
         with locked(entry.with_name(f"{entry.name}.lock")):
-            if entry_damage(entry, parts) is not None:
+            if entry_damage(entry, parts, thorough) is not None:
                 self._sweep(entry)
                 with atomic_folder(entry) as folder:
                     build(folder)
@@ -216,8 +224,13 @@ def note_use(entry: Path) -> None:
         os.utime(entry / MANIFEST)
 
 
-def entry_damage(entry: Path, parts: Mapping[str, Any] | None = None) -> str | None:
-    """Return what is wrong with an entry, or None where it matches its manifest to the byte."""
+def entry_damage(
+    entry: Path, parts: Mapping[str, Any] | None = None, thorough: bool = True
+) -> str | None:
+    """Return what is wrong with an entry, or None where it matches its manifest to the byte.
+
+    Where it is not to be thorough, files of the right size are taken for right.
+    """
     try:
         manifest = json.loads((entry / MANIFEST).read_bytes())
     except FileNotFoundError:
@@ -232,7 +245,7 @@ def entry_damage(entry: Path, parts: Mapping[str, Any] | None = None) -> str | N
         file = entry / name
         if not file.is_file() or file.stat().st_size != facts["bytes"]:
             return f"{name} is missing or has another size"
-        if sha256_file(file) != facts["sha256"]:
+        if thorough and sha256_file(file) != facts["sha256"]:
             return f"the bytes of {name} have changed"
     return None
 

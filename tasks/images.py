@@ -27,4 +27,4 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
 def decode_images(dataset: Dataset, network: Network, cache: Path, purpose: str) -> DecodedImages:
     """Decode a dataset for the network, once for all precisions."""
     with step_progress(f"decode {purpose} images", f"decode-{purpose}") as progress:
-        return images.decode_images(dataset, network, cache, progress)
+        return images.decode_images(dataset, network.preprocess, cache, progress)

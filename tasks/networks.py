@@ -51,6 +51,7 @@ def import_network(network: Network, store: Store) -> ImportedNetwork:
     """Turn the Caffe files into ONNX, once."""
     with step_progress(f"import {network.name}", "import") as progress:
         imported = networks.import_network(network, store)
+        networks.check_label_order(imported, network.order)
         progress(1, 1)
     return imported
 

@@ -78,10 +78,6 @@ def test_the_seeds_form_of_options(asked: list[EvaluateParameters]) -> None:
         (["--model", "sample", *FILES, "--label_order", "2012"], ["--model", "one of the two"]),
         (FILES, ["--label_order", "--prototxt is given without"]),
         (["--label_file", "x"], ["--image_dir", "--label_file is given without"]),
-        (
-            ["--image_dir", "x", "--label_file", "x"],
-            ["--label_file_order", "--image_dir is given without"],
-        ),
         (["--dataset", "digits", "--label_file", "x"], ["--dataset", "one of the two"]),
         (["--caffemodel", "x"], ["--caffemodel", "without"]),
         (["--max_drop", "1", "--precision", "force_float16"], ["--precision", "no force_float32"]),

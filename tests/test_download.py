@@ -99,12 +99,19 @@ def test_a_file_that_is_there_needs_no_network(site: Site) -> None:
     assert not site.remarks
 
 
-def test_a_wrong_file_is_told_and_replaced(site: Site) -> None:
+@pytest.mark.parametrize("mine", [OTHER, OTHER[:5], b""], ids=["digest", "size", "empty"])
+def test_another_file_of_that_name_is_somebodys_and_stays(site: Site, mine: bytes) -> None:
     site.target.parent.mkdir(parents=True)
-    site.target.write_bytes(OTHER)
-    assert site.fetch(site.serve(whole(DATA)).url)
-    assert site.target.read_bytes() == DATA
-    assert site.remarks[0].startswith(f"{site.target}: its SHA-384 is ")
+    site.target.write_bytes(mine)
+    server = site.serve(whole(DATA))
+    with pytest.raises(NetworkError, match="it is left as it is") as caught:
+        site.downloads.fetch(WANTED, [server.url], site.target, instead="name it so")
+    assert site.target.read_bytes() == mine
+    assert server.asked == []
+    assert caught.value.where == str(site.target)
+    assert caught.value.expected == str(WANTED)
+    assert "name it so" in caught.value.fix
+    assert "move it away" in caught.value.fix
 
 
 def test_a_cut_transfer_goes_on_where_it_was(site: Site) -> None:

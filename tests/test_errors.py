@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +33,22 @@ def test_the_message_names_everything() -> None:
     error = errors.NetworkError("it is wrong", where="a.prototxt", expected="64", fix="mend it")
     assert str(error) == "a.prototxt: it is wrong\n  expected: 64\n  to mend it: mend it"
     assert str(errors.NetworkError("it is wrong", where="a")) == "a: it is wrong"
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (lambda: Path("/nowhere/x").read_text(), "No such file or directory"),
+        (lambda: b"\xff".decode(), "it is no text in UTF-8"),
+        (lambda: json.loads('{\n"a" 1}'), "it is no JSON in line 2, column 5: Expecting ':'"),
+        (lambda: {}["spec"], "there is no spec in it"),
+        (lambda: int("x"), "invalid literal"),
+    ],
+)
+def test_causes_are_told_in_words(cause: Callable[[], object], words: str) -> None:
+    with pytest.raises((OSError, ValueError, KeyError)) as caught:
+        cause()
+    said = errors.in_words(caught.value)
+    assert said.startswith(words)
+    assert "/nowhere" not in said
+    assert "Errno" not in said

@@ -177,6 +177,16 @@ def test_make_run_is_the_samples_run_sh(tmp_path: Path) -> None:
     assert (results / "eval_result.txt").read_text().startswith("top1:  0.99")
 
 
+def test_make_run_names_a_label_list_where_there_is_one(tmp_path: Path) -> None:
+    images = tmp_path / "my images"
+    images.mkdir()
+    command = f"make --dry-run run MODEL=sample IMAGE_DIR='{images}' OUT='{tmp_path}'"
+    assert "--label_file" not in _run(command, ROOT)
+    listed = images / "ILSVRC2012_val.txt"
+    listed.touch()
+    assert f"--label_file '{listed}' --label_file_order 2012" in _run(command, ROOT)
+
+
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the command names two devices")
 def test_an_evaluation_of_files_in_no_catalogue(tmp_path: Path) -> None:
     (command,) = (line for line in _commands() if "mlubench eval --prototxt" in line)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from mlubench.conf import CONF
 from mlubench.errors import ConfigError
+from mlubench.validation import fault_lines
 
 #: YAML reads an unquoted 2012 as a number.
 LabelOrderName = Annotated[Literal["2012", "2015", "digits"], BeforeValidator(str)]
@@ -19,6 +20,7 @@ Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
 Variances = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3, max_length=3)]
 
 Entry = TypeVar("Entry", bound=BaseModel)
+_CATALOGUES = ("models.yaml", "datasets.yaml")
 
 
 def read_entries(
@@ -37,17 +39,22 @@ def read_entries(
     """
     entries = {name: (found, CONF) for name, found in _read(CONF / file_name, entry).items()}
     for folder in folders:
-        if not folder.is_dir():
-            raise ConfigError(
-                "is no folder",
-                where=f"--conf {folder}",
-                expected="a folder with a models.yaml or datasets.yaml",
-                fix="see conf/ in the project for their form",
-            )
+        _check_folder(folder)
         if (folder / file_name).exists():
             more = _read(folder / file_name, entry)
             entries |= {name: (found, folder) for name, found in more.items()}
     return entries
+
+
+def _check_folder(folder: Path) -> None:
+    """A folder of catalogues has one at least: a wrong folder would be passed over in silence."""
+    if not any((folder / name).exists() for name in _CATALOGUES):
+        raise ConfigError(
+            f"there is no {' or '.join(_CATALOGUES)} in it" if folder.is_dir() else "is no folder",
+            where=f"--conf {folder}",
+            expected=f"a folder with a {' or '.join(_CATALOGUES)}",
+            fix="see conf/ in the project for their form",
+        )
 
 
 def entry_named(entries: Mapping[str, Entry], name: str, option: str) -> Entry:
@@ -78,9 +85,11 @@ def _read(path: Path, entry: type[Entry]) -> dict[str, Entry]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"is not YAML: {error}", where=str(path)) from error
     except ValidationError as error:
-        first = error.errors()[0]
+        faults = fault_lines(error)
         raise ConfigError(
-            f"{first['msg']} (got {first['input']!r})",
-            where=f"{path}: {'.'.join(map(str, first['loc']))}",
-            fix="the head of the file says what each key means",
+            faults[0]
+            if len(faults) == 1
+            else "\n    ".join([f"has {len(faults)} faults", *faults]),
+            where=str(path),
+            fix="docs/networks.md and docs/data.md say what each key means",
         ) from error

@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from mlubench import __version__
 from mlubench.cli.spellings import modern
 from mlubench.errors import ConfigError, MlubenchError
+from mlubench.validation import fault_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +38,8 @@ app = App(
 # A verb is a module of this package, imported when it is called.
 _VERBS = {
     "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
+    "bench": ("bench:bench", "Measure a network's throughput and latency, every precision."),
+    "compare": ("compare:compare", "Judge a benchmark run by another one."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
@@ -104,7 +107,5 @@ def _wrong_option(error: CycloptsError, command: str) -> ConfigError:
     if isinstance(cause, pydantic.ValidationError):
         fault = cause.errors()[0]
         option = "--" + str(fault["loc"][0])
-        return ConfigError(
-            f"{fault['msg']} (got {fault['input']!r})", where=option, fix=f"see {command} --help"
-        )
+        return ConfigError(fault_text(fault), where=option, fix=f"see {command} --help")
     return ConfigError(str(error), where=command, fix="see --help")

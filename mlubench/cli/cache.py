@@ -14,10 +14,29 @@ from mlubench.errors import ConfigError, StoreError
 from mlubench.pipeline.caches import list_entries, prune_entries, verify_entries
 from mlubench.pipeline.run import Run
 
-app = App(name="cache", help="List, verify and prune what is kept for later runs.")
+app = App(
+    name="cache",
+    help="List, verify and prune what is kept for later runs.",
+    usage="Usage: mlubench cache COMMAND",
+)
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 Out = Annotated[Path, Parameter(help="folder of runs and caches")]
+
+
+@app.default
+def no_verb(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+) -> None:
+    """List, verify and prune what is kept for later runs."""
+    app.help_print()
+    if words:
+        raise ConfigError(
+            f"{words[0]!r} does not say what is to be done",
+            where="mlubench cache",
+            expected="list, verify or prune, and its options after it",
+            fix="see the help above",
+        )
 
 
 @app.command(name="list")

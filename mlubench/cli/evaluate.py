@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -24,8 +24,8 @@ def evaluate(
     return flow("evaluate")(parameters)
 
 
-def flow(name: str) -> Callable[[EvaluateParameters], int]:
+def flow(name: str) -> Callable[[Any], int]:
     """Return what runs a flow: flows know this package, not the other way round."""
     (entry,) = entry_points(group="mlubench.flows", name=name)
-    run: Callable[[EvaluateParameters], int] = entry.load()
+    run: Callable[[Any], int] = entry.load()
     return run

@@ -20,7 +20,7 @@ from mlubench import catalogue
 from mlubench.catalogue import ModelEntry
 from mlubench.download import Downloads
 from mlubench.errors import DownloadError, NetworkError
-from mlubench.pipeline.fetch import chosen_models, fetch_files, files_to_fetch
+from mlubench.pipeline.fetch import Fetched, chosen_models, fetch_files, files_to_fetch
 from mlubench.pipeline.run import models_folder
 
 
@@ -74,6 +74,9 @@ def _fetch_one(name: str, entry: ModelEntry, mirrors: tuple[str, ...], models: P
             progress=lambda done, total: bars.update(bar, completed=done, total=total),
             remark=lambda text: bars.console.print(text, markup=False, soft_wrap=True),
         )
-        for file in fetch_files(wanted, downloads, mirrors):
+
+        def tell(file: Fetched) -> None:
             how = "fetched" if file.anew else "was there"
             out.print(f"{name}: {how}, {file.path}", markup=False)
+
+        fetch_files(wanted, downloads, mirrors, tell)

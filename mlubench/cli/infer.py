@@ -14,9 +14,10 @@ _NAMED = 10
 
 
 def infer(*, parameters: Annotated[InferParameters, Parameter(name="*")]) -> int:
-    """Run a compiled network over a folder of images, as infer_cpp does.
+    """Run a compiled network over images, as infer_cpp does.
 
-    Results are the seed's text files. Damaged images are in none of them; they are told, and
+    Results are the seed's text files; true classes are written where a label list or the images'
+    folders or names tell them. Damaged images are in none of them; they are told, and
     the exit status is then 2.
     """
     from mlubench.pipeline.classify import classify_folder
@@ -30,4 +31,6 @@ def infer(*, parameters: Annotated[InferParameters, Parameter(name="*")]) -> int
         console.print(f"damaged, left out: {image.name}: {image.kind}")
     if len(done.corrupt) > _NAMED:
         console.print(f"damaged, left out: {len(done.corrupt) - _NAMED} more")
+    for remark in done.remarks:
+        console.print(remark)
     return _DAMAGED if done.corrupt else 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter, validators
 from rich.console import Console
 
 from mlubench import catalogue
@@ -12,6 +14,7 @@ from mlubench.download import Downloads
 from mlubench.errors import ConfigError
 from mlubench.pipeline.fetch import fetch_files, files_to_fetch
 from mlubench.pipeline.layers import layer_rows, print_layers
+from mlubench.pipeline.onnx_layers import onnx_rows
 from mlubench.pipeline.run import models_folder
 
 _WIDTH = 100
@@ -22,6 +25,8 @@ def inspect(
     model: str | None = None,
     prototxt: Path | None = None,
     caffemodel: Path | None = None,
+    onnx: Path | None = None,
+    input_size: Annotated[int | None, Parameter(validator=validators.Number(gt=0))] = None,
     conf: tuple[Path, ...] = (),
     out: Path = Path("artifacts"),
 ) -> None:
@@ -34,21 +39,35 @@ def inspect(
         model: network of conf/models.yaml; its prototxt is fetched if need be.
         prototxt: Caffe's text of a network in no catalogue.
         caffemodel: weights, checked to fit; the figures need none.
+        onnx: a network as ONNX.
+        input_size: height and width of the images, where the ONNX file leaves them open.
         conf: folders with a models.yaml of your own.
         out: folder of runs and caches.
     """
-    if (model is None) == (prototxt is None):
+    given = {"--model": model, "--prototxt": prototxt, "--onnx": onnx}
+    named = [option for option, value in given.items() if value is not None]
+    if len(named) != 1:
         raise ConfigError(
-            "no network is named" if model is None else "--model and --prototxt are both given",
+            f"{' and '.join(named)} are both given" if named else "no network is named",
             where="mlubench inspect",
-            expected="--model NAME or --prototxt FILE",
-            fix="give one of the two",
+            expected="--model NAME, --prototxt FILE or --onnx FILE",
+            fix="give one of the three",
         )
-    rows = layer_rows(prototxt or _prototxt_of(model or "", conf, out), caffemodel)
+    if onnx is not None:
+        _refuse("--caffemodel", caffemodel, "an ONNX file holds its weights")
+        rows = onnx_rows(onnx, input_size)
+    else:
+        _refuse("--input_size", input_size, "a prototxt has the size of its input")
+        rows = layer_rows(prototxt or _prototxt_of(model or "", conf, out), caffemodel)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH  # of a file or a pipe; rich would take 80
     print_layers(rows, console)
+
+
+def _refuse(option: str, value: object, why: str) -> None:
+    if value is not None:
+        raise ConfigError(why, where=option, fix=f"leave {option} out")
 
 
 def _prototxt_of(model: str, conf: tuple[Path, ...], out: Path) -> Path:
@@ -61,6 +80,5 @@ def _prototxt_of(model: str, conf: tuple[Path, ...], out: Path) -> Path:
         progress=lambda *_: None,  # a few kilobytes
         remark=lambda text: remarks.print(text, markup=False),
     )
-    for _ in fetch_files(replace(wanted, files=text_only), downloads):
-        pass
+    fetch_files(replace(wanted, files=text_only), downloads)
     return entry.prototxt.used_place(wanted.folder)

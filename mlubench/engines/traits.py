@@ -22,12 +22,15 @@ class Traits:
         family: its devices are ``family:0``, ``family:1``, ...
         builds_on_device: whether a build needs one of the run's devices; else it is given all
             of the host's cores.
+        infer_depth: requests in flight that an evaluation keeps on a device; 0 is one more than the
+            device has cores.
         model_file: the name of the one file that a network is compiled into, which other tools
             read; empty where it is a folder of files.
     """
 
     family: str = "cpu"
     builds_on_device: bool = False
+    infer_depth: int = 0
     model_file: str = ""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.labels import LabelOrder, read_label_list
-from mlubench.images.source import FolderSource, ImageSource, is_image, unique_names
+from mlubench.images.source import FolderSource, ImageSource, is_image
 
 #: How many names a remark has; the datasets themselves have all.
 _NAMED = 5
@@ -122,6 +122,13 @@ def label_images(
     """
     present = frozenset(source.names())
     labels = read_label_list(label_file)
+    if not labels:
+        raise DatasetError(
+            "the label list names no image",
+            where=str(label_file),
+            expected="lines `name label`",
+            fix="see whether it is the right file and was copied whole",
+        )
     listed = _class_ids(labels, order, label_file)
     images = tuple(
         ImageRef(image, class_id) for image, class_id in sorted(listed.items()) if image in present
@@ -142,25 +149,6 @@ def label_images(
         unlisted=_printable(image for image in present - listed.keys() if is_image(image)),
         duplicates=_superfluous([image for image, _ in labels]),
     )
-
-
-def read_unlabelled_folder(image_dir: Path) -> Dataset:
-    """Read a flat folder of images without labels, to calibrate on; every class id is empty.
-
-    Raises:
-        DatasetError: the folder cannot be read, or there is no image in it.
-    """
-    source = FolderSource(image_dir)
-    images = ((name, name) for name in source.names() if is_image(name))
-    names = sorted(unique_names(images, where=str(image_dir)))
-    if not names:
-        raise DatasetError(
-            "there is no image in it",
-            where=str(image_dir),
-            expected="JPEG files in the folder itself",
-            fix="name another folder with --calibration_dir",
-        )
-    return Dataset(image_dir.name, image_dir, tuple(ImageRef(name, "") for name in names), source)
 
 
 def calibration_split(dataset: Dataset, count: int, *, seed: int = 0) -> tuple[Dataset, Dataset]:

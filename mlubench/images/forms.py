@@ -33,7 +33,13 @@ from mlubench.images.source import (
     unique_names,
 )
 from mlubench.images.tar import TarSource
-from mlubench.images.wnids import WNID, classes_by_path, in_class_folder, plain_name
+from mlubench.images.wnids import (
+    WNID,
+    all_tell,
+    classes_by_path,
+    in_class_folder,
+    plain_name,
+)
 
 _OFFICIAL_TAR = "ILSVRC2012_img_val.tar"
 _INNER_FOLDER = "val"
@@ -138,6 +144,29 @@ def read_unlabelled(path: Path, *, data: Path) -> Dataset:
     return Dataset(path.resolve().name, place.path, _some(images, place.path), source)
 
 
+def read_told(path: Path, *, data: Path) -> Dataset:
+    """Read images of any form, with the classes where it tells all of them, or without any.
+
+    Raises:
+        DatasetError: the form is not recognised, or something in it is wrong.
+        StoreError: ``data`` cannot be written.
+    """
+    if tells_classes(path, data=data):
+        return read_images(path, None, name=path.resolve().name, data=data)
+    return read_unlabelled(path, data=data)
+
+
+def tells_classes(path: Path, *, data: Path) -> bool:
+    """Tell whether the form of images tells the class of each, so that they need no label list.
+
+    Raises:
+        DatasetError: the form is not recognised, or something in it is wrong.
+        StoreError: ``data`` cannot be written.
+    """
+    place = find_images(path, listed=False)
+    return place.form == "parquet" or all_tell(_open(place, data, base_name)[1].values())
+
+
 def _to_be_labelled(place: Place, label_file: Path) -> ImageSource:
     """Return the images, which must not tell their classes by folders or a column."""
     if place.form == "flat":
@@ -195,7 +224,7 @@ def _open(
     archive = place.path
     if place.form == "parquet":
         shards = shards_of_one_split([place.path / shard for shard in place.names])
-        archive = unpack_shards(shards, data / "parquet")
+        archive = unpack_shards(shards, data)
     source = TarSource.open(archive, name_of)
     return source, {name: member.path for name, member in source.members.items()}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from mlubench.conf import CONF
-from mlubench.errors import ConfigError, DatasetError
+from mlubench.errors import ConfigError, DatasetError, in_words
 
 ImagenetOrder = Literal["2012", "2015"]
 
@@ -56,13 +56,17 @@ class LabelOrder:
     def _labels(self) -> Mapping[str, int]:
         return {class_id: label for label, class_id in enumerate(self.class_ids)}
 
+    def __contains__(self, class_id: str) -> bool:
+        """Whether the order has such a class."""
+        return class_id in self._labels
+
     def index_of(self, class_id: str) -> int:
         """Return the label of a class.
 
         Raises:
             DatasetError: the order has no such class.
         """
-        if class_id not in self._labels:
+        if class_id not in self:
             raise DatasetError(
                 f"there is no class {class_id!r} in it",
                 where=f"label order {self.name}",
@@ -94,7 +98,7 @@ def imagenet_order(name: ImagenetOrder) -> LabelOrder:
         )
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"it cannot be read: {error!r}",
+            f"it cannot be read: {in_words(error)}",
             where=str(path),
             expected="wnid,index_2012,index_2015,name for each of the 1000 classes",
             fix="restore the file from the repository",
@@ -138,7 +142,7 @@ def read_label_list(path: Path) -> tuple[tuple[str, int], ...]:
                     labels.append((name, label))
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"the label list cannot be read: {error}",
+            f"the label list cannot be read: {in_words(error)}",
             where=str(path),
             expected="a text file in UTF-8",
             fix="name the label list with --label_file",

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlubench.errors import DatasetError
-from mlubench.images.dataset import Dataset, ImageRef, read_unlabelled_folder
+from mlubench.errors import DatasetError, in_words
+from mlubench.images.dataset import Dataset, ImageRef
+from mlubench.images.forms import read_unlabelled
 from mlubench.images.source import FolderSource
 
 
-def calibration_images(folder: Path, file_list: Path | None) -> Dataset:
-    """Return a folder's images, or those of them that a list names, sorted by name.
+def calibration_images(place: Path, file_list: Path | None, data: Path) -> Dataset:
+    """Return images of any form, or those of a folder that a list names, sorted by name.
 
     Args:
-        folder: where the images lie; names in the list may have sub-folders of it.
+        place: where the images lie; names in the list may have sub-folders of it.
         file_list: a name at the start of each line; a label may follow, as in a label list.
+        data: a folder for what must be unpacked to be read (Parquet shards).
 
     Raises:
         DatasetError: folder or list cannot be read, an image is listed twice or is not there,
             or a line gives a shape, as lists of raw tensors do.
     """
     if file_list is None:
-        return read_unlabelled_folder(folder)
+        return read_unlabelled(place, data=data)
     names = sorted(_names(file_list))
-    source = FolderSource(folder)
+    source = FolderSource(place)
     for name in names:
         source.stat(name)  # raises where it is not there
-    return Dataset(folder.name, folder, tuple(ImageRef(name, "") for name in names), source)
+    return Dataset(place.name, place, tuple(ImageRef(name, "") for name in names), source)
 
 
 def _names(file_list: Path) -> set[str]:
@@ -34,7 +36,7 @@ def _names(file_list: Path) -> set[str]:
         lines = file_list.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"the list cannot be read: {error}",
+            f"the list cannot be read: {in_words(error)}",
             where=f"--file_list {file_list}",
             expected="a text file in UTF-8",
         ) from error

@@ -24,12 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from mlubench.errors import DatasetError
+from mlubench.errors import DatasetError, StoreError
 from mlubench.images.labels import LabelOrder, imagenet_order
 from mlubench.images.source import base_name, is_image
 from mlubench.images.wnids import plain_name, told_wnids
-from mlubench.store import atomic_path, content_key, locked
+from mlubench.store import Store
 
+#: The kind of entry in the store.
+KIND = "parquet"
+_ARCHIVE = "images.tar"
 #: Raised by one whenever the archive comes out in another way.
 _CODE_VERSION = 1
 _SPLIT = re.compile(r"(.+)-[0-9]{5}-of-[0-9]{5}.*\.parquet")
@@ -64,27 +67,32 @@ def shards_of_one_split(shards: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(sorted(shard for shard in shards if _split(shard) in chosen))
 
 
-def unpack_shards(shards: Sequence[Path], root: Path) -> Path:
+def unpack_shards(shards: Sequence[Path], data: Path) -> Path:
     """Return a tar archive of the shards' images, one folder for each class.
 
     Args:
         shards: Parquet files.
-        root: a folder where such archives are kept; one that has been made is used again
-            until a shard changes.
+        data: the store where such archives are kept, of the kind ``parquet``; one that has been
+            made is used again until a shard changes. Its size is checked at each use, its bytes
+            by ``mlubench cache verify``.
 
     Raises:
         DatasetError: a shard cannot be read or has another layout, two images have one name,
             or a label is wrong.
         StoreError: the archive cannot be written.
     """
-    archive = root / f"{content_key(_identity(shards))}.tar"
-    with locked(archive.with_suffix(".lock")):
-        if not archive.is_file():
-            for leftover in root.glob(f".tmp-*-{archive.name}"):
-                leftover.unlink()
-            with atomic_path(archive) as temporary:
-                _write(shards, temporary)
-    return archive
+
+    def build(folder: Path) -> None:
+        try:
+            _write(shards, folder / _ARCHIVE)
+        except OSError as error:
+            raise StoreError(
+                f"cannot be written: {error.strerror or error}",
+                where=str(data / KIND),
+                fix="it takes as much room as the shards; name another folder with --out",
+            ) from error
+
+    return Store(data).get(KIND, _identity(shards), build, thorough=False) / _ARCHIVE
 
 
 def _split(shard: Path) -> str:

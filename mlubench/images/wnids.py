@@ -47,6 +47,13 @@ def in_class_folder(paths: Iterable[str]) -> bool:
     return any(WNID.fullmatch(folder_name(path)) for path in paths)
 
 
+def all_tell(paths: Iterable[str]) -> bool:
+    """Tell whether the path of each image tells one class, and that one of ImageNet's thousand."""
+    known = frozenset(imagenet_order("2012").class_ids)
+    told = map(told_wnids, paths)
+    return all(len(wnids) == 1 and wnids <= known for wnids in told)
+
+
 def classes_by_path(paths: Mapping[str, str], *, where: str, fix: str) -> dict[str, str]:
     """Return the class ids of images by their names.
 

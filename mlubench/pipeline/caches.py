@@ -1,4 +1,6 @@
-"""What is kept for later runs below ``OUT/cache``: listing, verifying, pruning.
+"""What is kept for later runs: listing, verifying, pruning.
+
+That is what lies below ``OUT/cache``, and the images of Parquet shards in ``OUT/data/parquet``.
 
 An entry is a folder ``<kind>/<key>`` with a ``manifest.json``, whose time of change is the time
 of the entry's last use. While a run uses the cache it holds a shared lock on it; what removes
@@ -16,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mlubench.errors import ConfigError
+from mlubench.images import parquet
 from mlubench.images.blocks import BlockFiles
 from mlubench.pipeline.run import Run
 from mlubench.store import MANIFEST, entry_damage, locked_if_free
@@ -29,7 +32,7 @@ class Entry:
 
     Attributes:
         folder: where it lies.
-        kind: ``onnx``, ``compiled`` or ``decoded``.
+        kind: ``onnx``, ``compiled``, ``decoded`` or ``parquet`` (images of Parquet shards).
         key: its content key.
         bytes: the sum of its files' sizes.
         files: how many files it has.
@@ -46,8 +49,10 @@ class Entry:
 
 def list_entries(run: Run) -> list[Entry]:
     """Return all entries, the least recently used first."""
-    folders = sorted(run.cache.glob("*/*/"))
-    return sorted((_entry(folder) for folder in folders), key=lambda entry: entry.used)
+    folders = [*run.cache.glob("*/*/"), *run.data.glob(f"{parquet.KIND}/*/")]
+    return sorted(
+        (_entry(folder) for folder in folders), key=lambda entry: (entry.used, entry.folder)
+    )
 
 
 def verify_entries(run: Run) -> list[tuple[Entry, str | None]]:

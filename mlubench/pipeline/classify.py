@@ -1,9 +1,7 @@
-"""A compiled network over a folder of images, into the seed's text files: infer_cpp."""
+"""A compiled network over images, into the seed's text files: infer_cpp."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +11,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlubench.engines.traits import device_names
-from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.cache import DecodedImages, ImageRecord, decode_dataset
-from mlubench.images.dataset import Dataset, ImageRef, read_unlabelled_folder
-from mlubench.images.labels import LabelOrder, read_label_list
-from mlubench.images.source import FolderSource
+from mlubench.errors import ConfigError, in_words
+from mlubench.images.cache import DecodedImages, ImageRecord
+from mlubench.images.dataset import Dataset
+from mlubench.images.forms import LabelList, read_images, read_told
+from mlubench.images.labels import LabelOrder, read_label_list, simple_order
 from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.dispatch import DevicePool, Job
-from mlubench.pipeline.network import label_order
+from mlubench.pipeline.dispatch import Job
+from mlubench.pipeline.images import decode_images, lone_option, true_labels
+from mlubench.pipeline.network import chosen_preprocess, label_order
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
+from mlubench.pipeline.one_device import one_device
 from mlubench.pipeline.parameters import InferParameters
 from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import Shard, cut
 from mlubench.reports.seed_files import answer_lines, label_lines, write_lines
-from mlubench.store import atomic_path
+from mlubench.store import atomic_path, locked
 
 #: The options that name a result, and the file that it is in a folder of results.
 _FILES = {
@@ -47,21 +46,23 @@ class Classified:
         files: the result files, by the option that names them.
         images: how many images were classified.
         corrupt: those that could not be decoded; no file speaks of them.
+        remarks: what is odd about the images and their list, a sentence each.
         executed_precision: the arithmetic that the device used.
     """
 
     files: Mapping[str, Path]
     images: int
     corrupt: Sequence[ImageRecord]
+    remarks: Sequence[str]
     executed_precision: str
 
 
 @dataclass(frozen=True)
 class _Pictures:
-    """The images to run, and their labels as the network numbers them where a list gave some."""
+    """The images to run, and their labels as the network numbers them where these are known."""
 
     dataset: Dataset
-    labels: npt.NDArray[np.int64] | None
+    labels: npt.NDArray[np.int16] | None
 
 
 def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
@@ -77,11 +78,18 @@ def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
         DeviceError: the engine failed.
         StoreError: a result cannot be written.
     """
+    run = Run(asked.out)
+    with locked(run.cache_lock, shared=True):
+        return _classify(asked, run, progress)
+
+
+def _classify(asked: InferParameters, run: Run, progress: Progress) -> Classified:
     model = read_offline_model(asked.magicmind_model)
     _check(asked, model)
-    files = _result_files(asked)
-    pictures = _pictures(asked, model)
-    decoded = _decode(asked, model, pictures.dataset)
+    preprocess = chosen_preprocess(asked, model.preprocess, model.preprocess.crop)
+    pictures = _pictures(asked, model, run.data)
+    files = _result_files(asked, labelled=pictures.labels is not None)
+    decoded = decode_images(pictures.dataset, preprocess, run.decoded, lambda *_: None)
     top_index, classes, executed = _top(asked, model, decoded, progress)
     sound = np.setdiff1d(np.arange(len(top_index)), decoded.corrupt)
     names = [pictures.dataset.images[place].name for place in sound]
@@ -94,7 +102,7 @@ def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
         with atomic_path(path) as temporary:
             write_lines(temporary, lines[_FILES[option]])
     corrupt = [decoded.records[place] for place in decoded.corrupt]
-    return Classified(files, len(sound), corrupt, executed)
+    return Classified(files, len(sound), corrupt, pictures.dataset.remarks(), executed)
 
 
 def _check(asked: InferParameters, model: OfflineModel) -> None:
@@ -121,7 +129,7 @@ def _check(asked: InferParameters, model: OfflineModel) -> None:
         )
 
 
-def _result_files(asked: InferParameters) -> dict[str, Path]:
+def _result_files(asked: InferParameters, *, labelled: bool) -> dict[str, Path]:
     """Return the files that options name; where none does, all of them in a folder."""
     named = {option: path for option in _FILES if (path := getattr(asked, option)) is not None}
     if len({path.resolve() for path in named.values()}) < len(named):
@@ -130,86 +138,61 @@ def _result_files(asked: InferParameters) -> dict[str, Path]:
             where=", ".join(f"--{option}" for option in named),
             expected="a file for each",
         )
-    if asked.label_file_order is not None and asked.label_file is None:
+    if "result_label_file" in named and not labelled:
         raise ConfigError(
-            "there is no list whose order it could be",
-            where="--label_file_order",
-            expected="--label_file beside it",
-            fix="name the label list, or leave --label_file_order out",
+            "there are no labels to write",
+            where="--result_label_file",
+            expected="--label_file beside it; or images in folders or of names that tell their "
+            "classes, and a network of ImageNet's that was compiled with --label_order",
+            fix="name the label list, or leave --result_label_file out",
         )
     if not named:
         folder = asked.out / "output" / asked.magicmind_model.resolve().name
         named = {option: folder / name for option, name in _FILES.items()}
-        if asked.label_file is None:
+        if not labelled:
             del named["result_label_file"]
-    if "result_label_file" in named and asked.label_file is None:
-        raise ConfigError(
-            "there are no labels to write",
-            where="--result_label_file",
-            expected="--label_file beside it",
-            fix="name the label list, or leave --result_label_file out",
-        )
     return named
 
 
-def _pictures(asked: InferParameters, model: OfflineModel) -> _Pictures:
+def _pictures(asked: InferParameters, model: OfflineModel, data: Path) -> _Pictures:
+    """Return the images and, where a list or their form tells them, their true classes."""
     if asked.label_file is None:
-        dataset = read_unlabelled_folder(asked.image_dir)
-        return _Pictures(dataset.first(asked.image_num or len(dataset.images)), None)
-    source = FolderSource(asked.image_dir)
-    present = frozenset(source.names())
-    listed = {name: label for name, label in read_label_list(asked.label_file) if name in present}
-    if not listed:
-        raise DatasetError(
-            "not one image of it is in the folder",
-            where=str(asked.label_file),
-            expected=f"names of images in {asked.image_dir}",
-        )
-    images = tuple(ImageRef(name, "") for name in sorted(listed))
-    dataset = Dataset(asked.image_dir.resolve().name, asked.image_dir, images, source)
-    dataset = dataset.first(asked.image_num or len(images))
-    labels = [listed[image.name] for image in dataset.images]
-    return _Pictures(dataset, np.array(_translated(labels, asked, model), np.int64))
+        if asked.label_file_order is not None:
+            raise lone_option("label_file_order", "label_file", asked.image_dir, data)
+        own = label_order(model.label_order) if model.label_order else None
+        dataset = read_told(asked.image_dir, data=data)
+        labelled = own is not None and all(image.class_id in own for image in dataset.images)
+    else:
+        listed, own = _orders(asked, asked.label_file, model)
+        labels = LabelList(asked.label_file, listed)
+        name = asked.image_dir.resolve().name
+        dataset = read_images(asked.image_dir, labels, name=name, data=data)
+        labelled = True
+    if asked.image_num is not None:
+        dataset = dataset.first(asked.image_num)
+    return _Pictures(dataset, true_labels(dataset, own) if own and labelled else None)
 
 
-def _translated(labels: list[int], asked: InferParameters, model: OfflineModel) -> list[int]:
-    """Return a list's labels as the network numbers them; as they are where no order is named."""
-    if asked.label_file_order is None:
-        return labels
-    if model.label_order is None:
+def _orders(
+    asked: InferParameters, label_file: Path, model: OfflineModel
+) -> tuple[LabelOrder, LabelOrder]:
+    """Return the orders of the label list and of the network.
+
+    Where nobody said how the network numbers its classes, it is taken to number them as the list
+    does: the classes are then mere numbers.
+    """
+    if model.label_order is not None:
+        own = label_order(model.label_order)
+        return label_order(asked.label_file_order) if asked.label_file_order else own, own
+    if asked.label_file_order is not None:
         raise ConfigError(
             "nobody said how the network numbers its classes",
             where="--label_file_order",
             fix="compile the network with --label_order",
         )
-    listed, own = label_order(asked.label_file_order), label_order(model.label_order)
-    outside = [label for label in labels if label >= len(listed.class_ids)]
-    if outside:
-        raise DatasetError(
-            f"a label is {outside[0]}",
-            where=str(asked.label_file),
-            expected=f"0 to {len(listed.class_ids) - 1}",
-        )
-    return [own.index_of(listed.class_ids[label]) for label in labels]
-
-
-def _decode(asked: InferParameters, model: OfflineModel, dataset: Dataset) -> DecodedImages:
-    preprocess = dataclasses.replace(
-        model.preprocess,
-        resize=asked.resize or model.preprocess.resize,
-        resize_size=asked.resize_size or model.preprocess.resize_size,
-    )
-    workers = len(os.sched_getaffinity(0))
-    decoded = decode_dataset(
-        dataset, preprocess, Run(asked.out).decoded, workers=workers, progress=lambda *_: None
-    )
-    if len(decoded.corrupt) == len(dataset.images):
-        raise DatasetError(
-            f"not one of its {len(dataset.images)} images can be decoded",
-            where=str(dataset.root),
-            expected="JPEG images",
-        )
-    return decoded
+    highest = max((label for _, label in read_label_list(label_file)), default=0)
+    numbers = simple_order("of the list", [str(label) for label in range(highest + 1)])
+    return numbers, numbers
 
 
 def _top(
@@ -218,11 +201,10 @@ def _top(
     """Return the best classes of each image, how many classes there are, and the arithmetic."""
     total = decoded.shape[0]
     batch = asked.batch_size or model.spec.batch_size
-    names = device_names(model.engine, [str(asked.device_id)])
     found: dict[int, npt.NDArray[np.int32]] = {}
     with (
         tempfile.TemporaryDirectory() as scratch,
-        DevicePool(engine_host(model.engine, asked.conf), names) as devices,
+        one_device(engine_host(model.engine, asked.conf), asked.device_id) as devices,
     ):
 
         def request(shard: Shard, _: str) -> dict[str, Any]:
@@ -261,7 +243,11 @@ def _read_names(path: Path, classes: int) -> Sequence[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=f"--name_file {path}") from error
+        raise ConfigError(
+            f"cannot be read: {in_words(error)}",
+            where=f"--name_file {path}",
+            expected="a text file in UTF-8, a name on each line",
+        ) from error
     names = []
     for label, line in enumerate(filter(str.strip, lines)):
         number, _, name = line.strip().partition(" ")

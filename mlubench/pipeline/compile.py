@@ -56,11 +56,13 @@ class Compiled:
         precision: MagicMind's name of the numeric mode that was asked for.
         folder: the engine's files, with the store's manifest.
         key: its content key.
+        speed_only: whether its ranges were made up, so that its answers mean nothing.
     """
 
     precision: str
     folder: Path
     key: str
+    speed_only: bool = False
 
 
 def build_spec(network: Network, asked: NetworkParameters, precision: str) -> BuildSpec:
@@ -145,7 +147,8 @@ def compile_network(
         imported.check_unchanged()
 
     folder = store.get("compiled", parts, build)
-    return Compiled(spec.precision, folder, content_key(parts))
+    speed_only = spec.random_calib_range is not None
+    return Compiled(spec.precision, folder, content_key(parts), speed_only)
 
 
 def _build(request: Mapping[str, Any], engine: EngineHost, devices: Sequence[str]) -> None:

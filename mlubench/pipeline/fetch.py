@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,12 @@ from mlubench.errors import ConfigError, StoreError
 from mlubench.store import write_atomic
 
 _WEB = ("http://", "https://")
+#: How a file of the user's own, which is not the catalogue's, is used as it is.
+_WEIGHTS_INSTEAD = "to use it as it is, name it: --model {model} --caffemodel {path}"
+_PROTOTXT_INSTEAD = (
+    "to use it as it is, name it with its weights in place of --model: --prototxt {path} "
+    "--caffemodel ..."
+)
 
 
 @dataclass(frozen=True)
@@ -51,28 +57,37 @@ def files_to_fetch(model: str, entry: ModelEntry, models: Path) -> FilesToFetch:
 
 
 def fetch_files(
-    wanted: FilesToFetch, downloads: Downloads, mirrors: Sequence[str] = ()
-) -> Iterator[Fetched]:
-    """See to it that the files are there, right and edited; give each as it is done.
+    wanted: FilesToFetch,
+    downloads: Downloads,
+    mirrors: Sequence[str] = (),
+    told: Callable[[Fetched], None] = lambda _: None,
+) -> list[Fetched]:
+    """See to it that the files are there, right and edited.
 
     Args:
         wanted: the files.
         downloads: what fetches them.
         mirrors: folders and URLs that are tried before the catalogue's.
+        told: called with each file as it is done.
 
     Raises:
         ConfigError: a mirror is neither.
         DownloadError: a server failed; another try may do.
-        NetworkError: a file is nowhere.
+        NetworkError: a file is nowhere, or another of its name lies in the folder.
         StoreError: the folder cannot be written.
     """
+    done: list[Fetched] = []
     for file in wanted.files:
         path = wanted.folder / file.name
         places = [*mirror_places(mirrors, wanted.model, file.name), *file.urls]
-        anew = downloads.fetch(_digest(file), places, path, file.fix)
+        instead = _PROTOTXT_INSTEAD if isinstance(file, PrototxtEntry) else _WEIGHTS_INSTEAD
+        instead = instead.format(model=wanted.model, path=path)
+        anew = downloads.fetch(_digest(file), places, path, file.fix, instead)
         if isinstance(file, PrototxtEntry) and file.edits:
             _write_edited(path, file.edits, file.used_place(wanted.folder))
-        yield Fetched(path, anew)
+        done.append(Fetched(path, anew))
+        told(done[-1])
+    return done
 
 
 def mirror_places(mirrors: Sequence[str], model: str, file: str) -> list[Place]:

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from mlubench.errors import ConfigError
+from mlubench.errors import ConfigError, in_words
 
 Positive = Annotated[int, Field(gt=0)]
 #: A bool that is no mere flag on the command line: the seed writes --dynamic_shape true.
@@ -246,7 +246,9 @@ def _json_text(path: Path) -> str:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise wrong(f"cannot be read: {error}", f"--build_config {path}", "JSON") from error
+        raise wrong(
+            f"cannot be read: {in_words(error)}", f"--build_config {path}", "a JSON object"
+        ) from error
     if not isinstance(config, dict):
         raise wrong("is no JSON object", f"--build_config {path}", "{...}")
     return json.dumps(config, sort_keys=True)

@@ -20,10 +20,17 @@ from mlubench.images.dataset import (
     read_image_folder,
 )
 from mlubench.images.digits import write_digits
-from mlubench.images.forms import LabelList, find_images, read_images, read_unlabelled
+from mlubench.images.forms import (
+    LabelList,
+    find_images,
+    read_images,
+    read_unlabelled,
+    tells_classes,
+)
 from mlubench.images.labels import LabelOrder
 from mlubench.images.listed import calibration_images
-from mlubench.pipeline.network import SAMPLE, Network, label_order
+from mlubench.images.preprocess import Preprocess
+from mlubench.pipeline.network import SAMPLE, label_order
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import note_use
 
@@ -69,13 +76,17 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
         labels = None
         if asked.label_file is not None and asked.label_file_order is not None:
             labels = LabelList(asked.label_file, label_order(asked.label_file_order))
+        elif asked.label_file is not None:
+            raise lone_option("label_file", "label_file_order", asked.image_dir, data)
+        elif asked.label_file_order is not None:
+            raise lone_option("label_file_order", "label_file", asked.image_dir, data)
         name = asked.image_dir.resolve().name
         scored = read_images(asked.image_dir, labels, name=name, data=data)
         calibrating = None
     else:
         scored, calibrating = _from_catalogue(asked, data)
     if asked.calibration_dir is not None:
-        calibrating = calibration_images(asked.calibration_dir, asked.file_list)
+        calibrating = calibration_images(asked.calibration_dir, asked.file_list, data)
     calibration = None
     if asked.calibrated:
         scored, calibration = _with_calibration(scored, calibrating, asked)
@@ -85,15 +96,37 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
     return ChosenImages(scored, true_labels(scored, order), calibration)
 
 
+def lone_option(given: str, lacking: str, image_dir: Path, data: Path) -> ConfigError:
+    """Return the error for one of label list and order without the other.
+
+    Where the images tell their classes it is one too many, elsewhere one too few.
+
+    Raises:
+        DatasetError: the images cannot be read.
+    """
+    if tells_classes(image_dir, data=data):
+        return ConfigError(
+            f"{image_dir} tells the classes of its images itself",
+            where=f"--{given}",
+            expected="no label list and no order of one: none is needed",
+            fix=f"leave --{given} out",
+        )
+    return ConfigError(
+        f"--{given} is given without --{lacking}",
+        where=f"--{lacking}",
+        expected=f"--{given} and --{lacking}",
+        fix=f"give both, or leave --{given} out where folders or names tell the classes",
+    )
+
+
 def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:
     """Return the images' true classes as a network numbers them: int16 [images].
 
     Raises:
         DatasetError: an image's class is not one of the network's.
     """
-    known = {class_id: label for label, class_id in enumerate(order.class_ids)}
     for image in dataset.images:
-        if image.class_id not in known:
+        if image.class_id not in order:
             raise DatasetError(
                 f"its class {image.class_id} is not one of the network's",
                 where=image.name,
@@ -101,7 +134,7 @@ def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:
                 fix="name the network's order with --label_order, the images' with "
                 "--label_file_order",
             )
-    return np.array([known[image.class_id] for image in dataset.images], np.int16)
+    return np.array([order.index_of(image.class_id) for image in dataset.images], np.int16)
 
 
 def _from_catalogue(asked: EvaluateParameters, data: Path) -> tuple[Dataset, Dataset | None]:
@@ -190,16 +223,16 @@ def _first(dataset: Dataset, count: int | None) -> Dataset:
 
 
 def decode_images(
-    dataset: Dataset, network: Network, cache: Path, progress: Callable[[int, int], None]
+    dataset: Dataset, preprocess: Preprocess, cache: Path, progress: Callable[[int, int], None]
 ) -> DecodedImages:
-    """Return a dataset's images as the network takes them, decoded unless the cache has them.
+    """Return a dataset's images as a network takes them, decoded unless the cache has them.
 
     Raises:
         DatasetError: not one image could be decoded.
         StoreError: the cache cannot be written.
     """
     workers = len(os.sched_getaffinity(0))
-    decoded = decode_dataset(dataset, network.preprocess, cache, workers=workers, progress=progress)
+    decoded = decode_dataset(dataset, preprocess, cache, workers=workers, progress=progress)
     note_use(decoded.path.parent)
     if len(decoded.corrupt) == len(dataset.images):
         first = decoded.records[0]

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from mlubench.engines.magicmind.sampler import CardUse
-from mlubench.errors import ConfigError, StoreError
+from mlubench.errors import StoreError
 from mlubench.images.blocks import BLOCK_IMAGES
 from mlubench.images.cache import DecodedImages, verify_block
 from mlubench.images.labels import LabelOrder
 from mlubench.pipeline.card_use import sampled
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.dispatch import DevicePool, Job
+from mlubench.pipeline.network import check_classes
 from mlubench.pipeline.shards import Shard
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import ShardFacts, read_shard, write_shard
@@ -81,13 +82,7 @@ def infer_images(
         progress(before + done, total)
 
     loaded = devices.load(compiled.folder)
-    if loaded.classes != len(order.class_ids):
-        raise ConfigError(
-            f"the network gives {loaded.classes} scores for an image",
-            where="--label_order",
-            expected=f"{len(order.class_ids)}, the classes of the label order {order.name}",
-            fix="name the order that the network was trained with",
-        )
+    check_classes(loaded.classes, order)
     recorder = _Recorder(compiled.precision, images, paths, devices.label)
     with sampled(devices.host.name, devices.names) as use:
         devices.run(waiting, Job(compiled.folder, recorder.request, recorder.keep, report))

@@ -1,4 +1,4 @@
-"""A Caffe network as a list of its layers: shapes, parameters, operations."""
+"""A network as a list of its layers: shapes, parameters, operations; of Caffe's files here."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ class LayerRow:
     """One layer.
 
     Attributes:
-        name: as in the prototxt.
-        type: Caffe's.
-        shapes: of its tops, with N for the images.
+        name: as in the network's file.
+        type: Caffe's, or ONNX's operation.
+        shapes: of its outputs, with N for the images.
         parameters: numbers that were learnt; the statistics of BatchNorm (mean, variance and
             their factor) are none, as the papers count.
         macs: multiplications with an addition, for one image, of convolutions, deconvolutions
-            and inner products; those of other layers are not counted, as the papers do.
+            and inner products; those of other layers are not counted, as the papers do. None
+            where the network's file does not tell.
     """
 
     name: str
     type: str
     shapes: tuple[str, ...]
     parameters: int
-    macs: int
+    macs: int | None
 
 
 def layer_rows(prototxt: Path, caffemodel: Path | None = None) -> tuple[LayerRow, ...]:
-    """Return the layers of a network.
+    """Return the layers of a Caffe network; those of ONNX: :mod:`mlubench.pipeline.onnx_layers`.
 
     Args:
         prototxt: the network's text, which is all that the figures depend on.
@@ -76,13 +77,15 @@ def layer_rows(prototxt: Path, caffemodel: Path | None = None) -> tuple[LayerRow
 
 def print_layers(rows: Sequence[LayerRow], console: Console) -> None:
     """Print the layers as a table with totals."""
-    parameters, macs = sum(row.parameters for row in rows), sum(row.macs for row in rows)
+    parameters = sum(row.parameters for row in rows)
+    counted = [row.macs for row in rows if row.macs is not None]
+    macs = sum(counted) if len(counted) == len(rows) else None
     table = Table(show_footer=True, box=None, pad_edge=False, header_style="", footer_style="bold")
     table.add_column("layer", f"{len(rows)} layers", overflow="fold")
     table.add_column("type", overflow="fold")
     table.add_column("output", no_wrap=True)
     table.add_column("parameters", f"{parameters:,}", justify="right", no_wrap=True)
-    table.add_column("MACs", f"{macs:,}", justify="right", no_wrap=True)
+    table.add_column("MACs", _count(macs) or "0", justify="right", no_wrap=True)
     for row in rows:
         shapes = "\n".join(row.shapes)
         table.add_row(
@@ -91,7 +94,10 @@ def print_layers(rows: Sequence[LayerRow], console: Console) -> None:
     console.print(table)
 
 
-def _count(number: int) -> str:
+def _count(number: int | None) -> str:
+    """Write a number: nothing for none, a question mark for one that is not known."""
+    if number is None:
+        return "?"
     return f"{number:,}" if number else ""
 
 

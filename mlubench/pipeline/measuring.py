@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlubench.engines.measuring import LayerTime, MeasureSetup, TensorInfo
+from mlubench.engines.traits import traits
 from mlubench.pipeline.devices import EngineHost, addresses
 from mlubench.pipeline.machine import Machine, between, now
 from mlubench.worker.client import Worker
@@ -219,6 +220,12 @@ class Measuring:
         for worker in self._workers.values():
             worker.close()
         self._workers.clear()
+
+    @property
+    def infer_depth(self) -> int:
+        """Requests in flight that an evaluation keeps on one of these devices."""
+        cores = len(os.sched_getaffinity(0)) // max(1, len(self.names))
+        return traits(self.host.name).infer_depth or cores + 1
 
     def label(self, name: str) -> str:
         """Return a name of a device, or of the engine, that hides no simulation."""

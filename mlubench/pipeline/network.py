@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from mlubench import caffe, catalogue
 from mlubench.catalogue.entries import Resize
@@ -15,8 +16,8 @@ from mlubench.images.digits import DIGIT_NAMES
 from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.fetch import FilesToFetch
-from mlubench.pipeline.onnx_file import read_checked
-from mlubench.pipeline.parameters import NetworkParameters
+from mlubench.pipeline.onnx_file import classes_of, read_checked
+from mlubench.pipeline.parameters import NetworkSource
 from mlubench.pipeline.run import models_folder
 from mlubench.store import Store, sha256_file, source_digest, write_atomic
 
@@ -108,7 +109,7 @@ def label_order(name: str) -> LabelOrder:
     return imagenet_order(name)  # type: ignore[arg-type]  # the parameters allow no other
 
 
-def choose_network(asked: NetworkParameters) -> Network:
+def choose_network(asked: NetworkSource) -> Network:
     """Return the network that the options name; options given beside a name replace its own.
 
     Raises:
@@ -130,10 +131,10 @@ def choose_network(asked: NetworkParameters) -> Network:
 
 
 def _network(
-    asked: NetworkParameters, name: str, files: CaffeFiles | OnnxFile, entry: ModelEntry | None
+    asked: NetworkSource, name: str, files: CaffeFiles | OnnxFile, entry: ModelEntry | None
 ) -> Network:
     """Return a network with what the options say, or else its entry, or else what is usual."""
-    defaults = entry or _Usual
+    defaults = entry or _Usual()
     size = asked.input_size or (entry and entry.input_size)
     order = asked.label_order or (entry and entry.label_order)
     if not (size and order):
@@ -141,16 +142,41 @@ def _network(
     return Network(
         name=name,
         files=files,
-        preprocess=Preprocess(
-            resize=asked.resize or defaults.resize,
-            resize_size=asked.resize_size or defaults.resize_size,
-            crop=(size, size),
-        ),
+        preprocess=chosen_preprocess(asked, defaults, (size, size)),
         means=asked.means or defaults.means,
         variances=asked.vars or defaults.vars,
         order=label_order(order),
         published=entry.published if entry else (),
     )
+
+
+class Resizing(Protocol):
+    """What says how pictures are resized; None of what it does not say."""
+
+    @property
+    def resize(self) -> Resize | None:
+        """As :class:`Preprocess` has it."""
+
+    @property
+    def resize_size(self) -> int | None:
+        """As :class:`Preprocess` has it."""
+
+
+def chosen_preprocess(asked: Resizing, usual: Resizing, crop: int | tuple[int, int]) -> Preprocess:
+    """Return the preprocessing that options name, and the usual where they name none.
+
+    Raises:
+        ConfigError: a size is named where nothing is resized, or one that cannot hold the crop.
+    """
+    resize = asked.resize or usual.resize or "none"
+    if resize == "none" and asked.resize_size is not None:
+        raise ConfigError(
+            "nothing is resized: the network takes pictures as they are (--resize none)",
+            where=f"--resize_size {asked.resize_size}",
+            expected="--resize short or --resize exact beside it",
+            fix="give one of the two, or leave --resize_size out",
+        )
+    return Preprocess(resize, asked.resize_size or usual.resize_size or 0, crop)
 
 
 class _Usual:
@@ -172,6 +198,32 @@ def import_network(network: Network, store: Store) -> ImportedNetwork:
     if isinstance(network.files, OnnxFile):
         return _keep_onnx(network.files.onnx, network.preprocess.crop_shape, store)
     return _import_caffe(network.files, store)
+
+
+def check_label_order(imported: ImportedNetwork, order: LabelOrder) -> None:
+    """Check that an order has as many classes as the network, where its file says how many.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    classes = classes_of(imported.files.onnx)
+    if classes is not None:
+        check_classes(classes, order)
+
+
+def check_classes(classes: int, order: LabelOrder) -> None:
+    """Check that an order has as many classes as a network.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if classes != len(order.class_ids):
+        raise ConfigError(
+            f"the network gives {classes} scores for an image",
+            where="--label_order",
+            expected=f"{len(order.class_ids)}, the classes of the label order {order.name}",
+            fix="name the order that the network was trained with",
+        )
 
 
 def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:

@@ -27,6 +27,22 @@ def read_checked(file: Path, size: tuple[int, int]) -> bytes:
     Raises:
         NetworkError: it cannot be read, is not valid ONNX, or is not of that form.
     """
+    data, model = _parsed(file)
+    _check_input(model.graph, file, size)
+    _check_output(model.graph, file)
+    return data
+
+
+def read_onnx(file: Path) -> onnx.ModelProto:
+    """Return the network of an ONNX file that is valid and holds its weights.
+
+    Raises:
+        NetworkError: it cannot be read or is not valid ONNX.
+    """
+    return _parsed(file)[1]
+
+
+def _parsed(file: Path) -> tuple[bytes, onnx.ModelProto]:
     data = _read(file)
     model = onnx.ModelProto()
     try:
@@ -44,9 +60,16 @@ def read_checked(file: Path, size: tuple[int, int]) -> bytes:
         raise _wrong(
             file, f"is not valid ONNX: {reason[0]}", "an ONNX network", "export it again"
         ) from error
-    _check_input(model.graph, file, size)
-    _check_output(model.graph, file)
-    return data
+    return data, model
+
+
+def classes_of(file: Path) -> int | None:
+    """Return how many scores an image gets from a checked ONNX file; None where that is open."""
+    model = onnx.load(file)
+    _, dims = _form(model.graph.output[0])
+    if dims[1] is None:  # the file does not say, but its layers may
+        _, dims = _form(onnx.shape_inference.infer_shapes(model).graph.output[0])
+    return dims[1] if len(dims) > 1 else None
 
 
 def _read(file: Path) -> bytes:

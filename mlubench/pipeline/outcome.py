@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.run import free_run_id
 from mlubench.reports.accuracy import (
     AccuracyRow,
     Setup,
@@ -98,7 +98,7 @@ class Outcome:
         reasons: per judged precision, the sentence behind its verdict.
         exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
             wrong label order, 3 inconclusive.
-        wrong_order: which label order was named wrongly, where one was.
+        wrong_order: accuracy near chance, and whether another label order explains it.
     """
 
     folder: Path
@@ -159,7 +159,12 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         )
 
     with locked(runs / ".lock"):
-        run_id = _free_name(runs, evaluation)
+        run_id = free_run_id(
+            runs,
+            evaluation.started,
+            evaluation.network.name,
+            simulated="simulated" in evaluation.engine,
+        )
         record = _record(evaluation, run_id, worst(row.verdict for row in rows))
         with atomic_folder(runs / run_id) as folder:
             record.write(folder / "run.json")
@@ -168,7 +173,8 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_parquet(folder / "shards.parquet", shards)
             _write_seed_folders(folder, evaluation, labels)
             write_atomic(folder / "report.html", page(record).encode("utf-8"))
-    wrong = wrong_order is not None or len(corrupt) > evaluation.asked.max_corrupt
+    misnamed = wrong_order is not None and wrong_order.certain
+    wrong = misnamed or len(corrupt) > evaluation.asked.max_corrupt
     return Outcome(
         folder=runs / run_id,
         record=record,
@@ -208,7 +214,13 @@ def _wrong_order(evaluation: Evaluation) -> WrongOrder | None:
         top_index[scored, 0],
         evaluation.network.order,
         evaluation.asked.label_file_order,
+        _published(evaluation.network),
     )
+
+
+def _published(network: Network) -> float | None:
+    """Return the best top-1 that is published of a network."""
+    return max((figure.top1 for figure in network.published), default=None)
 
 
 def _limits(asked: EvaluateParameters) -> dict[str, float]:
@@ -255,6 +267,7 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
                 corrupt=corrupt,
                 missing=len(images.missing),
                 duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
+                unlisted=len(images.unlisted),
             ),
             calibration_images=evaluation.calibrated_on,
         ),
@@ -279,19 +292,6 @@ def _provenance(evaluation: Evaluation) -> dict[str, str]:
         **{f"engine's {name}": fact for name, fact in evaluation.engine.items()},
         **{f"{part.precision}, key": part.network_key for part in evaluation.inferred},
     }
-
-
-def _free_name(runs: Path, evaluation: Evaluation) -> str:
-    """Return a run id that no folder bears yet: when it started, the network, no pretence."""
-    model = re.sub(r"[^A-Za-z0-9._-]+", "-", evaluation.network.name)
-    simulated = "-simulated" if evaluation.engine.get("simulated") else ""
-    name = f"{evaluation.started:%Y%m%d-%H%M%S}-{model}{simulated}"
-    taken = {path.name for path in runs.glob(f"{name}*")}
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}-{number}"
-    return free
 
 
 def _write_seed_folders(folder: Path, evaluation: Evaluation, labels: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.engines.traits import device_names
 from mlubench.errors import ConfigError
 from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
+from mlubench.validation import fault_text
 
 DEFAULT_ENGINE = "openvino"
 DEFAULT_PRECISIONS = (REFERENCE, "force_float16", "qint8_mixed_float16")
@@ -24,8 +25,8 @@ _LABELS = _IMAGES[1:]
 Count = Annotated[int, Field(ge=0)]
 
 
-class NetworkParameters(CompileFlags):
-    """Which network, from its files to the compiled one, in whatever precision."""
+class NetworkSource(CompileFlags):
+    """Which network, from its files on, in whatever precision and batch."""
 
     model: str | None = Field(None, description="network of conf/models.yaml (default: sample)")
     prototxt: Path | None = Field(None, description="Caffe's text of a network in no catalogue")
@@ -51,8 +52,6 @@ class NetworkParameters(CompileFlags):
         "images are held out",
     )
     calibration_num: Positive = Field(300, description="images to calibrate on, at most")
-    batch_size: Positive = Field(8, description="images in a batch")
-    dynamic_shape: Flag = Field(False, description="compile for batches of any size")
     engine: str = Field(
         DEFAULT_ENGINE, description="what compiles and runs the network: openvino, magicmind"
     )
@@ -104,6 +103,13 @@ class NetworkParameters(CompileFlags):
                 f"--{lacking[0]}",
                 "all of " + ", ".join(f"--{field}" for field in files),
             )
+
+
+class NetworkParameters(NetworkSource):
+    """Which network, compiled for which batches."""
+
+    batch_size: Positive = Field(8, description="images in a batch")
+    dynamic_shape: Flag = Field(False, description="compile for batches of any size")
 
 
 class EvaluateParameters(NetworkParameters):
@@ -184,9 +190,13 @@ class EvaluateParameters(NetworkParameters):
         return {**given, "devices": device_names(engine, tuple(map(str, devices)))}
 
     def _images_asked(self) -> tuple[str, ...]:
-        """Return the options that name images; those that tell their classes need no list."""
+        """Return the options that must name images; those that tell their classes need no list.
+
+        Whether an order without its list, or the other way round, is one option too many or one
+        too few, the images say.
+        """
         listed = any(getattr(self, field) is not None for field in _LABELS)
-        return _IMAGES if listed else _IMAGES[:1]
+        return _IMAGES if listed and self.image_dir is None else _IMAGES[:1]
 
     @property
     def name(self) -> str:
@@ -233,7 +243,7 @@ class InferParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     magicmind_model: Path = Field(description="what mlubench compile wrote")
-    image_dir: Path = Field(description="folder of images")
+    image_dir: Path = Field(description="images: a folder, a .tar, or a folder of Parquet shards")
     device_id: Count = Field(0, description="device to run on")
     image_num: Positive | None = Field(None, description="only the first N images")
     name_file: Path | None = Field(
@@ -242,7 +252,9 @@ class InferParameters(BaseModel):
         "order)",
     )
     label_file: Path | None = Field(
-        None, description="lines of 'name label'; only the images that it names are run"
+        None,
+        description="lines of 'name label', only these images are run; not where folders or "
+        "names are wnids",
     )
     label_file_order: LabelOrderName | None = Field(
         None, description="how it numbers the classes (default: as the network)"
@@ -274,7 +286,7 @@ def check_parameters(**options: object) -> EvaluateParameters:
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(
-            f"{first['msg']} (got {first['input']!r})",
+            fault_text(first),
             where="--" + str(first["loc"][0]),
             fix="see mlubench eval --help",
         ) from error

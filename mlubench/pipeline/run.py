@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,3 +53,22 @@ class Run:
 def models_folder(out: Path) -> Path:
     """Return the folder of the networks' files that are fetched, one folder for each."""
     return out / "models"
+
+
+def free_run_id(runs: Path, started: datetime, what: str, *, simulated: bool) -> str:
+    """Return a run id that no folder bears yet: when it started, what it was, no pretence.
+
+    Args:
+        runs: folder of all runs; hold its lock until the folder is there.
+        started: when the run began.
+        what: the network, and what was done.
+        simulated: whether an engine's stand-in ran it.
+    """
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", what) + ("-simulated" if simulated else "")
+    name = f"{started:%Y%m%d-%H%M%S}-{words}"
+    taken = {path.name for path in runs.glob(f"{name}*")}
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free

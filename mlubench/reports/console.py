@@ -103,6 +103,7 @@ def summary_lines(run: RunRecord) -> list[str]:
             ("corrupt", images.corrupt),
             ("missing", images.missing),
             ("duplicate", images.duplicate),
+            ("not in the list", images.unlisted),
         )
         if count
     ]

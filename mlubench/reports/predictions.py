@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlubench.errors import StoreError
+from mlubench.errors import StoreError, in_words
 from mlubench.metrics.accuracy import correct_at_k
 from mlubench.reports.schemas import (
     PREDICTIONS,
@@ -301,7 +301,7 @@ def _header(path: Path, metadata: Mapping[bytes, bytes] | None) -> tuple[str, in
         )
         return str(header["precision"]), int(header["first_image"]), facts
     except (KeyError, TypeError, ValueError) as error:
-        raise _no_shard(path, f"its metadata is no shard's: {error!r}") from error
+        raise _no_shard(path, f"its metadata is no shard's: {in_words(error)}") from error
 
 
 def _matrix(path: Path, table: pa.Table, name: str) -> NDArray[Any]:

@@ -19,15 +19,47 @@ from pydantic import (
 from mlubench.errors import StoreError
 from mlubench.metrics.verdict import Verdict
 from mlubench.store import write_json
+from mlubench.validation import fault_lines
 
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A part of a run.json, or a whole one."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def write(self, path: Path) -> None:
+        """Write the record as JSON, atomically.
 
-class ModelRecord(_Record):
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record that :meth:`write` wrote.
+
+        Raises:
+            StoreError: the file cannot be read, or a key is absent, unknown or wrong.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise StoreError(
+                f"cannot be read: {error.strerror}", where=str(path), fix="name the folder of a run"
+            ) from error
+        except ValidationError as error:
+            raise StoreError(
+                "; ".join(fault_lines(error)),
+                where=str(path),
+                expected="run.json of a run, version 1",
+                fix="see whether another version wrote it, or run it again",
+            ) from error
+
+
+class ModelRecord(Record):
     """The network.
 
     Attributes:
@@ -41,7 +73,7 @@ class ModelRecord(_Record):
     weights_sha256: _Sha256
 
 
-class ImageCounts(_Record):
+class ImageCounts(Record):
     """What became of the images.
 
     Attributes:
@@ -50,6 +82,8 @@ class ImageCounts(_Record):
         corrupt: found, but not decoded whole.
         missing: listed, but not found.
         duplicate: listed or found more than once.
+        unlisted: found, but not listed, and so not expected; None in records of before it was
+            counted.
     """
 
     expected: NonNegativeInt
@@ -57,9 +91,10 @@ class ImageCounts(_Record):
     corrupt: NonNegativeInt
     missing: NonNegativeInt
     duplicate: NonNegativeInt
+    unlisted: NonNegativeInt | None = None
 
 
-class DatasetRecord(_Record):
+class DatasetRecord(Record):
     """The images.
 
     Attributes:
@@ -75,7 +110,7 @@ class DatasetRecord(_Record):
     calibration_images: NonNegativeInt
 
 
-class DeviceUse(_Record):
+class DeviceUse(Record):
     """What a card reported while it inferred; None where it does not report.
 
     Attributes:
@@ -93,7 +128,7 @@ class DeviceUse(_Record):
     utilisation_max_percent: NonNegativeFloat | None
 
 
-class RunRecord(_Record):
+class RunRecord(Record):
     """run.json, version 1.
 
     Attributes:
@@ -125,40 +160,3 @@ class RunRecord(_Record):
     host: str
     seconds: dict[str, NonNegativeFloat]
     verdict: Verdict
-
-    def write(self, path: Path) -> None:
-        """Write the record as JSON, atomically.
-
-        Raises:
-            StoreError: the folder cannot be written.
-        """
-        write_json(path, self.model_dump(mode="json"))
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a record that :meth:`write` wrote.
-
-        Raises:
-            StoreError: the file cannot be read, or a key is absent, unknown or wrong.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise StoreError(
-                f"cannot be read: {error.strerror}", where=str(path), fix="name the folder of a run"
-            ) from error
-        except ValidationError as error:
-            raise StoreError(
-                _faults(error),
-                where=str(path),
-                expected="run.json of a run, version 1",
-                fix="see whether another version wrote it, or run it again",
-            ) from error
-
-
-def _faults(error: ValidationError) -> str:
-    """Return one line that names every key at fault."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
-        for fault in error.errors(include_url=False)
-    )

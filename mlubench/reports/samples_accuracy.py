@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlubench.errors import DatasetError
+from mlubench.errors import DatasetError, in_words
 from mlubench.metrics.accuracy import correct_at_k
 
 _LINE = re.compile(r"\[(\d+)\]: (\d+)")
@@ -58,7 +58,9 @@ def _read(
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"cannot be read: {error}", where=str(path), fix="see mlubench accuracy --help"
+            f"cannot be read: {in_words(error)}",
+            where=str(path),
+            fix="see mlubench accuracy --help",
         ) from error
     values = [_value(path, number, line, per_image) for number, line in enumerate(lines)]
     if not values or len(values) % per_image:

@@ -91,6 +91,83 @@ ACCURACY = pa.schema(
 )
 
 
+#: Percentiles of the latency, as columns are named: 999 is p99.9.
+_PERCENTILE_COLUMNS = ("p50", "p90", "p95", "p99", "p999")
+
+#: throughput.parquet, a row per configuration. Images per second, milliseconds; `_low` and
+#: `_high` are the ends of 95 % intervals, null where the samples or rounds are too few for one;
+#: `_needed` is how many requests MLPerf's early stopping wants for that percentile. speedup is
+#: against force_float32 of the same batch, shape and devices, null in its own row and without one.
+THROUGHPUT = pa.schema(
+    [
+        _required("model", pa.string()),
+        _required("engine", pa.string()),
+        _required("engine_version", pa.string()),
+        _required("precision", pa.string()),
+        _required("executed_precision", pa.string()),
+        _required("batch_size", pa.int32()),
+        _required("dynamic_shape", pa.bool_()),
+        _required("devices", _list_of(pa.string())),
+        _required("threads", pa.int32()),
+        _required("infer_depth", pa.int32()),
+        _required("rounds", pa.int32()),
+        _required("requests", pa.int64()),
+        _required("images", pa.int64()),
+        _required("seconds", pa.float64()),
+        _required("throughput", pa.float64()),
+        pa.field("throughput_low", pa.float64()),
+        pa.field("throughput_high", pa.float64()),
+        _required("round_throughput", _list_of(pa.float64())),
+        pa.field("speedup", pa.float64()),
+        pa.field("speedup_low", pa.float64()),
+        pa.field("speedup_high", pa.float64()),
+        _required("latency_mean_ms", pa.float64()),
+        *(
+            column
+            for name in _PERCENTILE_COLUMNS
+            for column in (
+                _required(f"{name}_ms", pa.float64()),
+                pa.field(f"{name}_low_ms", pa.float64()),
+                pa.field(f"{name}_high_ms", pa.float64()),
+                _required(f"{name}_needed", pa.int64()),
+            )
+        ),
+        _required("copy_in_ms", pa.float64()),
+        _required("compute_ms", pa.float64()),
+        _required("copy_out_ms", pa.float64()),
+        _required("warmup_seconds", pa.float64()),
+        _required("steady", pa.bool_()),
+        _required("cpu_seconds", pa.float64()),
+        _required("memory_kib", pa.int64()),
+        _required("process_threads", pa.int32()),
+        pa.field("clock_mhz", pa.float64()),
+        _required("load", pa.float64()),
+        _required("others", pa.float64()),
+        _required("disturbed", pa.bool_()),
+        _required("speed_only", pa.bool_()),
+    ]
+)
+
+#: latencies.parquet, a row per request, in the order of throughput.parquet's rows (configuration
+#: is the place of one), then of time. Milliseconds; start is since the round began; device_ms is by
+#: the device's own clock, null where it has none.
+LATENCIES = pa.schema(
+    [
+        _required("configuration", pa.int32()),
+        _required("round", pa.int32()),
+        _required("device", pa.string()),
+        _required("thread", pa.int32()),
+        _required("batch_size", pa.int32()),
+        _required("start_ms", pa.float64()),
+        _required("latency_ms", pa.float64()),
+        _required("copy_in_ms", pa.float64()),
+        _required("compute_ms", pa.float64()),
+        _required("copy_out_ms", pa.float64()),
+        pa.field("device_ms", pa.float64()),
+    ]
+)
+
+
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a table atomically; the bytes depend on its content and the pyarrow release alone.
 

@@ -102,10 +102,10 @@ def _prepared(
 ) -> tuple[Compiled, DecodedImages]:
     """Return the compiled network and the decoded images: what a warm run finds."""
     chosen = choose_images(asked, network.order, run.data)
-    scored = decode_images(chosen.scored, network, run.decoded, _silent)
+    scored = decode_images(chosen.scored, network.preprocess, run.decoded, _silent)
     if chosen.calibration is None:
         raise AssertionError("an int8 network is calibrated")
-    calibration = decode_images(chosen.calibration, network, run.decoded, _silent)
+    calibration = decode_images(chosen.calibration, network.preprocess, run.decoded, _silent)
     compiled = compile_network(
         import_network(network, run.store),
         build_spec(network, asked, _PRECISION),

@@ -187,6 +187,7 @@ def test_a_wrong_file_list(
         (["--magicmind_model", "."], ["--magicmind_model", "no compiled network"]),
         (["--build_config", "absent.json"], ["--build_config absent.json", "cannot be read"]),
         (["--precision", "int4"], ["--precision", "int4"]),
+        (["--label_order", "2015"], ["--label_order", "10 scores", "1000, the classes"]),
     ],
 )
 def test_refusals(shell: Shell, options: list[str], words: list[str]) -> None:

@@ -321,6 +321,39 @@ def test_what_it_has_not_got_is_refused_by_name(
     assert caught.value.exit_status == 2
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("dim_range", "3", "only the batch may vary"),
+        ("dim_range", '{"1": {}}', "only the batch may vary"),
+        ("dim_range", '{"0": {"min": [1, 3, 8, 8]}}', "only the batch may vary"),
+        ("dim_range", '{"0": {"min": [1, 3, 8, 8], "max": "many"}}', "only the batch may vary"),
+        ("insert_bn_before_firstnode", "null", "three numbers each"),
+        ("insert_bn_before_firstnode", '{"0": {"mean": 1, "var": [1, 1, 1]}}', "three numbers"),
+        (
+            "insert_bn_before_firstnode",
+            '{"0": {"mean": ["a", 1, 1], "var": [1, 1, 0]}}',
+            "variances above 0",
+        ),
+        ("convert_input_layout", '{"0": {"src": "NHWC", "dst": "NCHW"}}', "are NCHW"),
+        ("convert_output_layout", '{"0": {"src": "NCHW", "dst": 1}}', "are NCHW"),
+        ("compute_determinism", "false", "always deterministic"),
+        ("computation_preference", "1", "auto, fast or high_precision"),
+        ("opt_config", '{"conv_scale_fold": "yes"}', "true or false"),
+        ("precision_config", '{"activation_quant_algo": 1}', "symmetric or asymmetric"),
+    ],
+)
+def test_wrong_values_of_build_config_are_told_in_words(
+    key: str, value: str, expected: str
+) -> None:
+    spec = dataclasses.replace(INT8, build_config=f'{{"{key}": {value}}}')
+    with pytest.raises(ConfigError, match="has a wrong value: ") as caught:
+        load_engine("openvino").check(spec)
+    assert caught.value.where.startswith(f"--build_config, {key}")
+    assert expected in caught.value.expected
+    assert "Error" not in str(caught.value)
+
+
 def test_a_spec_survives_the_pipe() -> None:
     spec = dataclasses.replace(INT8, dim_range=(1, 8), mlu_arch=("a",), conv_scale_fold=True)
     assert BuildSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec

@@ -7,24 +7,14 @@ from typing import Any
 
 import pytest
 
-from mlubench.caffe import write_random_caffemodel
 from mlubench.errors import ConfigError
 from mlubench.images.digits import write_digits
 from mlubench.images.labels import imagenet_order
 from tests.flows.conftest import Evaluate
 from tests.images import packing
+from tests.support.networks import write_caffe_network
 
 IMAGES = 40
-PROTOTXT = """
-name: "small" input: "data" input_shape { dim: 1 dim: 3 dim: 56 dim: 56 }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-        convolution_param { num_output: 4 kernel_size: 7 stride: 4 } }
-layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
-        pooling_param { pool: AVE global_pooling: true } }
-layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
-        inner_product_param { num_output: 1000 } }
-layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
-"""
 
 
 @pytest.fixture
@@ -46,11 +36,10 @@ def classes(digits: dict[str, bytes]) -> dict[str, str]:
 
 @pytest.fixture
 def network(tmp_path: Path) -> dict[str, Any]:
-    (tmp_path / "small.prototxt").write_text(PROTOTXT)
-    write_random_caffemodel(tmp_path / "small.prototxt", tmp_path / "small.caffemodel", seed=0)
+    prototxt, caffemodel = write_caffe_network(tmp_path)
     return {
-        "prototxt": tmp_path / "small.prototxt",
-        "caffemodel": tmp_path / "small.caffemodel",
+        "prototxt": prototxt,
+        "caffemodel": caffemodel,
         "input_size": 56,
         "means": (104, 117, 123),
         "resize": "none",
@@ -82,15 +71,20 @@ def test_every_form_gives_the_same_bytes(
 
 def test_the_samples_digits_from_a_tar(run: Evaluate, tmp_path: Path) -> None:
     digits = write_digits(tmp_path / "digits")
+    listed = tmp_path / "labels.txt"
+    listed.write_text("".join(digits.val_labels.read_text().splitlines(keepends=True)[:597]))
     options = {
-        "label_file": digits.val_labels,
+        "label_file": listed,
         "label_file_order": "digits",
         "calibration_dir": digits.train,
         "precision": ("force_float32",),
     }
     folder = run(image_dir=digits.val, **options)
     archive = run(image_dir=packing.tar(tmp_path / "val.tar", digits.val), **options)
-    assert archive.record.dataset.images.scored == 600
+    for counts in (run.record.dataset.images for run in (folder, archive)):
+        assert (counts.expected, counts.scored, counts.unlisted) == (597, 597, 3)
+    page = (archive.folder / "report.html").read_text()
+    assert "3 not in the list" in page
     written = [outcome.folder / "predictions.parquet" for outcome in (folder, archive)]
     assert written[0].read_bytes() == written[1].read_bytes()
     assert folder.record.dataset.digest == archive.record.dataset.digest

@@ -39,7 +39,7 @@ def test_the_run_folder_is_as_the_contract_has_it(run: Evaluate) -> None:
     assert record["schema_version"] == 1
     assert record["run_id"] == outcome.folder.name
     counts = {"expected": 600, "scored": 600, "corrupt": 0, "missing": 0, "duplicate": 0}
-    assert record["dataset"]["images"] == counts
+    assert record["dataset"]["images"] == {**counts, "unlisted": 0}
     assert record["dataset"]["calibration_images"] == 300
     assert [device.split(": ")[0] for device in record["devices"]] == ["cpu:0"]
     assert set(record["seconds"]) == {"import", "decode", "compile", "infer"}
@@ -199,9 +199,15 @@ def test_a_gate_decides_the_exit_status(run: Evaluate, max_drop: float, status: 
     assert "points" in " ".join(outcome.notes())
 
 
-def test_another_label_order_is_told(run: Evaluate) -> None:
+def test_another_label_order_is_told(run: Evaluate, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not one of the network's"):
         run(model="sample", dataset="digits", label_order="2012")
+    # Labels below ten are some class of ImageNet's.
+    digits = write_digits(tmp_path / "digits")
+    images = {"image_dir": digits.val, "label_file": digits.val_labels, "label_file_order": "2012"}
+    with pytest.raises(ConfigError, match="10 scores") as caught:
+        run(model="sample", label_order="2012", precision=("force_float32",), **images)
+    assert caught.value.where == "--label_order"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def test_images_without_a_list_are_told(tmp_path: Path) -> None:
     packing.named_by_class(folder, FILES, CLASSES)
     with pytest.raises(DatasetError, match="called ILSVRC2012_val_00000000"):
         _read(folder)
+
+
+def test_images_to_calibrate_on_have_names_that_are_text(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"x")
+    with pytest.raises(DatasetError, match="is not UTF-8"):
+        read_unlabelled(tmp_path, data=tmp_path / "data")
 
 
 def test_a_list_where_folders_or_a_column_tell_the_classes_is_refused(tmp_path: Path) -> None:

@@ -44,10 +44,19 @@ def test_a_killed_unpacking_leaves_nothing_behind(tmp_path: Path) -> None:
     shards = _shards(packing.parquet(tmp_path / "p", FILES, CLASSES))
     archive = unpack_shards(shards, tmp_path / "data")
     whole = archive.read_bytes()
-    leftover = archive.with_name(f".tmp-1-{archive.name}")
-    archive.rename(leftover)
+    entry = archive.parent
+    leftover = entry.with_name(f".tmp-1-{entry.name}")
+    entry.rename(leftover)
     assert unpack_shards(shards, tmp_path / "data").read_bytes() == whole
     assert not leftover.exists()
+
+
+def test_a_cut_archive_is_written_anew(tmp_path: Path) -> None:
+    shards = _shards(packing.parquet(tmp_path / "p", FILES, CLASSES))
+    archive = unpack_shards(shards, tmp_path / "data")
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:-512])
+    assert unpack_shards(shards, tmp_path / "data").read_bytes() == whole
 
 
 def test_of_several_splits_validation_is_taken(tmp_path: Path) -> None:
@@ -83,7 +92,7 @@ def test_a_wrong_row_is_named(
     with pytest.raises(DatasetError, match=words) as caught:
         unpack_shards([tmp_path / "s.parquet"], tmp_path / "data")
     assert caught.value.where == "s.parquet, row 1"
-    assert [path.suffix for path in (tmp_path / "data").iterdir()] == [".lock"]
+    assert [path.suffix for path in (tmp_path / "data" / "parquet").iterdir()] == [".lock"]
 
 
 def test_an_image_that_is_there_twice_is_named(tmp_path: Path) -> None:

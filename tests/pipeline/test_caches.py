@@ -15,10 +15,12 @@ from mlubench.images.cache import decode_dataset
 from mlubench.images.dataset import read_image_folder
 from mlubench.images.digits import DIGIT_NAMES, write_digits
 from mlubench.images.labels import simple_order
+from mlubench.images.parquet import unpack_shards
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.caches import list_entries, prune_entries, verify_entries
 from mlubench.pipeline.run import Run
 from mlubench.store import MANIFEST, locked
+from tests.images import packing
 
 DAY = 86400
 
@@ -114,6 +116,52 @@ def test_the_verb(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--older_than" in capsys.readouterr().err
     assert main(["cache", "prune", "--max_size", "1K", "--older_than", "7", "--out", out]) == 0
     assert "entries removed" in capsys.readouterr().out
+
+
+def test_images_of_parquet_shards_are_kept_and_pruned_with_the_rest(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{number}.JPEG": bytes(100) for number in range(4)}
+    packing.parquet(tmp_path / "p", files, dict.fromkeys(files, "n01440764"))
+    shards = sorted((tmp_path / "p").iterdir())
+    archive = unpack_shards(shards, run.data)
+    *_, entry = list_entries(run)
+    assert (entry.kind, entry.folder) == ("parquet", archive.parent)
+    assert entry.bytes > archive.stat().st_size
+    out = str(run.cache.parent)
+    assert main(["cache", "list", "--out", out]) == 0
+    said = capsys.readouterr().out
+    assert "4 entries" in said
+    assert "parquet " in said
+    # Use makes it new.
+    past = time.time() - 90 * DAY
+    os.utime(archive.parent / MANIFEST, (past, past))
+    assert list_entries(run)[0].kind == "parquet"
+    unpack_shards(shards, run.data)
+    assert list_entries(run)[-1].kind == "parquet"
+    data = bytearray(archive.read_bytes())
+    data[700] ^= 1
+    archive.write_bytes(data)
+    assert main(["cache", "verify", "--out", out]) == 2
+    assert "parquet" in capsys.readouterr().out
+    assert not archive.exists()
+    unpack_shards(shards, run.data)
+    removed = prune_entries(run, older_than=None, max_bytes=0)
+    assert [one.kind for one in removed].count("parquet") == 1
+    assert not archive.exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--out", "x"], ["--max_size", "1K"], ["lst"]])
+def test_without_a_verb_the_verbs_are_shown(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["cache", *words]) == (2 if words else 0)
+    said = capsys.readouterr()
+    assert "Usage: mlubench cache" in said.out
+    for verb in ("list", "verify", "prune"):
+        assert verb in said.out
+    if words:
+        assert f"mlubench cache: '{words[0]}' does not say what is to be done" in said.err
 
 
 @pytest.mark.parametrize("age", ["nan", "-1", "inf"])

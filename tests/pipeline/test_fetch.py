@@ -185,6 +185,77 @@ def test_the_command_goes_on_after_a_network_that_fails(
         assert "Traceback" not in said.err
 
 
+@pytest.mark.parametrize("verb", ["fetch", "compile", "eval", "inspect"])
+@pytest.mark.parametrize(
+    ("file", "hint"),
+    [
+        ("mine.caffemodel", "--model mine --caffemodel {path}"),
+        ("deploy.prototxt", "--prototxt {path}"),
+    ],
+)
+def test_a_file_of_ones_own_is_never_replaced(
+    tmp_path: Path,
+    files: Path,
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
+    file: str,
+    hint: str,
+) -> None:
+    conf = catalogue(tmp_path / "conf")
+    common = ["--conf", str(conf), "--out", str(tmp_path)]
+    assert cli.main(["fetch", "mine", *common, "--mirror", str(files)]) == 0
+    mine = tmp_path / "models" / "mine" / file
+    own = mine.read_bytes() + b"\n"
+    mine.write_bytes(own)
+    capsys.readouterr()
+    named = ["mine"] if verb == "fetch" else ["--model", "mine"]
+    if verb == "fetch":
+        named += ["--mirror", str(files)]
+    if verb == "eval":
+        named += ["--dataset", "digits"]
+    weights_unread = verb == "inspect" and file == "mine.caffemodel"
+    assert cli.main([verb, *named, *common]) == (0 if weights_unread else 2)
+    said = capsys.readouterr().err
+    assert weights_unread or hint.format(path=mine) in said
+    assert mine.read_bytes() == own
+
+
+def test_the_hint_works(tmp_path: Path, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf = catalogue(tmp_path / "conf")
+    common = ["--conf", str(conf), "--out", str(tmp_path)]
+    assert cli.main(["fetch", "mine", *common, "--mirror", str(files)]) == 0
+    mine = tmp_path / "models" / "mine" / "mine.caffemodel"
+    # The same values otherwise written: an unknown field that readers skip.
+    mine.write_bytes(WEIGHTS + b"\xf8\x3f\x01")
+    assert cli.main(["compile", "--model", "mine", *common]) == 2
+    assert f"--caffemodel {mine}" in capsys.readouterr().err
+    assert cli.main(["compile", "--model", "mine", "--caffemodel", str(mine), *common]) == 0
+
+
+@pytest.mark.parametrize("verb", ["eval", "compile"])
+def test_what_is_wrong_with_images_is_told_before_anything_is_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    conf = catalogue(tmp_path / "conf")  # with a server that does not answer
+    absent = str(tmp_path / "absent")
+    given = ["--model", "mine", "--conf", str(conf), "--out", str(tmp_path / "out")]
+    if verb == "eval":
+        given += ["--label_file", absent, "--label_file_order", "2012"]
+    assert cli.main([verb, *given, "--image_dir", absent]) == 2
+    said = capsys.readouterr().err
+    assert f"error: {absent}: " in said
+    assert "127.0.0.1" not in said
+
+
+def test_compile_fetches_what_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with FileServer(whole(TEXT), whole(WEIGHTS)).running() as server:
+        conf = catalogue(tmp_path / "conf", server.root)
+        given = ["--model", "mine", "--conf", str(conf), "--out", str(tmp_path / "out")]
+        assert cli.main(["compile", *given]) == 0
+    assert (tmp_path / "out" / "models" / "mine" / "mine.caffemodel").read_bytes() == WEIGHTS
+
+
 def _local() -> dict[str, Any]:
     sample = models()["sample"]
     return {

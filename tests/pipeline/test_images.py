@@ -134,7 +134,62 @@ def test_an_entry_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_wrong_entry_is_told(tmp_path: Path, keys: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         catalogue.datasets((_conf(tmp_path, **keys),))
-    assert "datasets.yaml: mine" in caught.value.where
+    assert "datasets.yaml: mine" in str(caught.value)
+
+
+def test_every_fault_of_a_catalogue_is_told(tmp_path: Path) -> None:
+    conf = _conf(tmp_path, form="parquet", label_order="2013", pfad="x")
+    with (conf / "datasets.yaml").open("a") as stream:
+        stream.write("other:\n  form: images\n  label_order: 2012\n")
+    with pytest.raises(ConfigError) as caught:
+        catalogue.datasets((conf,))
+    first, *faults = str(caught.value).splitlines()[:-1]
+    assert first == f"{conf / 'datasets.yaml'}: has 4 faults"
+    assert [line.strip() for line in faults] == [
+        "mine.form: Input should be 'digits' or 'images' (got 'parquet')",
+        "mine.label_order: Input should be '2012', '2015' or 'digits' (got '2013')",
+        "mine.pfad: Extra inputs are not permitted (got 'x')",
+        "other.description: Field required",
+    ]
+
+
+def test_a_folder_without_any_catalogue_is_told(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("mine:\n")
+    for read in (catalogue.datasets, catalogue.models):
+        with pytest.raises(ConfigError, match=r"no models\.yaml or datasets\.yaml in it") as caught:
+            read((tmp_path,))
+        assert caught.value.where == f"--conf {tmp_path}"
+    (tmp_path / "datasets.yaml").write_text("{}\n")
+    assert catalogue.models((tmp_path,)) == catalogue.models()
+
+
+@pytest.mark.parametrize("option", ["label_file", "label_file_order"])
+def test_a_list_or_its_order_alone(tmp_path: Path, option: str) -> None:
+    """Where folders tell the classes it is one too many, elsewhere one too few."""
+    other = {"label_file": "label_file_order", "label_file_order": "label_file"}[option]
+    options = {option: {"label_file": tmp_path / "val.txt", "label_file_order": "2012"}[option]}
+    folders = packing.class_folders(tmp_path / "folders", FILES, CLASSES)
+    shards = packing.parquet(tmp_path / "shards", FILES, CLASSES)
+    for image_dir in (folders, shards):
+        with pytest.raises(ConfigError, match="tells the classes of its images itself") as caught:
+            _choose(tmp_path, dataset=None, image_dir=image_dir, **options)
+        assert caught.value.where == f"--{option}"
+        assert "none is needed" in caught.value.expected
+        assert caught.value.fix == f"leave --{option} out"
+    flat = packing.flat(tmp_path / "flat", FILES)
+    with pytest.raises(ConfigError, match=f"--{option} is given without --{other}") as caught:
+        _choose(tmp_path, dataset=None, image_dir=flat, **options)
+    assert caught.value.where == f"--{other}"
+
+
+@pytest.mark.parametrize("text", ["", " \n\n"])
+def test_an_empty_label_list_is_told(tmp_path: Path, text: str) -> None:
+    flat = packing.flat(tmp_path / "flat", FILES)
+    lines = tmp_path / "val.txt"
+    lines.write_text(text)
+    with pytest.raises(DatasetError, match="the label list names no image") as caught:
+        _choose(tmp_path, dataset=None, image_dir=flat, label_file=lines, label_file_order="2012")
+    assert caught.value.where == str(lines)
 
 
 def test_images_that_tell_their_classes_need_no_list(tmp_path: Path) -> None:

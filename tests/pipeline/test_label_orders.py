@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from mlubench.images.labels import imagenet_order, simple_order
+from mlubench.metrics.accuracy import wilson_interval
 from mlubench.pipeline.label_orders import find_wrong_order
 
 OTHER = {"2012": "2015", "2015": "2012"}
@@ -57,10 +60,70 @@ def test_a_network_that_knows_nothing_is_no_wrong_order() -> None:
     assert find_wrong_order(ids, best, imagenet_order("2015"), "2012") is None
 
 
-def test_few_images_right_by_luck_say_nothing() -> None:
-    ids, best = _run("2012", "2012", 3, 1.0)
-    wrong = imagenet_order("2015")
-    assert find_wrong_order(ids[:1], best[:1], wrong, None) is None
+@pytest.mark.parametrize(("right", "images"), [(2, 2), (3, 3), (2, 5), (3, 20)])
+def test_few_images_say_it_where_chance_cannot(right: int, images: int) -> None:
+    ids, best = _run("2012", "2012", 20, 1.0)
+    order = imagenet_order("2012")
+    assert len(set(ids)) == 20
+    # The rest is wrong in either order.
+    wrong = [order.index_of(ids[(place + 1) % 20]) for place in range(20)]
+    best[right:] = wrong[right:]
+    found = find_wrong_order(ids[:images], best[:images], imagenet_order("2015"), "2012")
+    assert found is not None
+    # An independent sum of the binomial distribution, for the two other orders.
+    chance = 2 * sum(
+        math.comb(images, k) * 0.001**k * 0.999 ** (images - k) for k in range(right, images + 1)
+    )
+    assert found.p == pytest.approx(chance)
+    assert found.certain
+    low, high = (f"{100 * end:.2f}" for end in wilson_interval(right, images))
+    assert f"{100 * right / images:.2f} % (95 %: {low} to {high})" in str(found)
+
+
+def test_one_image_is_a_hint_and_no_proof() -> None:
+    ids, best = _run("2012", "2012", 1, 1.0)
+    found = find_wrong_order(ids, best, imagenet_order("2015"), "2012")
+    assert found is not None
+    assert not found.certain
+    assert "may be wrong" in str(found)
+    assert str(found).endswith("chance alone does as well in one of 500 cases")
+    assert find_wrong_order(ids, best, imagenet_order("2012"), "2012") is None
+
+
+def test_images_of_one_class_are_one_witness() -> None:
+    """A network that answers alike whatever it sees may hit the other order's number."""
+    order = imagenet_order("2012")
+    best = np.full(50, 7)
+    found = find_wrong_order([order.class_ids[7]] * 50, best, imagenet_order("2015"), "2012")
+    assert found is not None
+    assert not found.certain
+
+
+def test_networks_that_know_nothing_are_seldom_suspected() -> None:
+    rng = np.random.default_rng(0)
+    order = imagenet_order("2012")
+    told = certain = 0
+    for _ in range(1000):
+        ids = [order.class_ids[label] for label in rng.integers(0, 1000, 30)]
+        found = find_wrong_order(ids, rng.integers(0, 1000, 30), order, None)
+        told += found is not None
+        certain += found is not None and found.certain
+    assert certain == 0
+    assert told <= 10  # one in a hundred, as the limit says
+
+
+def test_a_published_accuracy_that_is_missed_is_told() -> None:
+    ids, best = _run("2012", "2012", 40, 0.0)
+    order = imagenet_order("2012")
+    assert find_wrong_order(ids, best, order, "2012") is None
+    found = find_wrong_order(ids, best, order, "2012", published=0.58384)
+    assert found is not None
+    assert found.kind == "unexplained"
+    assert not found.certain
+    for words in ("58.38 % are published", "--label_order 2015", "--label_order 2012 and"):
+        assert words in str(found)
+    # Two images of two may be wrong of a network that has 58 % right.
+    assert find_wrong_order(ids[:2], best[:2], order, "2012", published=0.58384) is None
 
 
 def test_networks_outside_imagenet_have_no_other_order() -> None:

@@ -135,4 +135,4 @@ def test_weights_are_checked_to_fit(tmp_path: Path, prototxt: Path) -> None:
 @pytest.mark.parametrize("options", [[], ["--model", "sample", "--prototxt", "x"]])
 def test_one_network_is_named(capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
     assert cli.main(["inspect", *options]) == 2
-    assert "--model NAME or --prototxt FILE" in capsys.readouterr().err
+    assert "--model NAME, --prototxt FILE or --onnx FILE" in capsys.readouterr().err

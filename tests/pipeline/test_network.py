@@ -12,7 +12,16 @@ import pytest
 from onnx import TensorProto, helper
 
 from mlubench.errors import ConfigError, NetworkError
-from mlubench.pipeline.network import CaffeFiles, Network, OnnxFile, choose_network, import_network
+from mlubench.pipeline.network import (
+    CaffeFiles,
+    ImportedNetwork,
+    Network,
+    OnnxFile,
+    check_label_order,
+    choose_network,
+    import_network,
+    label_order,
+)
 from mlubench.pipeline.parameters import check_parameters
 from mlubench.store import Store
 from tests.pipeline.test_fetch import catalogue
@@ -188,6 +197,21 @@ def test_another_kind_of_file_is_told(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "small.onnx"
     file.write_bytes(data)
     _refused(file, tmp_path, "is not valid ONNX")
+
+
+@pytest.mark.parametrize("dims", [["N", 10], [1, 10], ["N", "C"]], ids=str)
+def test_the_label_order_must_have_the_networks_classes(tmp_path: Path, dims: list[Any]) -> None:
+    file = write_small_network(tmp_path / "small.onnx")
+    model = onnx.load(file)
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("prob", F32, dims))
+    onnx.save(model, file)
+    imported = ImportedNetwork(file, "", "")
+    check_label_order(imported, label_order("digits"))
+    with pytest.raises(ConfigError, match="gives 10 scores for an image") as caught:
+        check_label_order(imported, label_order("2012"))
+    assert caught.value.where == "--label_order"
+    assert caught.value.expected.startswith("1000")
 
 
 def test_a_cut_onnx_file_is_told(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def run_record() -> RunRecord:
         dataset=DatasetRecord(
             name="digits",
             digest="c" * 32,
-            images=ImageCounts(expected=401, scored=398, corrupt=2, missing=1, duplicate=0),
+            images=ImageCounts(
+                expected=401, scored=398, corrupt=2, missing=1, duplicate=0, unlisted=3
+            ),
             calibration_images=300,
         ),
         engine="openvino",

@@ -88,7 +88,7 @@ def test_summary() -> None:
         "verdict: inconclusive",
         "run:     20261103-093015-tiny",
         "model:   tiny",
-        "images:  digits, 398 of 401 images scored, 2 corrupt, 1 missing",
+        "images:  digits, 398 of 401 images scored, 2 corrupt, 1 missing, 3 not in the list",
         "engine:  openvino 2026.4 on cpu:0, cpu:1",
         "time:    build 12.5 s, decode 3.2 s, infer 61.0 s",
     ]

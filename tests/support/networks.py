@@ -1,4 +1,4 @@
-"""Small networks for tests, made with onnx alone."""
+"""Small networks for tests."""
 
 from __future__ import annotations
 
@@ -8,8 +8,28 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from mlubench.caffe import write_random_caffemodel
+
 SIDE = 16
 CLASSES = 10
+_OF_IMAGENET = """
+name: "small" input: "data" input_shape { dim: 1 dim: 3 dim: 56 dim: 56 }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 7 stride: 4 } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+        pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
+        inner_product_param { num_output: 1000 } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+
+
+def write_caffe_network(folder: Path) -> tuple[Path, Path]:
+    """Write small.prototxt and small.caffemodel: 56 x 56 images, 1000 classes, random weights."""
+    files = folder / "small.prototxt", folder / "small.caffemodel"
+    files[0].write_text(_OF_IMAGENET)
+    write_random_caffemodel(*files, seed=0)
+    return files
 
 
 def write_small_network(path: Path, seed: int = 0) -> Path:

@@ -18,9 +18,11 @@ from mlubench.engines.traits import Traits
 if TYPE_CHECKING:
     from mlubench.engines.interface import Engine
 
+#: Batches in flight: one computes while the host copies the next one in and reads another.
+DEPTH = 3
 #: The one file of a compiled network, which mm_run and the samples read.
 MODEL = "model"
-TRAITS = Traits(family="mlu", builds_on_device=True, model_file=MODEL)
+TRAITS = Traits(family="mlu", builds_on_device=True, infer_depth=DEPTH, model_file=MODEL)
 
 
 def create() -> Engine:

@@ -11,11 +11,10 @@ import numpy as np
 
 from mlubench.engines.batches import as_input, least_batch
 from mlubench.engines.interface import BuildSpec, Consume, Session
+from mlubench.engines.magicmind import DEPTH
 from mlubench.engines.magicmind.sdk import TYPES, Checks, load_sdk
 from mlubench.errors import EngineError
 
-#: Batches in flight: one computes while the host copies the next one in and reads another.
-DEPTH = 3
 #: ``dump_mode`` of a ContextDumpInfo: all tensors.
 _DUMP_ALL = 1
 _ARITHMETIC = {

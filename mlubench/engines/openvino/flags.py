@@ -98,11 +98,11 @@ def _merged(spec: BuildSpec) -> BuildSpec:
             )
         try:
             changes.update(BUILD_CONFIG_KEYS[key](value))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except ValueError as error:
             raise ConfigError(
-                f"has a wrong value: {json.dumps(value)} ({error!r})",
+                f"has a wrong value: {json.dumps(value)}",
                 where=f"--build_config, {key}",
-                expected="the form that MagicMind's BuilderConfig takes",
+                expected=str(error),
                 fix="see docs/flags.md",
             ) from error
     return dataclasses.replace(spec, build_config="", **changes)
@@ -119,56 +119,86 @@ def _leaves(config: Mapping[str, Any]) -> List[Tuple[str, Any]]:
     return found
 
 
-def _set(flag: str, kind: type) -> Callable[[Any], Dict[str, Any]]:
+# Each of these takes the value of a key and returns the flags that it changes, or raises
+# ValueError with what the value should be.
+
+
+def _set(flag: str, kind: type, form: str) -> Callable[[Any], Dict[str, Any]]:
     def change(value: Any) -> Dict[str, Any]:
-        if not isinstance(value, kind):
-            raise TypeError(f"no {kind.__name__}")
+        fits = isinstance(value, kind)
+        if not fits:
+            raise ValueError(form)
         return {flag: value}
 
     return change
 
 
+def _of_first_input(value: Any, first: str, second: str, form: str) -> Tuple[Any, Any]:
+    """Return the two members of ``{"0": {first: ..., second: ...}}``."""
+    inner = value.get("0") if isinstance(value, dict) else None
+    if not isinstance(inner, dict) or not {first, second} <= set(inner):
+        raise ValueError(form)
+    return inner[first], inner[second]
+
+
+def _numbers(value: Any, count: int) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in value)
+    )
+
+
 def _bn(value: Any) -> Dict[str, Any]:
-    means, variances = (tuple(map(float, value["0"][name])) for name in ("mean", "var"))
-    if len(means) != 3 or len(variances) != 3 or min(variances) <= 0:
-        raise ValueError("three means and three variances above 0")
-    return {"means": means, "variances": variances}
+    form = '{"0": {"mean": [B, G, R], "var": [B, G, R]}}, three numbers each, variances above 0'
+    means, variances = _of_first_input(value, "mean", "var", form)
+    if not (_numbers(means, 3) and _numbers(variances, 3) and min(variances) > 0):
+        raise ValueError(form)
+    return {"means": tuple(map(float, means)), "variances": tuple(map(float, variances))}
 
 
 def _layout(flag: str) -> Callable[[Any], Dict[str, Any]]:
+    form = '{"0": {"src": "NCHW", "dst": ...}}: networks of Caffe are NCHW'
+
     def change(value: Any) -> Dict[str, Any]:
-        if value["0"]["src"] != "NCHW":
-            raise ValueError("networks of Caffe are NCHW")
-        return {flag: value["0"]["dst"]}
+        source, target = _of_first_input(value, "src", "dst", form)
+        if source != "NCHW" or not isinstance(target, str):
+            raise ValueError(form)
+        return {flag: target}
 
     return change
 
 
 def _dim_range(value: Any) -> Dict[str, Any]:
-    low, high = value["0"]["min"], value["0"]["max"]
-    if len(low) != 4 or low[1:] != high[1:]:
-        raise ValueError("only the batch may vary")
+    form = '{"0": {"min": [N, 3, H, W], "max": [N, 3, H, W]}}, of which only the batch may vary'
+    low, high = _of_first_input(value, "min", "max", form)
+    if not (_numbers(low, 4) and _numbers(high, 4) and low[1:] == high[1:]):
+        raise ValueError(form)
     return {"dim_range": (int(low[0]), int(high[0]))}
 
 
 def _determinism(value: Any) -> Dict[str, Any]:
     if value is not True:
-        raise ValueError("builds are always deterministic")
+        raise ValueError("true: builds are always deterministic")
     return {}
 
 
 #: The keys of MagicMind's BuilderConfig that mean something here, and what they change.
 BUILD_CONFIG_KEYS = {
-    "precision_config.weight_quant_granularity": _set("weight_quant_granularity", str),
-    "precision_config.activation_quant_algo": _set("activation_quant_algo", str),
+    "precision_config.weight_quant_granularity": _set(
+        "weight_quant_granularity", str, "per_tensor or per_axis"
+    ),
+    "precision_config.activation_quant_algo": _set(
+        "activation_quant_algo", str, "symmetric or asymmetric"
+    ),
     "insert_bn_before_firstnode": _bn,
     "convert_input_layout": _layout("input_layout"),
     "convert_output_layout": _layout("output_layout"),
     "dim_range": _dim_range,
-    "computation_preference": _set("computation_preference", str),
+    "computation_preference": _set("computation_preference", str, "auto, fast or high_precision"),
     "compute_determinism": _determinism,
-    "opt_config.conv_scale_fold": _set("conv_scale_fold", bool),
-    "opt_config.type64to32_conversion": _set("type64to32_conversion", bool),
+    "opt_config.conv_scale_fold": _set("conv_scale_fold", bool, "true or false"),
+    "opt_config.type64to32_conversion": _set("type64to32_conversion", bool, "true or false"),
 }
 _INSTEAD = {
     "precision_config.precision_mode": "give --precision: files are named by it",

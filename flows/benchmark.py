@@ -1,0 +1,87 @@
+"""Measure how fast one network is in several precisions.
+
+fetch the network and import it -> compile once per precision, batch and shape -> load all of them
+-> measure every configuration in each round, in turn -> write the tables.
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from mlubench.engines.precisions import is_quantised
+from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
+from mlubench.pipeline.bench_parameters import BenchParameters
+from mlubench.pipeline.benchmark import bench_spec, variants
+from mlubench.pipeline.compile import CalibrationImages
+from mlubench.pipeline.devices import build_addresses, engine_host
+from mlubench.pipeline.measuring import Measuring
+from mlubench.pipeline.network import Network
+from mlubench.pipeline.offline import calibration_dataset, network_in_any_order
+from mlubench.pipeline.run import Run
+from mlubench.store import locked
+from tasks.benchmark import measure_rounds, publish_benchmark, write_benchmark
+from tasks.images import decode_images
+from tasks.networks import compile_network, fetch_network, import_network
+
+
+@flow(name="benchmark", flow_run_name="{parameters.name}")
+def benchmark(parameters: BenchParameters) -> BenchOutcome:
+    """Measure throughput and latency of a network; see ``mlubench bench --help``."""
+    run = Run(parameters.out)
+    with locked(run.cache_lock, shared=True):
+        outcome = _benchmark(parameters, run)
+    publish_benchmark(outcome)
+    return outcome
+
+
+def _benchmark(asked: BenchParameters, run: Run) -> BenchOutcome:
+    network = network_in_any_order(asked)
+    if network.to_fetch is not None:
+        with run.stage("fetch"):
+            fetch_network(network.to_fetch)
+    with run.stage("import"):
+        imported = import_network(network, run.store)
+    calibration = _decode_calibration(asked, network, run)
+    engine = engine_host(asked.engine, asked.conf)
+    with Measuring(engine, asked.devices) as measuring:
+        with run.stage("compile"):
+            compiled = {
+                variant: compile_network(
+                    imported,
+                    bench_spec(network, asked, variant, calibrated=calibration is not None),
+                    calibration,
+                    engine,
+                    measuring.engine,
+                    run.store,
+                    build_addresses(engine.name, asked.devices),
+                )
+                for variant in variants(asked)
+            }
+        with run.stage("measure"):
+            measured = measure_rounds(measuring, asked, compiled)
+        return write_benchmark(
+            Benchmark(
+                asked=asked,
+                network=network,
+                imported=imported,
+                measured=measured,
+                engine_name=measuring.label(engine.name),
+                engine=measuring.engine,
+                devices=measuring.descriptions,
+                started=run.started,
+                seconds=run.seconds,
+            ),
+            run.runs,
+        )
+
+
+def _decode_calibration(
+    asked: BenchParameters, network: Network, run: Run
+) -> CalibrationImages | None:
+    """Decode the images to calibrate on, where there are some and something is calibrated."""
+    images = calibration_dataset(asked, network, run.data)
+    if images is None or not any(map(is_quantised, asked.precision)):
+        return None
+    with run.stage("decode"):
+        pixels = decode_images(images, network, run.decoded, "calibration")
+    return CalibrationImages(pixels, network.preprocess)

@@ -1,0 +1,151 @@
+"""The run folder of a benchmark."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mlubench.pipeline.bench_parameters import BenchParameters
+from mlubench.pipeline.network import ImportedNetwork, Network
+from mlubench.pipeline.run import free_run_id
+from mlubench.reports.bench_json import BenchRecord
+from mlubench.reports.run_json import ModelRecord
+from mlubench.reports.schemas import write_parquet
+from mlubench.reports.throughput import (
+    Measured,
+    ThroughputRow,
+    latencies_table,
+    throughput_rows,
+    throughput_table,
+)
+from mlubench.store import atomic_folder, locked
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """All that was chosen and measured.
+
+    Attributes:
+        asked: the options.
+        network: the network.
+        imported: what it was imported from.
+        measured: every configuration and its rounds.
+        engine_name: the engine's name, which says where it is simulated.
+        engine: what the engine says of itself.
+        devices: what it says of each device.
+        started: when the run began.
+        seconds: how long each stage took.
+    """
+
+    asked: BenchParameters
+    network: Network
+    imported: ImportedNetwork
+    measured: Sequence[Measured]
+    engine_name: str
+    engine: Mapping[str, str]
+    devices: Mapping[str, str]
+    started: datetime
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class BenchOutcome:
+    """How a benchmark ended.
+
+    Attributes:
+        folder: the run folder.
+        record: what run.json says.
+        rows: what throughput.parquet says.
+    """
+
+    folder: Path
+    record: BenchRecord
+    rows: Sequence[ThroughputRow]
+
+    @property
+    def card(self) -> str:
+        """What ran it, in a few words: the devices' descriptions without their names."""
+        what = dict.fromkeys(device.partition(": ")[2] for device in self.record.devices)
+        return ", ".join(what)
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know beside the table."""
+        disturbed = [row.configuration.name for row in self.rows if row.disturbed]
+        restless = [
+            row.configuration.name
+            for row in self.rows
+            if not all(one.steady for one in row.measured.rounds)
+        ]
+        made_up = sorted(
+            {row.configuration.precision for row in self.rows if row.measured.speed_only}
+        )
+        return [
+            *_note(
+                "other processes had more of the host than is usual, so the figures may be theirs",
+                disturbed,
+                len(self.rows),
+            ),
+            *_note("a warm-up did not get steady", restless, len(self.rows)),
+            *_note("not calibrated, ranges are made up: speed only", made_up, 0),
+        ]
+
+
+def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
+    """Write the run folder, which appears when it is complete.
+
+    Args:
+        benchmark: what was measured.
+        runs: folder of all runs.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    rows = throughput_rows(
+        benchmark.measured,
+        model=benchmark.network.name,
+        engine=benchmark.engine_name,
+        engine_version=benchmark.engine["version"],
+    )
+    with locked(runs / ".lock"):
+        run_id = free_run_id(
+            runs,
+            benchmark.started,
+            f"{benchmark.network.name}-bench",
+            simulated="simulated" in benchmark.engine,
+        )
+        record = _record(benchmark, run_id, rows)
+        with atomic_folder(runs / run_id) as folder:
+            record.write(folder / "run.json")
+            write_parquet(folder / "throughput.parquet", throughput_table(rows))
+            write_parquet(folder / "latencies.parquet", latencies_table(rows))
+    return BenchOutcome(runs / run_id, record, rows)
+
+
+def _record(benchmark: Benchmark, run_id: str, rows: Sequence[ThroughputRow]) -> BenchRecord:
+    return BenchRecord(
+        run_id=run_id,
+        created_utc=benchmark.started,
+        parameters=benchmark.asked.model_dump(mode="json"),
+        model=ModelRecord(
+            name=benchmark.network.name,
+            prototxt_sha256=benchmark.imported.prototxt_sha256,
+            weights_sha256=benchmark.imported.caffemodel_sha256,
+        ),
+        engine=benchmark.engine_name,
+        engine_version=benchmark.engine["version"],
+        engine_facts=dict(benchmark.engine),
+        devices=[f"{name}: {what}" for name, what in benchmark.devices.items()],
+        host=socket.gethostname(),
+        seconds={stage: round(seconds, 3) for stage, seconds in benchmark.seconds.items()},
+        disturbed=any(row.disturbed for row in rows),
+    )
+
+
+def _note(what: str, names: Sequence[str], of: int) -> list[str]:
+    """Return a note on some of the configurations; on all of them without their names."""
+    if not names:
+        return []
+    return [what if len(names) == of else f"{what}: {'; '.join(names)}"]

@@ -1,0 +1,206 @@
+"""Measuring every configuration in interleaved rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from mlubench.engines.interface import BuildSpec
+from mlubench.engines.precisions import is_quantised
+from mlubench.metrics.rounds import interleave
+from mlubench.pipeline.bench_parameters import BenchParameters
+from mlubench.pipeline.compile import Compiled, build_spec
+from mlubench.pipeline.measuring import Load, Measurement, Measuring, Prepared, WarmedUp
+from mlubench.pipeline.network import Network
+from mlubench.reports.throughput import Configuration, Measured, RequestTimes, RoundFigures
+
+#: Every activation's range in a network that is compiled for its speed alone; mm_build's own.
+MADE_UP = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network as it is compiled for the benchmark: precision, batch (of a static one), shape."""
+
+    precision: str
+    batch_size: int
+    dynamic_shape: bool
+
+
+def variants(asked: BenchParameters) -> list[Variant]:
+    """Return the networks to compile; a dynamic one is compiled once for all batches."""
+    wanted = product(asked.precision, asked.batch_size, asked.dynamic_shape)
+    return list(dict.fromkeys(variant_of(asked, *one) for one in wanted))
+
+
+def variant_of(asked: BenchParameters, precision: str, batch: int, dynamic: bool) -> Variant:
+    """Return the network that runs a batch."""
+    return Variant(precision, asked.batch_size[0] if dynamic else batch, dynamic)
+
+
+def bench_spec(
+    network: Network, asked: BenchParameters, variant: Variant, *, calibrated: bool
+) -> BuildSpec:
+    """Return how a network is compiled for the benchmark.
+
+    Without images to calibrate on, its ranges are made up: they change its answers, not its
+    speed.
+
+    Raises:
+        ConfigError: as :func:`mlubench.pipeline.compile.build_spec`.
+    """
+    options = asked.network(variant.batch_size, variant.dynamic_shape)
+    spec = build_spec(network, options, variant.precision)
+    made_up = is_quantised(spec.precision) and not calibrated and spec.random_calib_range is None
+    return replace(spec, random_calib_range=MADE_UP) if made_up else spec
+
+
+def device_sets(devices: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the first 1, 2, 4, ... devices, and all of them."""
+    counts = [1 << power for power in range(len(devices).bit_length())]
+    return [
+        tuple(devices[:count])
+        for count in sorted({*counts, len(devices)} - {0})
+        if count <= len(devices)
+    ]
+
+
+def configurations(asked: BenchParameters, infer_depth: int) -> list[Configuration]:
+    """Return what is measured: the whole matrix on all devices, the largest batch on fewer too.
+
+    Args:
+        asked: the options.
+        infer_depth: requests in flight, where the options do not say it.
+    """
+    everything = product(asked.precision, asked.batch_size, asked.dynamic_shape, [asked.devices])
+    fewer = product(
+        asked.precision,
+        [max(asked.batch_size)],
+        asked.dynamic_shape[:1],
+        device_sets(asked.devices)[:-1],
+    )
+    return [
+        Configuration(
+            precision=precision,
+            batch_size=batch,
+            dynamic_shape=dynamic,
+            devices=tuple(devices),
+            threads=asked.threads,
+            infer_depth=asked.infer_depth or infer_depth,
+        )
+        for precision, batch, dynamic, devices in [*everything, *fewer]
+    ]
+
+
+def measure_rounds(
+    measuring: Measuring,
+    asked: BenchParameters,
+    compiled: Mapping[Variant, Compiled],
+    progress: Callable[[int, int], None],
+) -> list[Measured]:
+    """Measure every configuration in each round, in an order that favours none.
+
+    All networks stay loaded, so that a round differs from another by nothing but its time.
+
+    Args:
+        measuring: the devices.
+        asked: the options.
+        compiled: the networks.
+        progress: called with (measurements done, measurements in all).
+
+    Raises:
+        DeviceError: a device failed.
+    """
+    rigs = _loaded(measuring, asked, compiled)
+    total = asked.rounds * len(rigs)
+    rounds: dict[str, list[RoundFigures]] = {rig.configuration.name: [] for rig in rigs}
+    for done, rig in enumerate(_in_turn(rigs, asked.rounds)):
+        progress(done, total)
+        warm = measuring.warm_up(rig.key, asked.warmup / 1e3, rig.configuration.devices)
+        found = measuring.measure(
+            rig.key,
+            rig.load,
+            iterations=asked.iterations,
+            duration=asked.duration / 1e3,
+            devices=rig.configuration.devices,
+        )
+        rounds[rig.configuration.name].append(round_figures(measuring, found, warm))
+    progress(total, total)
+    return [
+        Measured(
+            configuration=rig.configuration,
+            executed_precision=rig.prepared.executed_precision,
+            rounds=rounds[rig.configuration.name],
+            speed_only=rig.speed_only,
+        )
+        for rig in rigs
+    ]
+
+
+@dataclass(frozen=True)
+class _Rig:
+    """A configuration that is loaded on its devices."""
+
+    configuration: Configuration
+    prepared: Prepared
+    load: Load
+    speed_only: bool
+
+    @property
+    def key(self) -> str:
+        return self.configuration.name
+
+
+def _loaded(
+    measuring: Measuring, asked: BenchParameters, compiled: Mapping[Variant, Compiled]
+) -> list[_Rig]:
+    rigs = []
+    for one in configurations(asked, measuring.infer_depth):
+        variant = variant_of(asked, one.precision, one.batch_size, one.dynamic_shape)
+        network = compiled[variant]
+        prepared = measuring.prepare(one.name, network.folder, devices=one.devices)
+        load = Load(
+            shapes=(prepared.default_shapes(one.batch_size),),
+            threads=one.threads,
+            infer_depth=one.infer_depth,
+            warmup=0.0,
+        )
+        measuring.configure(one.name, load, one.devices)
+        rigs.append(_Rig(one, prepared, load, network.speed_only))
+    return rigs
+
+
+def _in_turn(rigs: Sequence[_Rig], rounds: int) -> Iterator[_Rig]:
+    for order in interleave(rigs, rounds):
+        yield from order
+
+
+def round_figures(measuring: Measuring, found: Measurement, warm: WarmedUp) -> RoundFigures:
+    """Return a measurement as a round's figures."""
+    names = np.asarray([measuring.label(name) for name in found.devices], object)
+    requests = RequestTimes(
+        device=list(names[found.device]),
+        thread=found.thread,
+        batch_size=np.asarray(found.samples, np.int32)[found.group],
+        start=found.moments[:, 0],
+        copy_in=found.copy_in,
+        compute=found.compute,
+        copy_out=found.copy_out,
+        device_seconds=found.device_seconds,
+    )
+    return RoundFigures(
+        requests=requests,
+        seconds=found.wall_seconds,
+        cpu_seconds=found.machine.cpu_seconds,
+        memory_kib=found.memory_kib,
+        process_threads=found.threads,
+        clock_mhz=found.machine.clock_mhz,
+        load=found.machine.load,
+        others=found.machine.others,
+        disturbed=found.machine.disturbed,
+        warmup_seconds=warm.seconds,
+        steady=warm.steady,
+    )

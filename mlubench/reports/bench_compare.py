@@ -1,0 +1,171 @@
+"""Two benchmark runs, configuration by configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from mlubench.errors import ConfigError
+from mlubench.metrics.speed import SpeedChange, compare_speed
+from mlubench.metrics.verdict import Verdict, worst
+from mlubench.reports.bench_json import BenchRecord
+from mlubench.reports.schemas import THROUGHPUT, read_parquet
+from mlubench.reports.wording import NONE, verdict_text
+
+#: What makes two rows of two runs one configuration.
+_KEYS = (
+    "model",
+    "engine",
+    "precision",
+    "executed_precision",
+    "batch_size",
+    "dynamic_shape",
+    "devices",
+    "threads",
+    "infer_depth",
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A configuration in both runs.
+
+    Attributes:
+        name: of the configuration.
+        baseline: images per second, the median of its rounds.
+        candidate: likewise.
+        change: the candidate against the baseline.
+        disturbed: whether either was measured on a disturbed machine.
+    """
+
+    name: str
+    baseline: float
+    candidate: float
+    change: SpeedChange
+    disturbed: bool
+
+
+@dataclass(frozen=True)
+class RunsCompared:
+    """Two runs.
+
+    Attributes:
+        comparisons: the configurations that both have.
+        alone: those that only one has, with which.
+        remarks: what differs between the runs besides.
+    """
+
+    comparisons: Sequence[Comparison]
+    alone: Sequence[str]
+    remarks: Sequence[str]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all; a configuration that is lacking leaves a doubt."""
+        verdicts = [one.change.verdict for one in self.comparisons]
+        return worst([*verdicts, *([Verdict.INCONCLUSIVE] if self.alone else [])])
+
+
+def compare_benchmarks(run: Path, baseline: Path, min_effect: float) -> RunsCompared:
+    """Compare two benchmark runs.
+
+    Args:
+        run: the candidate's run folder.
+        baseline: the other's.
+        min_effect: the least loss of throughput that fails, as a fraction.
+
+    Raises:
+        ConfigError: the runs have no configuration in common.
+        StoreError: a run folder cannot be read.
+    """
+    ours, theirs = _rows(run), _rows(baseline)
+    common = [key for key in ours if key in theirs]
+    if not common:
+        raise ConfigError(
+            "has no configuration in common with the baseline",
+            where=str(run),
+            expected="the same model, engine, precisions, batches and devices",
+            fix="run mlubench bench with the same options as the baseline was",
+        )
+    comparisons = [
+        Comparison(
+            name=_name(ours[key]),
+            baseline=theirs[key]["throughput"],
+            candidate=ours[key]["throughput"],
+            change=compare_speed(
+                theirs[key]["round_throughput"], ours[key]["round_throughput"], min_effect
+            ),
+            disturbed=ours[key]["disturbed"] or theirs[key]["disturbed"],
+        )
+        for key in common
+    ]
+    alone = [
+        f"{_name(rows[key])}: only in {folder.name}"
+        for rows, others, folder in ((ours, theirs, run), (theirs, ours, baseline))
+        for key in rows
+        if key not in others
+    ]
+    return RunsCompared(comparisons, alone, _remarks(run, baseline))
+
+
+def render_comparison(compared: RunsCompared) -> Table:
+    """Return the comparison as a table that fits 100 columns."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("configuration", overflow="fold")
+    for heading in (
+        "baseline\nimages/s",
+        "run\nimages/s",
+        "ratio\n95 % interval",
+        "smallest loss\nthat would show",
+        "verdict",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in compared.comparisons:
+        change = one.change
+        interval = NONE if change.low == 0 else f"{change.low:.3f} to {change.high:.3f}"
+        smallest = f"{100 * change.detectable:.1f} %" if change.detectable < 1 else "none"
+        table.add_row(
+            Text(one.name),
+            f"{one.baseline:.5g}",
+            f"{one.candidate:.5g}",
+            f"{change.ratio:.3f}\n{interval}",
+            smallest,
+            verdict_text(change.verdict).upper() + ("\ndisturbed" if one.disturbed else ""),
+        )
+    return table
+
+
+def _rows(folder: Path) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    table = read_parquet(folder / "throughput.parquet", THROUGHPUT)
+    return {
+        tuple(tuple(row[key]) if key == "devices" else row[key] for key in _KEYS): row
+        for row in table.to_pylist()
+    }
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    shape = "dynamic" if row["dynamic_shape"] else "static"
+    return f"{row['precision']}, batch {row['batch_size']}, {shape}, {' '.join(row['devices'])}"
+
+
+def _remarks(run: Path, baseline: Path) -> list[str]:
+    """Return what differs between two runs besides their speed."""
+    ours, theirs = (BenchRecord.read(folder / "run.json") for folder in (run, baseline))
+    pairs = {
+        "network's text": (ours.model.prototxt_sha256, theirs.model.prototxt_sha256),
+        "network's weights": (ours.model.weights_sha256, theirs.model.weights_sha256),
+        "engine's version": (ours.engine_version, theirs.engine_version),
+        "host": (ours.host, theirs.host),
+        "devices": (ours.devices, theirs.devices),
+    }
+    return [
+        f"another {what} than the baseline's: {mine} in place of {other}"
+        for what, (mine, other) in pairs.items()
+        if mine != other
+    ]

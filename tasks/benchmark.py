@@ -1,0 +1,51 @@
+"""Measure networks, write the benchmark's folder and show it in Prefect's UI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from mlubench.pipeline import bench_outcome, benchmark
+from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
+from mlubench.pipeline.bench_parameters import BenchParameters
+from mlubench.pipeline.benchmark import Variant
+from mlubench.pipeline.compile import Compiled
+from mlubench.pipeline.measuring import Measuring
+from mlubench.reports.bench_console import bench_summary, seed_table, throughput_cells
+from mlubench.reports.throughput import Measured
+from tasks.progress import step_progress
+
+
+@task(task_run_name="measure", cache_policy=NO_CACHE)
+def measure_rounds(
+    measuring: Measuring, asked: BenchParameters, compiled: Mapping[Variant, Compiled]
+) -> list[Measured]:
+    """Measure every configuration in interleaved rounds."""
+    with step_progress("measure", "measure") as progress:
+        return benchmark.measure_rounds(measuring, asked, compiled, progress)
+
+
+@task(task_run_name="write", cache_policy=NO_CACHE)
+def write_benchmark(measured: Benchmark, runs: Path) -> BenchOutcome:
+    """Write the run folder."""
+    return bench_outcome.write_benchmark(measured, runs)
+
+
+@task(task_run_name="publish", cache_policy=NO_CACHE)
+def publish_benchmark(written: BenchOutcome) -> None:
+    """Show the table and a summary in Prefect's UI."""
+    create_table_artifact(
+        key="throughput",
+        table=throughput_cells(written.rows),
+        description=f"Throughput and latency per configuration, run {written.record.run_id}",
+    )
+    lines = "\n".join(f"- {line}" for line in [*bench_summary(written.record), *written.notes()])
+    create_markdown_artifact(
+        key="benchmark",
+        markdown=f"{lines}\n\n{seed_table(written.rows, written.card)}",
+        description=f"How run {written.record.run_id} ended",
+    )
