@@ -36,7 +36,7 @@ class LayerTime:
 
     Attributes:
         layer: the network's own name of it; several, joined by `` + ``, where the engine runs
-            them as one; the engine's name where the network has none for it.
+            them as one; where the engine added it itself, its kind in parentheses.
         kind: the engine's name of what it ran.
         arithmetic: in which it was done, as the engine says it.
         seconds: of one run.
@@ -165,13 +165,11 @@ class Measured(ABC):
         inputs: in its order.
         outputs: likewise.
         executed_precision: as a session's.
-        depth: requests in flight that keep the device busy, as an evaluation has them.
     """
 
     inputs: Tuple[TensorInfo, ...]
     outputs: Tuple[TensorInfo, ...]
     executed_precision: str
-    depth: int
 
     @abstractmethod
     def lanes(self, count: int) -> Lanes:

@@ -12,16 +12,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlubench.engines.measuring import LayerTime, MeasureSetup, TensorInfo
 from mlubench.engines.traits import traits
 from mlubench.pipeline.devices import EngineHost, addresses
-from mlubench.pipeline.machine import Machine, between, now
+from mlubench.pipeline.machine import between, now
+from mlubench.pipeline.measurement import Measurement, measurement
 from mlubench.worker.client import Worker
 
-#: The moments of a request, in the order in which they come; seconds.
-MOMENTS = ("begin", "copied", "launched", "done", "fetched", "end")
 #: Seconds beyond what a measurement is to last after which its worker counts as hung.
 _PATIENCE = 120.0
 
@@ -74,14 +72,12 @@ class Prepared:
         inputs: in its order.
         outputs: likewise.
         executed_precision: the arithmetic that the device uses.
-        depth: requests in flight that keep a device busy.
         processes: ids of the workers' processes.
     """
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     executed_precision: str
-    depth: int
     processes: tuple[int, ...]
 
     def default_shapes(self, batch: int) -> tuple[tuple[int, ...], ...]:
@@ -97,76 +93,6 @@ class WarmedUp:
 
     seconds: float
     steady: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """What one measurement found, over all of its devices.
-
-    Attributes:
-        devices: their names.
-        device: int32 [requests], which of them.
-        thread: int32 [requests], which of its threads.
-        group: int32 [requests], which shapes.
-        moments: float64 [requests, 6], :data:`MOMENTS`, seconds since the first one.
-        device_seconds: float64 [requests], computing by the device's own clock; NaN where it has
-            none.
-        samples: of each group's request: its batch.
-        machine: what else the host did.
-        memory_kib: of the workers, at the end.
-        threads: of the workers, at the end.
-    """
-
-    devices: tuple[str, ...]
-    device: NDArray[np.int32]
-    thread: NDArray[np.int32]
-    group: NDArray[np.int32]
-    moments: NDArray[np.float64]
-    device_seconds: NDArray[np.float64]
-    samples: tuple[int, ...]
-    machine: Machine
-    memory_kib: int
-    threads: int
-
-    @property
-    def wall_seconds(self) -> float:
-        """From the first request's beginning to the last one's end."""
-        return float(self.moments[:, -1].max() - self.moments[:, 0].min())
-
-    @property
-    def images(self) -> int:
-        """Samples of all requests."""
-        return int(np.asarray(self.samples)[self.group].sum())
-
-    @property
-    def throughput(self) -> float:
-        """Samples per second."""
-        return self.images / self.wall_seconds
-
-    def stage(self, first: str, last: str) -> NDArray[np.float64]:
-        """Return the time between two of :data:`MOMENTS`, float64 [requests], seconds."""
-        places = MOMENTS.index(first), MOMENTS.index(last)
-        return np.asarray(self.moments[:, places[1]] - self.moments[:, places[0]])
-
-    @property
-    def copy_in(self) -> NDArray[np.float64]:
-        """Copying inputs to where the device reads them, seconds."""
-        return self.stage("begin", "copied")
-
-    @property
-    def compute(self) -> NDArray[np.float64]:
-        """From the launch to the end of computing, waiting in the device's queue included."""
-        return self.stage("copied", "done")
-
-    @property
-    def copy_out(self) -> NDArray[np.float64]:
-        """Copying outputs to the host, seconds."""
-        return self.stage("fetched", "end")
-
-    @property
-    def latencies(self) -> NDArray[np.float64]:
-        """Copying in, computing and copying out of each request, seconds."""
-        return np.asarray(self.copy_in + self.compute + self.copy_out)
 
 
 class Measuring:
@@ -258,7 +184,6 @@ class Measuring:
             inputs=_tensors(answer["inputs"]),
             outputs=_tensors(answer["outputs"]),
             executed_precision=answer["executed_precision"],
-            depth=answer["depth"],
             processes=tuple(one["process"] for one in answers),
         )
 
@@ -325,7 +250,8 @@ class Measuring:
             for one in answers
         )
         machine = between(before, after, used + own, os.cpu_count() or 1)
-        return _measurement(names, columns, load, machine, [one["usage_after"] for one in answers])
+        usages = [one["usage_after"] for one in answers]
+        return measurement(names, columns, [group[0][0] for group in load.shapes], machine, usages)
 
     def layers(self, key: str) -> tuple[LayerTime, ...]:
         """Return the layers' times of a network that was prepared with ``profile`` and measured.
@@ -388,31 +314,3 @@ class Measuring:
 
 def _tensors(infos: Sequence[Sequence[Any]]) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(name, tuple(dims), dtype) for name, dims, dtype in infos)
-
-
-def _measurement(
-    names: tuple[str, ...],
-    columns: Sequence[Mapping[str, NDArray[Any]]],
-    load: Load,
-    machine: Machine,
-    usages: Sequence[Mapping[str, float]],
-) -> Measurement:
-    counts = [len(one["group"]) for one in columns]
-
-    def joined(name: str) -> NDArray[Any]:
-        return np.concatenate([one[name] for one in columns])
-
-    moments = np.stack([joined(name) for name in MOMENTS], axis=1)
-    device_seconds = joined("device")
-    return Measurement(
-        devices=names,
-        device=np.repeat(np.arange(len(names), dtype=np.int32), counts),
-        thread=joined("thread"),
-        group=joined("group"),
-        moments=moments - moments[:, 0].min(),
-        device_seconds=np.where(device_seconds < 0, np.nan, device_seconds),
-        samples=tuple(group[0][0] for group in load.shapes),
-        machine=machine,
-        memory_kib=int(sum(one.get("memory_kib", 0) for one in usages)),
-        threads=int(sum(one.get("threads", 0) for one in usages)),
-    )

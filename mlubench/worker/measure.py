@@ -46,7 +46,7 @@ class Bench:
 
         Returns:
             ``inputs`` and ``outputs``, a [name, dims, dtype] each, ``executed_precision``,
-            ``depth``, ``process``.
+            ``process``.
         """
         key = request["key"]
         self.forget(request)
@@ -57,7 +57,6 @@ class Bench:
             "inputs": [[one.name, list(one.dims), one.dtype] for one in measured.inputs],
             "outputs": [[one.name, list(one.dims), one.dtype] for one in measured.outputs],
             "executed_precision": measured.executed_precision,
-            "depth": measured.depth,
             "process": os.getpid(),
             "usage": usage(),
         }
@@ -149,36 +148,33 @@ class Bench:
         """Make a key's network answer the queries of a scenario, and warm it up.
 
         Args:
-            request: ``key``; ``shape`` (one for each input), ``lanes`` (0 is what keeps the device
-                busy), ``in_flight`` (queries, while it warms up; 0 is one for each lane),
-                ``samples`` (of such a query), ``buffer_depth``, ``copy``, ``warmup`` (seconds).
+            request: ``key``; ``shape`` (one for each input), ``lanes``, ``in_flight`` and
+                ``samples`` (queries, and samples of one, while it warms up), ``buffer_depth``,
+                ``copy``, ``warmup`` (seconds).
 
         Returns:
-            ``warmup_seconds``, ``steady``, ``lanes``.
+            ``warmup_seconds``, ``steady``.
         """
         measured = self._measured(request["key"])
         shape = request["shape"]
         groups = input_groups(measured.inputs, [shape], None, int(request["buffer_depth"]))
-        lanes = measured.notified_lanes(int(request["lanes"]) or measured.depth)
+        lanes = measured.notified_lanes(int(request["lanes"]))
         system = LaneSystem(
             lanes, Feed(groups), bool(request["copy"]), int(shape[0][0]), measured.bind_thread
         )
         self._systems[request["key"]] = system
-        in_flight = int(request["in_flight"]) or len(lanes.lanes)
+        in_flight, samples = int(request["in_flight"]), int(request["samples"])
         warm_up = WarmUp(float(request["warmup"]))
-        warm_up.run(lambda: some_latencies(system, int(request["samples"]), in_flight))
-        return {
-            "warmup_seconds": warm_up.seconds,
-            "steady": warm_up.steady,
-            "lanes": len(lanes.lanes),
-        }
+        warm_up.run(lambda: some_latencies(system, samples, in_flight))
+        return {"warmup_seconds": warm_up.seconds, "steady": warm_up.steady}
 
     def scenario(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         """Carry out a scenario on a key's network, made ready by :meth:`serve`.
 
         Args:
-            request: ``key``; ``out``, a file that gets ``scheduled``, ``issued``, ``finished`` float64
-                [queries]; the rest as :func:`~mlubench.worker.scenarios.run_scenario` takes it.
+            request: ``key``; ``out``, a file that gets ``scheduled``, ``issued``, ``finished``
+                float64 [queries]; the rest as
+                :func:`~mlubench.worker.scenarios.run_scenario` takes it.
 
         Returns:
             ``samples`` of each query, ``gave_up``, ``usage_before``, ``usage_after``.

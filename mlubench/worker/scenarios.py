@@ -125,8 +125,8 @@ def run_scenario(system: LaneSystem, asked: Mapping[str, Any]) -> Load:
 
     Args:
         system: what answers.
-        asked: ``scenario`` by MLPerf's name; ``samples`` of a query; ``queries`` and ``seconds``, at
-            least; of Server ``rate`` (arrivals per second), ``seed``, ``bound`` (seconds) and
+        asked: ``scenario`` by MLPerf's name; ``samples`` of a query; ``queries`` and ``seconds``,
+            at least; of Server ``rate`` (arrivals per second), ``seed``, ``bound`` (seconds) and
             ``late_allowed``, beyond which the run is given up.
 
     Raises:

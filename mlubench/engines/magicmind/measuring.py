@@ -11,7 +11,7 @@ import numpy as np
 
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.magicmind.sdk import TYPES, Checks, load_sdk
-from mlubench.engines.magicmind.session import DEPTH, Slot, executed_precision, make_engine
+from mlubench.engines.magicmind.session import Slot, executed_precision, make_engine
 from mlubench.engines.measuring import (
     Lane,
     Lanes,
@@ -107,7 +107,6 @@ class MagicMindMeasured(Measured):
         self._model: Any = model
         self._engine = make_engine(runtime, model, checks)
         self._made: List[MagicMindLanes] = []
-        self.depth = DEPTH
 
     def lanes(self, count: int) -> Lanes:
         """Return contexts and queues of the model."""

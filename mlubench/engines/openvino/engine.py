@@ -101,12 +101,18 @@ class OpenVinoEngine(Engine):
                 expected=f"1 to {self._threads}",
                 fix="leave it out for a stream on each core",
             )
+        if setup.plugin:
+            raise ConfigError(
+                "networks are compiled for openvino without further operations",
+                where="--plugin",
+                fix="leave it out",
+            )
         more = {"ENABLE_CPU_PINNING": setup.pinned, "PERF_COUNT": setup.profile}
         compiled = self._compiled(model, streams, **more)[0]
         tensors: Set[str] = set()
         if setup.profile:
             tensors.update(tensor_names(self._core.read_model(str(model / MODEL))))
-        return OpenVinoMeasured(compiled, tensors, depth=streams + 1)
+        return OpenVinoMeasured(compiled, tensors)
 
     def dump(self, model: Path, inputs: Sequence[np.ndarray], folder: Path) -> List[str]:
         """Write every named tensor of the model as a .npy file."""

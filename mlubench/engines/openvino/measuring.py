@@ -155,13 +155,11 @@ class OpenVinoMeasured(Measured):
     Args:
         compiled: the model, on its device.
         tensors: the names that the network itself gives its tensors, and so its layers.
-        depth: requests in flight that keep its cores busy.
     """
 
-    def __init__(self, compiled: ov.CompiledModel, tensors: Set[str], depth: int) -> None:
+    def __init__(self, compiled: ov.CompiledModel, tensors: Set[str]) -> None:
         self._compiled = compiled
         self._tensors = tensors
-        self.depth = depth
         self._made: List[Union[OpenVinoLanes, OpenVinoNotifiedLanes]] = []
         self.inputs = tuple(_info(port, place) for place, port in enumerate(compiled.inputs))
         self.outputs = tuple(_info(port, place) for place, port in enumerate(compiled.outputs))
@@ -186,14 +184,15 @@ class OpenVinoMeasured(Measured):
         itself (changes of type and order) has no layer.
         """
         layers = _layers(self._compiled, self._tensors)
-        seconds: Dict[Tuple[str, str, str], List[float]] = OrderedDict()
-        for lane in [lane for made in self._made for lane in made.lanes]:
+        seconds: Dict[Tuple[str, str, str], float] = OrderedDict()
+        lanes = [lane for made in self._made for lane in made.lanes]
+        for lane in lanes:
+            # What is not run has no time; nor has what took less than a microsecond this time.
             for node in lane.profile():
-                if node.status != node.Status.NOT_RUN:
-                    name = layers.get(node.node_name, node.node_name)
-                    key = (name, str(node.node_type), str(node.exec_type))
-                    seconds.setdefault(key, []).append(node.real_time.total_seconds())
-        return [LayerTime(*key, float(np.mean(times))) for key, times in seconds.items()]
+                kind = str(node.node_type)
+                key = (layers.get(node.node_name, f"({kind})"), kind, str(node.exec_type))
+                seconds[key] = seconds.get(key, 0.0) + node.real_time.total_seconds()
+        return [LayerTime(*key, whole / len(lanes)) for key, whole in seconds.items()]
 
     def close(self) -> None:
         """Let the requests go before their model."""
