@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flows.server import OwnServer, answers
 from mlubench.errors import ConfigError
+from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import make_folder
 
@@ -33,6 +34,7 @@ def evaluate(parameters: EvaluateParameters) -> int:
         MlubenchError: the flow could not finish.
     """
     _check_named(parameters)
+    require_engine(engine_host(parameters.engine, parameters.conf))
     prepare_prefect(parameters.out)
     from flows.evaluate import evaluate as flow
 

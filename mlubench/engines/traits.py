@@ -32,6 +32,8 @@ class Traits:
             device has cores.
         model_file: the name of the one file that a network is compiled into, which other tools
             read; empty where it is a folder of files.
+        installed_apart: whether what it needs is installed apart from this package, so that it
+            may be absent.
         not_in_run: options of mm_run that have no meaning on it, beside those that it refuses
             itself when it is asked to measure; each with the reason.
     """
@@ -40,6 +42,7 @@ class Traits:
     builds_on_device: bool = False
     infer_depth: int = 0
     model_file: str = ""
+    installed_apart: bool = False
     not_in_run: Mapping[str, str] = dataclasses.field(default_factory=lambda: NOT_IN_RUN)
 
 

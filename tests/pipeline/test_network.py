@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from mlubench.engines.interface import NetworkFiles
 from mlubench.errors import ConfigError, NetworkError
 from mlubench.pipeline.network import (
     CaffeFiles,
@@ -206,7 +207,7 @@ def test_the_label_order_must_have_the_networks_classes(tmp_path: Path, dims: li
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info("prob", F32, dims))
     onnx.save(model, file)
-    imported = ImportedNetwork(file, "", "")
+    imported = ImportedNetwork(NetworkFiles(file), "", "")
     check_label_order(imported, label_order("digits"))
     with pytest.raises(ConfigError, match="gives 10 scores for an image") as caught:
         check_label_order(imported, label_order("2012"))

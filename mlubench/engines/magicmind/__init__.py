@@ -27,6 +27,7 @@ TRAITS = Traits(
     builds_on_device=True,
     infer_depth=DEPTH,
     model_file=MODEL,
+    installed_apart=True,
     not_in_run={
         "kernel_capture": "MagicMind's Python API captures no kernels",
         "trace_pmu": "MagicMind's Python API samples no bandwidths",

@@ -119,7 +119,7 @@ class Builder:
                 fix="name a folder of images that are not scored",
             )
         data = calibration_data(self._mm, calibration, spec)
-        calibrator = self._checks.made(self._mm.Calibrator([data]), "Calibrator")
+        calibrator = self._mm.Calibrator([data])
         name = ALGORITHMS[spec.calibration_algo]
         algorithm = getattr(self._mm.QuantizationAlgorithm, name)
         status = calibrator.set_quantization_algorithm(algorithm)

@@ -55,6 +55,7 @@ class MagicMindEngine(Engine):
     def use_device(self, device: str) -> str:
         """Make a card this process's own."""
         name = re.fullmatch(r"mlu:([0-9]+)", device)
+        self._checks = Checks(device)
         count = self.count_devices()
         if name is None or int(name.group(1)) >= count:
             raise ConfigError(
@@ -63,7 +64,6 @@ class MagicMindEngine(Engine):
                 expected=f"mlu:0 up to mlu:{count - 1}" if count else "a card; the SDK sees none",
                 fix="see mlubench devices --engine magicmind, and MLU_VISIBLE_DEVICES",
             )
-        self._checks = Checks(device)
         self._device = self._mm.Device()
         self._device.id = int(name.group(1))
         self._checks.ok(self._device.active(), "Device.active", id=self._device.id)
@@ -117,7 +117,7 @@ class MagicMindEngine(Engine):
         """Let the SDK write every tensor, in its own form; return the files' names."""
         loaded, _ = self._loaded(model)
         engine = make_engine(self._mm, loaded, self._checks)
-        slot = Slot(engine, self._device, self._checks)
+        slot = Slot(engine, self._device, self._checks, loaded.get_output_num())
         slot.dump(self._mm, folder)
         slot.copy_in(inputs[0])
         slot.enqueue()

@@ -66,11 +66,9 @@ class MagicMindLanes(Lanes, NotifiedLanes):
     A queue's end cannot be told; the card computes one request after the other anyway.
     """
 
-    def __init__(self, engine: Any, device: Any, checks: Checks, count: int) -> None:
+    def __init__(self, slots: Sequence[Slot]) -> None:
         self._started: Deque[MagicMindLane] = deque()
-        self.lanes = [
-            MagicMindLane(Slot(engine, device, checks), self._started) for _ in range(count)
-        ]
+        self.lanes = [MagicMindLane(slot, self._started) for slot in slots]
 
     def next_free(self) -> Lane:
         """Return one that is not in flight, or wait for the oldest."""
@@ -117,7 +115,10 @@ class MagicMindMeasured(Measured):
         return self._lanes(count)
 
     def _lanes(self, count: int) -> MagicMindLanes:
-        made = MagicMindLanes(self._engine, self._device, self._checks, count)
+        outputs = len(self.outputs)
+        made = MagicMindLanes(
+            [Slot(self._engine, self._device, self._checks, outputs) for _ in range(count)]
+        )
         self._made.append(made)
         return made
 

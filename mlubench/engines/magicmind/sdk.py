@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,8 +18,9 @@ from mlubench.errors import ConfigError, EngineError
 RUNTIME = "magicmind.python.runtime"
 PARSER = "magicmind.python.runtime.parser"
 TYPES = "magicmind.python.common.types"
-#: Packages whose metadata may tell the version; the API itself has no attribute for it.
-_PACKAGES = ("magicmind", "magicmind-runtime")
+#: The folder of a package's metadata, whose name tells the version; the API has no attribute for
+#: it, and importlib.metadata came with Python 3.8.
+_METADATA = re.compile(r"magicmind(?:_runtime)?-([0-9A-Za-z.+!]+).*\.(?:dist|egg)-info")
 
 
 def load_sdk(name: str) -> ModuleType:
@@ -44,15 +46,11 @@ def load_sdk(name: str) -> ModuleType:
 
 def sdk_version(runtime: ModuleType) -> str:
     """Return what is known of the SDK's version: its package's, or its library's digest."""
-    try:
-        from importlib import metadata  # novm
-    except ImportError:  # Python 3.7
-        metadata = None  # type: ignore[assignment]
-    for package in _PACKAGES if metadata else ():
-        try:
-            return str(metadata.version(package))
-        except metadata.PackageNotFoundError:
-            continue
+    for folder in importlib.import_module(RUNTIME.split(".")[0]).__path__:
+        for entry in sorted(Path(folder).parent.glob("magicmind*-info")):
+            found = _METADATA.fullmatch(entry.name)
+            if found:
+                return found.group(1)
     library = Path(str(runtime.__file__))
     return f"unknown ({library.name} {hashlib.sha256(library.read_bytes()).hexdigest()[:16]})"
 

@@ -135,8 +135,9 @@ def to_float16(model):
     The numbers stay stored as float32 (each operation accumulates in it, as the units that
     multiply float16 do) and every result goes through float16 and back; what is beyond 65504 is
     infinite. Operations that only move numbers are left alone. A BatchNormalization counts as
-    part of the operation before it, as where it is folded: its parameters, which may be too
-    small for float16, and what it reads are not rounded, what it gives is.
+    part of the operation before it, as where it is folded: its parameters, which may be beyond
+    float16 (a variance of 71838 would be infinite, and the scores noise), and what it reads are
+    not rounded, what it gives is.
     """
     floats = _float_tensors(model)
     normalisations = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
