@@ -43,6 +43,8 @@ _VERBS = {
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
+    "run": ("run:run", "Measure a compiled network's speed (mm_run)."),
+    "layers": ("layers:layers", "Show how long each layer takes, of two precisions side by side."),
     "accuracy": ("accuracy:accuracy", "Top-1 and top-5 of text files (compute_top1_and_top5)."),
     "fetch": ("fetch:fetch", "Fetch the files of networks of the catalogue."),
     "devices": ("devices:devices", "List the CPU's groups of cores and MLU cards."),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from mlubench.mm_run.options import OLDER_SPELLINGS
+
 #: MagicMind's samples up to 0.14, and gen_model's own names for what calibrates.
 _NETWORK = {
     "quant_mode": "precision",
@@ -21,6 +23,7 @@ SPELLINGS: Mapping[str, Mapping[str, str]] = {
         "label_file": "file_list",
     },
     "infer": {},
+    "run": dict(OLDER_SPELLINGS),
     "accuracy": {},
 }
 

@@ -23,7 +23,7 @@ from mlubench.engines.magicmind.build import Builder
 from mlubench.engines.magicmind.cnmon import read_cards, visible
 from mlubench.engines.magicmind.flags import check
 from mlubench.engines.magicmind.measuring import MagicMindMeasured
-from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_sdk, sdk_version
+from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_plugins, load_sdk, sdk_version
 from mlubench.engines.magicmind.session import MagicMindSession, Slot, make_engine
 from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.precisions import PRECISIONS
@@ -100,6 +100,13 @@ class MagicMindEngine(Engine):
                 where="--streams",
                 fix="leave it out; --threads and --infer_depth keep a card busy",
             )
+        if setup.pinned:
+            raise ConfigError(
+                "MagicMind's Python API binds no thread to a cluster",
+                where="--bind_cluster",
+                fix="leave it out, or run mm_run itself with --native",
+            )
+        load_plugins(self._mm, self._checks, setup.plugin)  # before the model that needs them
         loaded, spec = self._loaded(model)
         measured = MagicMindMeasured(self._mm, loaded, self._device, self._checks, spec)
         if setup.profile:
