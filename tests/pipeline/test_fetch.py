@@ -256,6 +256,11 @@ def test_compile_fetches_what_is_lacking(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "out" / "models" / "mine" / "mine.caffemodel").read_bytes() == WEIGHTS
 
 
+def test_all_networks_and_names_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fetch", "--all", "sample"]) == 2
+    assert "names and --all are both given" in capsys.readouterr().err
+
+
 def _local() -> dict[str, Any]:
     sample = models()["sample"]
     return {
