@@ -45,7 +45,7 @@ class NetworkParameters(CompileFlags):
     )
     calibration_dir: Path | None = Field(
         None,
-        description="folder of images to calibrate on; without it, some of the scored "
+        description="images to calibrate on, in any form; without them, some of the scored "
         "images are held out",
     )
     calibration_num: Positive = Field(300, description="images to calibrate on, at most")
