@@ -91,6 +91,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 compile_seconds={
                     one.precision: one.seconds for one in compiled if one.seconds is not None
                 },
+                lost=devices.lost,
             )
             outcome = write_run(evaluation, run.runs)
             kept.clear()

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flows.server import OwnServer, answers
 from mlubench.errors import ConfigError
+from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import make_folder
 
@@ -32,6 +33,7 @@ def evaluate(parameters: EvaluateParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
+    require_engine(engine_host(parameters.engine, parameters.conf))
     _check_named(parameters)
     prepare_prefect(parameters.out)
     from flows.evaluate import evaluate as flow
@@ -50,6 +52,7 @@ def benchmark(parameters: BenchParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
+    require_engine(engine_host(parameters.engine, parameters.conf))
     prepare_prefect(parameters.out)
     from flows.benchmark import benchmark as flow
 
