@@ -40,6 +40,7 @@ _VERBS = {
     "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
     "bench": ("bench:bench", "Measure a network's throughput and latency, every precision."),
     "compare": ("compare:compare", "Judge a run by another one, gate by gate."),
+    "report": ("report:report", "Render a run's page again."),
     "baseline": ("baseline:app", "Pin the runs that others are judged by, and list them."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
