@@ -44,7 +44,6 @@ class Builder:
             ConfigError: it is to be calibrated and there are no images.
             EngineError: a call of the SDK failed.
         """
-        self._load_plugins()
         network = self._parsed(files)
         self._set_input_shape(network)
         self._check_output(network)
@@ -57,12 +56,6 @@ class Builder:
         self._checks.ok(
             model.serialize_to_file(str(target)), "Model.serialize_to_file", path=target
         )
-
-    def _load_plugins(self) -> None:
-        """Load further operations; the parser must know them already."""
-        for library in self._spec.plugin:
-            loaded = self._mm.LoadPluginLibrary().load(library)
-            self._checks.ok_or_nothing(loaded, "LoadPluginLibrary.load", path=library)
 
     def _parsed(self, files: NetworkFiles) -> Any:
         parser_class = load_sdk(PARSER).Parser

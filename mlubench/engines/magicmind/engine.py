@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class MagicMindEngine(Engine):
         self._checks = Checks("")
         self._system: Any = None
         self._device: Any = None
+        self._plugins: Set[str] = set()
 
     def describe(self) -> Dict[str, str]:
         """Return what is known of the SDK's version, and whether it is a simulated one."""
@@ -82,6 +83,7 @@ class MagicMindEngine(Engine):
     ) -> None:
         """Write MagicMind's model file, and beside it what it was built for and by."""
         check(spec)
+        self._load_plugins(spec)
         target = folder / MODEL
         Builder(self._mm, self._checks, spec).build(network, calibration, target)
         built = {"spec": spec.to_json(), "built_by": self.describe()}
@@ -130,10 +132,30 @@ class MagicMindEngine(Engine):
                 where=str(description_beside(file)),
                 fix="compile the network again",
             ) from error
+        self._load_plugins(spec)
         loaded = self._mm.Model()
         status = loaded.deserialize_from_file(str(file))
         self._checks.ok(status, "Model.deserialize_from_file", path=file)
         return loaded, spec
+
+    def _load_plugins(self, spec: BuildSpec) -> None:
+        """Load further operations, once: a network that has them is neither parsed nor read else.
+
+        That reading needs them is not documented; mm_run, which only reads, takes them too.
+        """
+        for library in spec.plugin:
+            if library in self._plugins:
+                continue
+            if not Path(library).is_file():
+                raise ConfigError(
+                    f"there is no file {library}",
+                    where="--plugin",
+                    expected="the library that the network was compiled with",
+                    fix="put it back, or compile the network again",
+                )
+            loaded = self._mm.LoadPluginLibrary().load(library)
+            self._checks.ok_or_nothing(loaded, "LoadPluginLibrary.load", path=library)
+            self._plugins.add(library)
 
     def _started(self) -> Any:
         """Return the SDK's System, which stays open for the life of the process."""
