@@ -42,6 +42,7 @@ _VERBS = {
     "compare": ("compare:compare", "Judge a run by another one, gate by gate."),
     "report": ("report:report", "Render a run's page again."),
     "baseline": ("baseline:app", "Pin the runs that others are judged by, and list them."),
+    "nightly": ("nightly:nightly", "Run a suite of evaluations and benchmarks and judge it."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
