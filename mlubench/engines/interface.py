@@ -73,6 +73,7 @@ class BuildSpec:
             range with the least quantisation error); empty is the engine's own.
         weight_quant_granularity: ``per_tensor``, ``per_axis``; empty is the engine's own.
         activation_quant_algo: ``symmetric`` or ``asymmetric``.
+        keep_float: layers that are not quantised, by the network's own names, sorted.
         random_calib_range: every activation's range, in place of calibration: for speed only.
         computation_preference: ``auto``, ``fast`` or ``high_precision``.
         type64to32_conversion: narrow the 64-bit values of a network; None says nothing.
@@ -100,6 +101,7 @@ class BuildSpec:
     calibration_algo: str = ""
     weight_quant_granularity: str = ""
     activation_quant_algo: str = "symmetric"
+    keep_float: Tuple[str, ...] = ()
     random_calib_range: Optional[Tuple[float, float]] = None
     computation_preference: str = "auto"
     type64to32_conversion: Optional[bool] = None

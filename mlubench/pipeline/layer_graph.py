@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -10,6 +11,7 @@ import onnx
 from mlubench.caffe.layers import LAYER_TYPES
 from mlubench.caffe.prototxt import read_network
 from mlubench.engines.interface import NetworkFiles
+from mlubench.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,26 @@ class LayerGraph:
 
     kinds: Mapping[str, str]
     inputs: Mapping[str, tuple[str, ...]]
+
+
+def check_keep_float(files: NetworkFiles, layers: Sequence[str]) -> None:
+    """Check that layers that are to be kept in float are layers of the network.
+
+    Raises:
+        ConfigError: one is not; names those that are called alike.
+    """
+    if not layers:
+        return
+    kinds = layer_graph(files).kinds
+    for layer in layers:
+        if layer not in kinds:
+            near = difflib.get_close_matches(layer, kinds, n=5, cutoff=0.5)
+            raise ConfigError(
+                f"the network has no layer {layer!r} that computes something",
+                where="--keep_float",
+                expected="one of its layers" + (f", such as {', '.join(near)}" if near else ""),
+                fix="see mlubench inspect",
+            )
 
 
 def layer_graph(files: NetworkFiles) -> LayerGraph:
