@@ -275,6 +275,7 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
                 corrupt=corrupt,
                 missing=len(images.missing),
                 duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
+                present=len(images.images),
                 unlisted=len(images.unlisted),
             ),
             calibration_images=evaluation.calibrated_on,

@@ -48,7 +48,7 @@ class NetworkSource(CompileFlags):
     )
     calibration_dir: Path | None = Field(
         None,
-        description="folder of images to calibrate on; without it, some of the scored "
+        description="images to calibrate on, in any form; without them, some of the scored "
         "images are held out",
     )
     calibration_num: Positive = Field(300, description="images to calibrate on, at most")

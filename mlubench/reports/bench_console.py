@@ -91,12 +91,12 @@ def bench_summary(run: BenchRecord) -> list[str]:
 
 def _cells(row: ThroughputRow) -> list[str]:
     low, high = row.interval
-    interval = NONE if low is None or high is None else f"{_figure(low)} to {_figure(high)}"
+    interval = NONE if low is None or high is None else f"{figure(low)} to {figure(high)}"
     by_name = {one.name: one for one in row.latencies.percentiles}
     return [
         f"{row.configuration.precision}\n  {row.executed_precision}",
         _batch(row),
-        f"{_figure(row.throughput)}\n{interval}",
+        f"{figure(row.throughput)}\n{interval}",
         _speedup(row.speedup),
         *(_percentile(by_name[name]) for name in ("p50", "p99")),
     ]
@@ -120,17 +120,17 @@ def _speedup(speedup: SpeedChange | None) -> str:
 def _percentile(one: Percentile) -> str:
     """Return a percentile and its interval, or how many samples are lacking."""
     if not one.enough:
-        return f"{_figure(one.value)}\n{one.samples} of {one.needed}"
+        return f"{figure(one.value)}\n{one.samples} of {one.needed}"
     if one.low is None or one.high is None:
-        return _figure(one.value)
-    return f"{_figure(one.value)}\n{_figure(one.low)} to {_figure(one.high)}"
+        return figure(one.value)
+    return f"{figure(one.value)}\n{figure(one.low)} to {figure(one.high)}"
 
 
 def _bounded(value: float, low: float | None, high: float | None) -> str:
-    bounds = "" if low is None or high is None else f" ({_figure(low)} to {_figure(high)})"
-    return _figure(value) + bounds
+    bounds = "" if low is None or high is None else f" ({figure(low)} to {figure(high)})"
+    return figure(value) + bounds
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
     """Return a figure with three or four digits."""
     return f"{value:.0f}" if value >= 1000 else f"{value:.4g}" if value >= 100 else f"{value:.3g}"

@@ -71,6 +71,12 @@ def test_a_list_beside_folders_of_classes_is_not_needed(root: Path, tmp_path: Pa
     assert _classes(_choose(tmp_path)) == CLASSES
 
 
+def test_a_list_beside_images_named_by_class_is_not_needed(root: Path, tmp_path: Path) -> None:
+    packing.named_by_class(root, FILES, CLASSES)
+    (tmp_path / "ILSVRC2012_val.txt").write_text("another.JPEG 3\n")
+    assert _classes(_choose(tmp_path)) == CLASSES
+
+
 def test_the_environment_may_name_the_archive_itself(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

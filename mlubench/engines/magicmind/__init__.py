@@ -28,6 +28,12 @@ TRAITS = Traits(
     infer_depth=DEPTH,
     model_file=MODEL,
     installed_apart=True,
+    not_in_run={
+        "kernel_capture": "MagicMind's Python API captures no kernels",
+        "trace_pmu": "MagicMind's Python API samples no bandwidths",
+        "trace_time": "MagicMind's Python API has no events that the card's clock times",
+        "perf_path": "MagicMind's Python API tells no layer's time",
+    },
 )
 
 

@@ -23,7 +23,7 @@ from mlubench.engines.magicmind.build import Builder
 from mlubench.engines.magicmind.cnmon import read_cards, visible
 from mlubench.engines.magicmind.flags import check
 from mlubench.engines.magicmind.measuring import MagicMindMeasured
-from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_sdk, sdk_version
+from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_plugins, load_sdk, sdk_version
 from mlubench.engines.magicmind.session import MagicMindSession, Slot, make_engine
 from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.precisions import PRECISIONS
@@ -83,7 +83,7 @@ class MagicMindEngine(Engine):
     ) -> None:
         """Write MagicMind's model file, and beside it what it was built for and by."""
         check(spec)
-        self._load_plugins(spec)
+        self._load_plugins(spec.plugin)
         target = folder / MODEL
         Builder(self._mm, self._checks, spec).build(network, calibration, target)
         built = {"spec": spec.to_json(), "built_by": self.describe()}
@@ -102,6 +102,13 @@ class MagicMindEngine(Engine):
                 where="--streams",
                 fix="leave it out; --threads and --infer_depth keep a card busy",
             )
+        if setup.pinned:
+            raise ConfigError(
+                "MagicMind's Python API binds no thread to a cluster",
+                where="--bind_cluster",
+                fix="leave it out, or run mm_run itself with --native",
+            )
+        self._load_plugins(setup.plugin)
         loaded, spec = self._loaded(model)
         measured = MagicMindMeasured(self._mm, loaded, self._device, self._checks, spec)
         if setup.profile:
@@ -132,20 +139,18 @@ class MagicMindEngine(Engine):
                 where=str(description_beside(file)),
                 fix="compile the network again",
             ) from error
-        self._load_plugins(spec)
+        self._load_plugins(spec.plugin)
         loaded = self._mm.Model()
         status = loaded.deserialize_from_file(str(file))
         self._checks.ok(status, "Model.deserialize_from_file", path=file)
         return loaded, spec
 
-    def _load_plugins(self, spec: BuildSpec) -> None:
-        """Load further operations, once: a network that has them is neither parsed nor read else.
+    def _load_plugins(self, libraries: Sequence[str]) -> None:
+        """Load further operations, each library once, before a network that has them is read.
 
-        That reading needs them is not documented; mm_run, which only reads, takes them too.
+        That a compiled one needs them is not documented; mm_run, which only reads, takes them too.
         """
-        for library in spec.plugin:
-            if library in self._plugins:
-                continue
+        for library in libraries:
             if not Path(library).is_file():
                 raise ConfigError(
                     f"there is no file {library}",
@@ -153,9 +158,9 @@ class MagicMindEngine(Engine):
                     expected="the library that the network was compiled with",
                     fix="put it back, or compile the network again",
                 )
-            loaded = self._mm.LoadPluginLibrary().load(library)
-            self._checks.ok_or_nothing(loaded, "LoadPluginLibrary.load", path=library)
-            self._plugins.add(library)
+        new = [library for library in libraries if library not in self._plugins]
+        load_plugins(self._mm, self._checks, new)
+        self._plugins.update(new)
 
     def _started(self) -> Any:
         """Return the SDK's System, which stays open for the life of the process."""

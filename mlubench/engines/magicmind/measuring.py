@@ -12,7 +12,14 @@ import numpy as np
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.magicmind.sdk import TYPES, Checks, load_sdk
 from mlubench.engines.magicmind.session import Slot, executed_precision, make_engine
-from mlubench.engines.measuring import Lane, Lanes, LayerTime, Measured, TensorInfo
+from mlubench.engines.measuring import (
+    Lane,
+    Lanes,
+    LayerTime,
+    Measured,
+    NotifiedLanes,
+    TensorInfo,
+)
 from mlubench.errors import ConfigError
 
 
@@ -42,6 +49,7 @@ class MagicMindLane(Lane):
         """Wait for the queue; the Python API has no event to ask the card's own clock."""
         self._slot.sync()
         self.done_at = time.perf_counter()
+        self._started.remove(self)
 
     def copy_out(self) -> List[np.ndarray]:
         """Copy from the card."""
@@ -52,16 +60,26 @@ class MagicMindLane(Lane):
         self._slot.close()
 
 
-class MagicMindLanes(Lanes):
-    """Slots of one thread; they are waited for in the order in which they were started."""
+class MagicMindLanes(Lanes, NotifiedLanes):
+    """Slots that are waited for in the order in which they were started.
+
+    A queue's end cannot be told; the card computes one request after the other anyway.
+    """
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._started: Deque[MagicMindLane] = deque()
         self.lanes = [MagicMindLane(slot, self._started) for slot in slots]
 
+    def next_free(self) -> Lane:
+        """Return one that is not in flight, or wait for the oldest."""
+        if len(self._started) < len(self.lanes):
+            idle: Lane = next(lane for lane in self.lanes if lane not in self._started)
+            return idle
+        return self.next_done()
+
     def next_done(self) -> Lane:
         """Wait for the oldest."""
-        lane = self._started.popleft()
+        lane = self._started[0]
         lane.wait()
         return lane
 
@@ -90,6 +108,13 @@ class MagicMindMeasured(Measured):
 
     def lanes(self, count: int) -> Lanes:
         """Return contexts and queues of the model."""
+        return self._lanes(count)
+
+    def notified_lanes(self, count: int) -> NotifiedLanes:
+        """Return contexts and queues of the model; one thread may wait while another starts."""
+        return self._lanes(count)
+
+    def _lanes(self, count: int) -> MagicMindLanes:
         outputs = len(self.outputs)
         made = MagicMindLanes(
             [Slot(self._engine, self._device, self._checks, outputs) for _ in range(count)]

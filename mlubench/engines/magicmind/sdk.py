@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, List
+from typing import Any, List, Sequence
 
 from mlubench.errors import ConfigError, EngineError
 
@@ -118,6 +118,17 @@ class Checks:
             where=self.device or "MagicMind",
             fix="see the card with cnmon, and the SDK's own log (MM_CPP_MIN_LOG_LEVEL=0)",
         )
+
+
+def load_plugins(runtime: ModuleType, checks: Checks, libraries: Sequence[str]) -> None:
+    """Load libraries of further operations.
+
+    Raises:
+        EngineError: one cannot be loaded.
+    """
+    for library in libraries:
+        loaded = runtime.LoadPluginLibrary().load(library)
+        checks.ok_or_nothing(loaded, "LoadPluginLibrary.load", path=library)
 
 
 def _message(status: Any) -> str:

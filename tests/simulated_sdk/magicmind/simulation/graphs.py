@@ -270,6 +270,25 @@ def keep_outputs(model, names):
     model.graph.output.extend(kept)
 
 
+def inner_tensors(model, network):
+    """Return the tensors that a network names and its compiled graph computes, but for outputs."""
+    outputs = {one.name for one in model.graph.output}
+    named = {name for node in network.graph.node for name in node.output} - outputs
+    floats = _float_tensors(model)
+    computed = [name for node in model.graph.node for name in node.output]
+    return [name for name in computed if name in named and name in floats]
+
+
+def with_outputs(data, names):
+    """Return a session whose outputs are a network's own and, behind them, the tensors named."""
+    import onnx
+
+    model = onnx.load_model_from_string(data)
+    for name in names:
+        model.graph.output.add().name = name
+    return session(to_bytes(model))
+
+
 def run_images(runner, feeds):
     """Return the outputs of a batch, computed image by image.
 
