@@ -39,6 +39,7 @@ app = App(
 _VERBS = {
     "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
     "bench": ("bench:bench", "Measure a network's throughput and latency, every precision."),
+    "nightly": ("nightly:nightly", "Run a suite of evaluations and benchmarks and judge it."),
     "compare": ("compare:compare", "Judge a benchmark run by another one."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),

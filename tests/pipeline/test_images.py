@@ -162,7 +162,9 @@ def test_every_fault_of_a_catalogue_is_told(tmp_path: Path) -> None:
 def test_a_folder_without_any_catalogue_is_told(tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text("mine:\n")
     for read in (catalogue.datasets, catalogue.models):
-        with pytest.raises(ConfigError, match=r"no models\.yaml or datasets\.yaml in it") as caught:
+        with pytest.raises(
+            ConfigError, match=r"no models\.yaml, datasets\.yaml or engines\.yaml in it"
+        ) as caught:
             read((tmp_path,))
         assert caught.value.where == f"--conf {tmp_path}"
     (tmp_path / "datasets.yaml").write_text("{}\n")

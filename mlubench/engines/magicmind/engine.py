@@ -23,7 +23,7 @@ from mlubench.engines.magicmind.build import Builder
 from mlubench.engines.magicmind.cnmon import check_visible, read_cards, visible
 from mlubench.engines.magicmind.flags import check
 from mlubench.engines.magicmind.measuring import MagicMindMeasured
-from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_plugins, load_sdk, sdk_version
+from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_plugin, load_sdk, sdk_version
 from mlubench.engines.magicmind.session import MagicMindSession, Slot, make_engine
 from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.precisions import PRECISIONS
@@ -108,7 +108,7 @@ class MagicMindEngine(Engine):
                 where="--bind_cluster",
                 fix="leave it out, or run mm_run itself with --native",
             )
-        self._load_plugins(setup.plugin)
+        self._load_plugins(setup.plugin)  # before the model that needs them
         loaded, spec = self._loaded(model)
         measured = MagicMindMeasured(self._mm, loaded, self._device, self._checks, spec)
         if setup.profile:
@@ -146,11 +146,13 @@ class MagicMindEngine(Engine):
         return loaded, spec
 
     def _load_plugins(self, libraries: Sequence[str]) -> None:
-        """Load further operations, each library once, before a network that has them is read.
+        """Load further operations, once: a network that has them is neither parsed nor read else.
 
         That a compiled one needs them is not documented; mm_run, which only reads, takes them too.
         """
         for library in libraries:
+            if library in self._plugins:
+                continue
             if not Path(library).is_file():
                 raise ConfigError(
                     f"there is no file {library}",
@@ -158,9 +160,8 @@ class MagicMindEngine(Engine):
                     expected="the library that the network was compiled with",
                     fix="put it back, or compile the network again",
                 )
-        new = [library for library in libraries if library not in self._plugins]
-        load_plugins(self._mm, self._checks, new)
-        self._plugins.update(new)
+            load_plugin(self._mm, self._checks, library)
+            self._plugins.add(library)
 
     def _started(self) -> Any:
         """Return the SDK's System, which stays open for the life of the process."""
