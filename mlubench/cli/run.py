@@ -72,8 +72,8 @@ def _native(parameters: RunParameters, *, json: bool, table: bool) -> int:
     from mlubench.mm_run.text import to_text
     from mlubench.pipeline.run_document import native_document, native_times
 
-    log = Path("artifacts", "output", parameters.magicmind_model.resolve().name, "mm_run.log")
-    done = run_native(parameters, log)
+    usual = Path("artifacts", "output", parameters.magicmind_model.resolve().name)
+    done = run_native(parameters, (parameters.out or usual) / "mm_run.log")
     _tell([], {"log": done.log})
     performance = done.report.performance
     if json:

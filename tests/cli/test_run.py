@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mlubench.mm_run.results import Report
 from mlubench.pipeline.offline import compile_offline
 from mlubench.pipeline.parameters import CompileParameters
 from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
+from tests.mm_run.trace_format import check_trace
 from tests.support.simulated_sdk import environment, misuses
 
 QUICK = {"--warmup": 10, "--duration": 0, "--iterations": 6}
@@ -310,6 +312,23 @@ def _most_in_flight(trace: Path) -> int:
     }
     changes = sorted([(end, -1) for end in ends.values()] + [(at, 1) for at in begins.values()])
     return int(np.cumsum([change for _, change in changes]).max())
+
+
+def test_the_trace_has_its_form_and_nothing_overlaps(run: Run, tmp_path: Path) -> None:
+    report = run.report("--trace_path", tmp_path, "--threads", 2, "--infer_depth", 3)
+    trace = json.loads((tmp_path / "trace.json").read_text())
+    check_trace(trace)
+    events = [one for one in trace["traceEvents"] if one["ph"] == "X"]
+    assert len(events) == 3 * report.performance.iterations
+    assert trace["otherData"]["executed_precision"] == "float32" + _simulated(run)
+    tracks: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for one in events:
+        begin = one["ts"]
+        tracks.setdefault((one["pid"], one["tid"]), []).append((begin, begin + one["dur"]))
+    assert len(tracks) <= 2 * 3
+    for spans in tracks.values():
+        ordered = sorted(spans)
+        assert all(end <= begin + 1 for (_, end), (begin, _) in pairwise(ordered))  # microseconds
 
 
 def test_several_devices_at_once(run: Run, tmp_path: Path) -> None:
