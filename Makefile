@@ -37,7 +37,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval bench run server test bench-pipeline bench-crosscheck bench-selfcheck lint format proto clean
+.PHONY: help setup eval bench nightly run server test bench-pipeline bench-crosscheck bench-selfcheck lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,10 @@ eval: $(VENV)/ready  ## judge a network in three precisions (default: the embedd
 
 bench: $(VENV)/ready  ## measure throughput and latency in three precisions: perf.sh
 	@$(BIN)/mlubench bench $(GIVEN_BENCH)
+
+nightly: SUITE ?= nightly
+nightly: $(VENV)/ready  ## run a suite of evaluations and benchmarks and judge it: SUITE=smoke|seed|nightly
+	@$(BIN)/mlubench nightly $(call quoted,$(SUITE))
 
 # The samples' run.sh: one network in one precision, with the samples' defaults and file names.
 run: MODEL ?= senet50

@@ -20,6 +20,8 @@ from mlubench.store import make_folder
 if TYPE_CHECKING:
     from mlubench.pipeline.bench_outcome import BenchOutcome
     from mlubench.pipeline.bench_parameters import BenchParameters
+    from mlubench.pipeline.nightly import NightlyOutcome
+    from mlubench.pipeline.nightly_parameters import NightlyParameters
     from mlubench.pipeline.outcome import Outcome
 
 #: Prefect's own default; ``make server`` listens there.
@@ -33,8 +35,8 @@ def evaluate(parameters: EvaluateParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
-    _check_named(parameters)
     require_engine(engine_host(parameters.engine, parameters.conf))
+    _check_named(parameters)
     prepare_prefect(parameters.out)
     from flows.evaluate import evaluate as flow
 
@@ -52,6 +54,7 @@ def benchmark(parameters: BenchParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
+    require_engine(engine_host(parameters.engine, parameters.conf))
     prepare_prefect(parameters.out)
     from flows.benchmark import benchmark as flow
 
@@ -61,6 +64,42 @@ def benchmark(parameters: BenchParameters) -> int:
         raise outcome
     print_benchmark(outcome)
     return 0
+
+
+def nightly(parameters: NightlyParameters) -> int:
+    """Run the nightly flow, print how each run ended and return the exit status.
+
+    Raises:
+        MlubenchError: the suite is wrong, or the summary cannot be written.
+    """
+    from mlubench.pipeline.suite import read_suite
+
+    read_suite(parameters)  # what is wrong with it is told before Prefect starts
+    prepare_prefect(parameters.out)
+    from prefect import tags
+
+    from flows.nightly import nightly as flow
+
+    with tags("nightly"):
+        state = flow(parameters, return_state=True)
+    outcome = cast("NightlyOutcome | BaseException", state.result(raise_on_failure=False))
+    if isinstance(outcome, BaseException):
+        raise outcome
+    print_nightly(outcome)
+    return outcome.exit_status
+
+
+def print_nightly(outcome: NightlyOutcome) -> None:
+    """Print how each run ended, the verdict with its reasons, and where the summary is."""
+    from mlubench.reports.nightly_text import headline, reasons, render_nightly
+
+    console = _console()
+    console.print(render_nightly(outcome.record))
+    console.print()
+    for line in reasons(outcome.record)[1:]:
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(headline(outcome.record), markup=False, soft_wrap=True)
+    console.print(f"summary: {outcome.folder / 'summary.md'}", markup=False, soft_wrap=True)
 
 
 def print_benchmark(outcome: BenchOutcome) -> None:

@@ -38,6 +38,33 @@ def step_progress(title: str, key: str) -> Iterator[Callable[[int, int], None]]:
         shown.finish()
 
 
+@contextmanager
+def runs_progress(suite: str, key: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Give a function that says which run begins, on the terminal and in Prefect's UI.
+
+    Args:
+        suite: what they are of.
+        key: the suite's name as Prefect takes it: lower-case letters, digits and dashes.
+        total: how many runs there are.
+    """
+    artifact = cast(
+        UUID,
+        create_progress_artifact(
+            progress=0.0, key=f"{key}-progress", description=f"runs of {suite}"
+        ),
+    )
+    begun = 0
+
+    def begin(name: str) -> None:
+        nonlocal begun
+        update_progress_artifact(artifact_id=artifact, progress=100.0 * begun / total)
+        begun += 1
+        Console(stderr=True).print(f"{begun}/{total} {name}", markup=False, style="bold")
+
+    yield begin
+    update_progress_artifact(artifact_id=artifact, progress=100.0)
+
+
 class _Shown:
     def __init__(self, bars: Progress, title: str, artifact: UUID) -> None:
         self._bars = bars

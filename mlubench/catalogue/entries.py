@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
+from mlubench.catalogue.yaml_file import read_yaml
 from mlubench.conf import CONF
 from mlubench.errors import ConfigError
 from mlubench.validation import fault_lines
@@ -20,7 +20,12 @@ Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
 Variances = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3, max_length=3)]
 
 Entry = TypeVar("Entry", bound=BaseModel)
-_CATALOGUES = ("models.yaml", "datasets.yaml")
+_CATALOGUES = ("models.yaml", "datasets.yaml", "engines.yaml")
+#: Where a catalogue's keys are told.
+_MEANING = "docs/networks.md and docs/data.md say"
+_MEANINGS = {"engines.yaml": "conf/engines.yaml says"}
+_ANY_CATALOGUE = f"{', '.join(_CATALOGUES[:-1])} or {_CATALOGUES[-1]}"
+_SUITES = "suites"
 
 
 def read_entries(
@@ -48,11 +53,11 @@ def read_entries(
 
 def _check_folder(folder: Path) -> None:
     """A folder of catalogues has one at least: a wrong folder would be passed over in silence."""
-    if not any((folder / name).exists() for name in _CATALOGUES):
+    if not any((folder / name).exists() for name in (*_CATALOGUES, _SUITES)):
         raise ConfigError(
-            f"there is no {' or '.join(_CATALOGUES)} in it" if folder.is_dir() else "is no folder",
+            f"there is no {_ANY_CATALOGUE} in it" if folder.is_dir() else "is no folder",
             where=f"--conf {folder}",
-            expected=f"a folder with a {' or '.join(_CATALOGUES)}",
+            expected=f"a folder with a {_ANY_CATALOGUE}",
             fix="see conf/ in the project for their form",
         )
 
@@ -76,14 +81,9 @@ def entry_named(entries: Mapping[str, Entry], name: str, option: str) -> Entry:
 
 def _read(path: Path, entry: type[Entry]) -> dict[str, Entry]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TypeAdapter(dict[str, entry]).validate_python(data)  # type: ignore[valid-type]
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}", where=str(path), fix="restore the file"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"is not YAML: {error}", where=str(path)) from error
+        return TypeAdapter(dict[str, entry]).validate_python(  # type: ignore[valid-type]
+            read_yaml(path)
+        )
     except ValidationError as error:
         faults = fault_lines(error)
         raise ConfigError(
@@ -91,5 +91,5 @@ def _read(path: Path, entry: type[Entry]) -> dict[str, Entry]:
             if len(faults) == 1
             else "\n    ".join([f"has {len(faults)} faults", *faults]),
             where=str(path),
-            fix="docs/networks.md and docs/data.md say what each key means",
+            fix=f"{_MEANINGS.get(path.name, _MEANING)} what each key means",
         ) from error

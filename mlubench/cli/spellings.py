@@ -45,6 +45,15 @@ def modern(arguments: Sequence[str]) -> list[str]:
     return words
 
 
+def as_given(text: str, arguments: Sequence[str]) -> str:
+    """Return a message about options by the spellings in which they were given."""
+    typed = {word[2:].partition("=")[0] for word in arguments if word.startswith("--")}
+    for older, name in (SPELLINGS.get(arguments[0], {}) if arguments else {}).items():
+        if older in typed and name not in typed:
+            text = re.sub(rf"--{name}\b", f"--{older}", text)
+    return text
+
+
 def _modern(word: str, known: Mapping[str, str]) -> str:
     if not word.startswith("--"):
         return word

@@ -101,8 +101,8 @@ class Outcome:
         reasons: per judged precision, the sentence behind its verdict.
         exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
             wrong label order, 3 inconclusive.
-            wrong_order: accuracy near chance, and whether another label order explains it.
-            lost: the devices that were lost, by name, and how that began.
+        wrong_order: accuracy near chance, and whether another label order explains it.
+        lost: the devices that were lost, by name, and how that began.
     """
 
     folder: Path
@@ -275,6 +275,7 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
                 corrupt=corrupt,
                 missing=len(images.missing),
                 duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
+                present=len(images.images),
                 unlisted=len(images.unlisted),
             ),
             calibration_images=evaluation.calibrated_on,

@@ -11,6 +11,7 @@ from rich.text import Text
 from mlubench.metrics.latency import Percentile
 from mlubench.metrics.speed import SpeedChange
 from mlubench.reports.bench_json import BenchRecord
+from mlubench.reports.device_names import grouped
 from mlubench.reports.throughput import ThroughputRow
 from mlubench.reports.wording import NONE
 
@@ -83,7 +84,7 @@ def bench_summary(run: BenchRecord) -> list[str]:
     return [
         f"run:     {run.run_id}",
         f"model:   {run.model.name}",
-        f"engine:  {run.engine} {run.engine_version} on {', '.join(run.devices)}",
+        f"engine:  {run.engine} {run.engine_version} on {'; '.join(grouped(run.devices))}",
         f"time:    {stages}",
     ]
 

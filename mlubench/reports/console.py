@@ -12,7 +12,7 @@ from mlubench.metrics.verdict import Verdict
 from mlubench.reports.accuracy import AccuracyRow
 from mlubench.reports.device_names import grouped
 from mlubench.reports.run_json import RunRecord
-from mlubench.reports.wording import NONE, RowText, row_text, verdict_text
+from mlubench.reports.wording import NONE, RowText, markdown_text, row_text, verdict_text
 
 _COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 
@@ -71,8 +71,8 @@ def accuracy_markdown(rows: Sequence[AccuracyRow]) -> str:
 
 def _markdown_cells(text: RowText) -> dict[str, str]:
     cells = {
-        "precision": _escaped(text.precision),
-        "runs as": _escaped(text.executed),
+        "precision": markdown_text(text.precision),
+        "runs as": markdown_text(text.executed),
         "images": text.images,
         "top-1 %": f"{text.top1} ({text.top1_interval})",
         "top-5 %": f"{text.top5} ({text.top5_interval})",
@@ -86,13 +86,6 @@ def _markdown_cells(text: RowText) -> dict[str, str]:
     }
     # A lone hyphen is a list in Markdown.
     return {heading: "\u2013" if cell == NONE else cell for heading, cell in cells.items()}
-
-
-def _escaped(name: str) -> str:
-    """Return a name that neither ends its cell nor is taken for Markdown or HTML."""
-    for mark, escape in (("&", "&amp;"), ("<", "&lt;"), ("|", "&#124;"), ("`", "&#96;")):
-        name = name.replace(mark, escape)
-    return name
 
 
 def summary_lines(run: RunRecord) -> list[str]:

@@ -55,6 +55,13 @@ def verdict_text(verdict: Verdict) -> str:
     return verdict.value.replace("_", " ")
 
 
+def markdown_text(text: str) -> str:
+    """Return a text that neither ends its cell nor is taken for Markdown or HTML."""
+    for mark, escape in (("&", "&amp;"), ("<", "&lt;"), ("|", "&#124;"), ("`", "&#96;")):
+        text = text.replace(mark, escape)
+    return text
+
+
 def _points(fraction: float | None) -> str:
     return NONE if fraction is None else in_points(fraction)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlubench.cli.accuracy import accuracy
-from mlubench.cli.spellings import SPELLINGS, modern
+from mlubench.cli.spellings import SPELLINGS, as_given, modern
+from mlubench.engines.magicmind.flags import REFUSED_KEYS as MAGICMIND_REFUSES
 from mlubench.engines.openvino.flags import BUILD_CONFIG_KEYS, MLU_ONLY
 from mlubench.pipeline.flags import CompileFlags
 from mlubench.pipeline.parameters import CompileParameters, EvaluateParameters, InferParameters
@@ -64,6 +65,11 @@ def test_the_keys_of_build_config() -> None:
     assert [row[0].strip("`") for row in _rows(2)] == list(BUILD_CONFIG_KEYS)
 
 
+def test_the_keys_that_magicmind_refuses() -> None:
+    told = TEXT.split("\nOn magicmind every key")[1]
+    assert set(re.findall(r"`(\w+(?:\.\w+)?)`", told)) == set(MAGICMIND_REFUSES)
+
+
 def test_eval_takes_every_flag_of_compile() -> None:
     alone = set(CompileParameters.model_fields) - set(EvaluateParameters.model_fields)
     assert alone == {"magicmind_model", "device_id"}
@@ -79,6 +85,21 @@ def test_make_passes_every_option_on() -> None:
         assert found is not None
         options |= set(found[1].replace("\\", " ").lower().split())
     assert options == set(EvaluateParameters.model_fields) | set(SPELLINGS["eval"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["eval", "--device_id", "9"], "--device_id: no such device; leave --device_id out"),
+        (["eval", "--device_id=9"], "--device_id: no such device; leave --device_id out"),
+        (["eval", "--devices", "cpu:9"], "--devices: no such device; leave --devices out"),
+        (["infer", "--device_id", "9"], "--devices: no such device; leave --devices out"),
+        ([], "--devices: no such device; leave --devices out"),
+    ],
+)
+def test_messages_name_options_as_they_were_given(words: list[str], said: str) -> None:
+    assert as_given("--devices: no such device; leave --devices out", words) == said
+    assert as_given("--devices_more", words) == "--devices_more"
 
 
 def test_older_spellings_and_values_with_a_sign() -> None:

@@ -21,6 +21,7 @@ def _verbs(folder: Path) -> dict[str, list[str]]:
     return {
         # The network would have to be fetched; nothing of that is begun.
         "eval": ["eval", *MAGICMIND, "--devices", "mlu:0", "--model", "senet50", *out],
+        "bench": ["bench", *MAGICMIND, "--devices", "mlu:0", "--model", "senet50", *out],
         "compile": ["compile", *MAGICMIND, "--model", "senet50", *out],
         "infer": ["infer", *compiled, *out],
         "devices": ["devices", *MAGICMIND],
@@ -36,7 +37,7 @@ def _write_compiled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert cli.main(["compile", *MAGICMIND, *options]) == 0
 
 
-@pytest.mark.parametrize("verb", ["eval", "compile", "infer", "devices"])
+@pytest.mark.parametrize("verb", ["eval", "bench", "compile", "infer", "devices"])
 def test_each_verb_says_what_was_looked_for(
     verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,7 +58,8 @@ def test_each_verb_says_what_was_looked_for(
         assert words in said
     assert "Traceback" not in said
     assert "trying again" not in said
-    assert not (tmp_path / "artifacts" / "cache").exists()
+    left = (path.relative_to(tmp_path) for path in tmp_path.glob("artifacts/**/*"))
+    assert [path.name for path in left if not path.name.startswith(".")] in ([], ["cache"])
 
 
 @pytest.mark.parametrize(

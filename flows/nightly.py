@@ -1,0 +1,64 @@
+"""Run a suite of evaluations and benchmarks, and say whether anything got worse.
+
+read the suite -> run its evaluations and benchmarks, one after the other, whatever becomes of each
+-> judge -> write the summary -> show it.
+
+Each run is a subflow: it has a page, a state and tags of its own in Prefect's UI. That costs about
+a second each, so nothing smaller is one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, runtime, tags
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows.benchmark import benchmark
+from flows.evaluate import evaluate
+from mlubench.pipeline.nightly import NightlyOutcome, ended, skipped
+from mlubench.pipeline.nightly_parameters import NightlyParameters
+from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.suite import SuiteRun, read_suite
+from mlubench.reports.nightly_json import RunEnding
+from tasks.nightly import artifact_key, publish_nightly, write_nightly
+from tasks.progress import runs_progress
+
+
+def _name() -> str:
+    """Return the run's name in Prefect's UI: the suite and when it began."""
+    asked = runtime.flow_run.parameters.get("parameters")
+    suite = Path(asked.suite).stem if isinstance(asked, NightlyParameters) else "nightly"
+    return f"{suite} {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+@flow(name="nightly", flow_run_name=_name)
+def nightly(parameters: NightlyParameters) -> State[NightlyOutcome]:
+    """Run a suite and judge it; see ``mlubench nightly --help``."""
+    started = datetime.now(UTC)
+    suite = read_suite(parameters)
+    with runs_progress(suite.name, artifact_key(suite.name), len(suite.runs)) as begin:
+        endings = [_ending(run, begin) for run in suite.runs]
+    outcome = write_nightly(parameters, suite, endings, started)
+    publish_nightly(outcome)
+    if outcome.exit_status == 0:
+        return Completed(data=outcome, message=outcome.headline)
+    return Failed(data=outcome, message=outcome.headline)
+
+
+def _ending(run: SuiteRun, begin: Callable[[str], None]) -> RunEnding:
+    """Run one evaluation or benchmark; an error is its ending, not the nightly's."""
+    begin(run.name)
+    if run.absent:
+        return skipped(run)
+    begun = time.monotonic()
+    asked: Any = run.parameters
+    subflow: Any = evaluate if isinstance(asked, EvaluateParameters) else benchmark
+    with tags(run.kind, asked.model or "own files", asked.engine):
+        state = subflow(asked, return_state=True)
+    return ended(run, state.result(raise_on_failure=False), time.monotonic() - begun)

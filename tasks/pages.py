@@ -1,0 +1,27 @@
+"""Where a browser finds the pages that runs leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from prefect.variables import Variable
+
+#: Prefect's variable that ``make server`` sets while it serves the pages of a folder of
+#: artifacts: {"address": "http://127.0.0.1:4201", "folder": "/where/artifacts"}.
+PAGES = "mlubench_pages"
+
+
+def page_address(page: Path) -> str:
+    """Return the address of a page: of the server that serves its folder, or else of the file.
+
+    Browsers do not follow links from a server's page to a file.
+    """
+    page = page.resolve()
+    served: Any = Variable.get(PAGES, default=None)
+    if isinstance(served, dict) and {"address", "folder"} <= served.keys():
+        folder = Path(served["folder"])
+        if page.is_relative_to(folder):
+            return f"{served['address']}/{quote(page.relative_to(folder).as_posix())}"
+    return page.as_uri()

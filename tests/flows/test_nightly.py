@@ -1,0 +1,115 @@
+"""The nightly flow: it goes on after a run that fails, judges, and shows it in Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import tags
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
+from prefect.client.schemas.objects import Artifact
+
+from flows.nightly import nightly
+from mlubench.metrics.verdict import Verdict
+from mlubench.pipeline.nightly import NightlyOutcome
+from mlubench.pipeline.nightly_parameters import NightlyParameters
+from mlubench.reports.nightly_json import NightlyRecord
+from tests.support.planted import write_failing_suite
+
+SMALL = "{model: sample, precision: [force_float32, force_float16], image_num: 40, %s}"
+Nightly = Callable[..., tuple[Any, NightlyOutcome]]
+
+
+@pytest.fixture
+def run_nightly(prefect_server: None, out: Path) -> Nightly:
+    def run(suite: str, **options: Any) -> tuple[Any, NightlyOutcome]:
+        asked = NightlyParameters.model_validate({"suite": suite, "out": out, **options})
+        state = nightly(asked, return_state=True)
+        result: Any = state.result(raise_on_failure=False)
+        if isinstance(result, BaseException):
+            raise result
+        return state, result
+
+    return run
+
+
+def _suite(folder: Path, *entries: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text("description: a suite\nevaluations:\n" + "".join(f"  - {e}\n" for e in entries))
+    return str(path)
+
+
+def test_a_suite_goes_on_after_one_breaks_and_one_fails(
+    run_nightly: Nightly, tmp_path: Path
+) -> None:
+    suite = write_failing_suite(tmp_path)
+    path = tmp_path / "suites" / f"{suite}.yaml"
+    more = [
+        SMALL % "name: lost, devices: ['cpu:99']",
+        SMALL % "name: doubtful, max_drop: 0",
+        SMALL % "name: free",
+    ]
+    path.write_text(path.read_text() + "".join(f"  - {entry}\n" for entry in more))
+    state, outcome = run_nightly(suite, conf=[tmp_path])
+    endings = {run.name: (run.verdict, run.exit_status) for run in outcome.record.runs}
+    assert endings == {
+        "sample on digits": (Verdict.FAIL, 1),
+        "lost": (Verdict.NOT_JUDGED, 2),
+        "doubtful": (Verdict.INCONCLUSIVE, 3),
+        "free": (Verdict.NOT_JUDGED, 0),
+    }
+    assert "no device cpu:99" in outcome.record.runs[1].error
+    assert outcome.exit_status == 1
+    assert state.type.value == "FAILED"
+    assert state.message == outcome.headline
+    assert state.message.startswith("fail: 1 failed, 1 broken, 1 inconclusive, 1 not judged. ")
+    assert "sample on digits: qint8_mixed_float16: top-1 drop" in state.message
+    assert NightlyRecord.read(outcome.folder / "summary.json") == outcome.record
+    for run in outcome.record.runs:
+        assert bool(run.run_id) == (not run.error)
+        assert not run.run_id or (outcome.folder / "../.." / run.report).is_file()
+
+
+def test_what_prefect_shows(run_nightly: Nightly, tmp_path: Path) -> None:
+    suite = _suite(tmp_path, SMALL % "max_drop: 100", SMALL % "name: free")
+    with tags("nightly"):
+        state, outcome = run_nightly(suite)
+    assert state.type.value == "COMPLETED"
+    assert state.message == "pass: 1 passed, 1 not judged"
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(state.state_details.flow_run_id)
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id={"any_": [flow_run.id]})
+        )
+        subflows = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(parent_flow_run_id={"any_": [flow_run.id]})
+        )
+    assert flow_run.name == f"mine {outcome.record.created_utc:%Y-%m-%d %H:%M}"
+    assert "nightly" in flow_run.tags
+    by_key: dict[str | None, Artifact] = {artifact.key: artifact for artifact in artifacts}
+    assert set(by_key) == {
+        "mine-progress",
+        "mine-summary",
+        "mine-verdicts",
+        "mine-report-sample-on-digits",
+        "mine-report-free",
+    }
+    assert by_key["mine-progress"].data == 100.0
+    assert "passed" in str(by_key["mine-verdicts"].data)
+    summary = str(by_key["mine-summary"].data)
+    assert summary.startswith("# mine: pass")
+    page = outcome.folder.parents[1] / outcome.record.runs[0].report
+    assert page.resolve().as_uri() in summary
+    assert len(subflows) == 2
+    assert all({"evaluation", "sample", "openvino"} <= set(run.tags) for run in subflows)
+
+
+def test_without_devices_or_images_nothing_is_green(run_nightly: Nightly, tmp_path: Path) -> None:
+    needs = "engine: magicmind, devices: ['mlu:0'], skip_without: [devices]"
+    suite = _suite(tmp_path, SMALL % needs)
+    state, outcome = run_nightly(suite)
+    assert outcome.record.runs[0].skipped == "there is no device for magicmind"
+    assert (state.type.value, outcome.exit_status) == ("FAILED", 2)

@@ -1,0 +1,31 @@
+"""Suites that end as a test wants them to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+#: A suite whose int8 network is ruined: it is calibrated on black images alone.
+_FAILING = """
+description: The sample, calibrated on black images; its gate must fail.
+evaluations:
+  - model: sample
+    calibration_dir: black
+    precision: [force_float32, qint8_mixed_float16]
+    max_drop: 1.0
+"""
+_BLACK_IMAGES = 8
+
+
+def write_failing_suite(conf: Path, name: str = "failing") -> str:
+    """Write a suite that fails, for ``--conf conf``, and return its name."""
+    folder = conf / "suites"
+    (folder / "black").mkdir(parents=True)
+    for number in range(_BLACK_IMAGES):
+        # One grey level apart, so that no two are the same image.
+        picture = np.full((64, 64, 3), number, np.uint8)
+        cv2.imwrite(str(folder / "black" / f"{number}.jpg"), picture)
+    (folder / f"{name}.yaml").write_text(_FAILING)
+    return name
