@@ -215,9 +215,9 @@ def _against_loadgen(model: OfflineModel, scenario: str, asked: Asked) -> Iterat
     told = [one.theirs.told for one in pairs]
     seen = [one.theirs.seen for one in pairs]
     disturbed = _disturbed(pairs)
-    yield from _compared(f"{scenario}, LoadGen in one run", told, seen, disturbed)
+    yield from _compared(f"{scenario}, in one run", told, seen, disturbed)
     apart = [one.ours for one in pairs]
-    yield from _compared(f"{scenario}, LoadGen apart", told, apart, disturbed)
+    yield from _compared(f"{scenario}, apart", told, apart, disturbed)
 
 
 def _compared(
@@ -292,7 +292,7 @@ def _benchmark_app(
 
 def _table(title: str, checks: list[Check]) -> Table:
     table = Table("figure", title=title, box=None, title_justify="left")
-    for heading in ("theirs", "ours", "median of ratios", "limit", "", "disturbed"):
+    for heading in ("theirs", "ours", "ratio", "limit", "", "disturbed"):
         table.add_column(heading, justify="right")
     for one in checks:
         table.add_row(

@@ -395,6 +395,14 @@ def test_every_layers_output_by_its_name(run: Run, tmp_path: Path) -> None:
     assert (folder / f"{layer}{suffix}").is_file()
 
 
+@pytest.mark.parametrize("option", ["--debug_path", "--trace_path", "--out", "--perf_path"])
+def test_a_folder_that_cannot_be_made(openvino: Run, tmp_path: Path, option: str) -> None:
+    (tmp_path / "file").write_text("no folder")
+    openvino(option, tmp_path / "file" / "folder", status=2)
+    assert str(tmp_path / "file") in openvino.err
+    assert "unexpected" not in openvino.err
+
+
 def test_layers_times_by_their_names(openvino: Run, tmp_path: Path) -> None:
     folder = tmp_path / "perf"
     said = openvino("--perf_path", folder, "--table")
