@@ -37,7 +37,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval bench nightly run server test bench-pipeline bench-selfcheck lint format proto clean
+.PHONY: help setup eval bench nightly run server test bench-pipeline bench-crosscheck bench-selfcheck lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -97,6 +97,9 @@ bench-pipeline: $(VENV)/ready-dev  ## how much of the engine's own rate an evalu
 
 # What runs under the engine's interpreter is Python 3.7. Annotations are not evaluated there.
 GUESTS := mlubench/__init__.py mlubench/errors.py mlubench/store.py mlubench/worker mlubench/engines
+
+bench-crosscheck: $(VENV)/ready-dev  ## speeds against MLPerf's LoadGen and OpenVINO's benchmark_app
+	$(BIN)/python -m tests.bench.crosscheck
 
 bench-selfcheck: $(VENV)/ready-dev  ## whether comparisons of speed raise false alarms and see a loss
 	$(BIN)/python -m tests.bench.selfcheck

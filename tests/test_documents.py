@@ -9,6 +9,7 @@ import pytest
 
 from mlubench import catalogue, cli
 from mlubench.caffe.layers import LAYER_TYPES
+from mlubench.pipeline.run_parameters import RunParameters
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -144,6 +145,17 @@ def test_nothing_of_the_samples_own_readme_is_left_out(readme: str, shared_data:
     assert len(wanted) > 50
     ours = _text(readme)
     assert not {name for name in wanted if name not in ours}
+
+
+def test_every_option_of_run_is_explained_once() -> None:
+    text = _text("docs/benchmarking.md").split("## Options of mlubench run")[1]
+    rows = re.findall(r"^\| (`--[^|]+) \|", text.split("\n## ")[0], re.MULTILINE)
+    told = [name for row in rows for name in re.findall(r"--(\w+)", row)]
+    options = {*RunParameters.model_fields, "batch", "json", "table"}
+    of_scenarios = {"samples_per_query", "latency_bound", "percentile", "target_qps"}
+    assert sorted(told) == sorted(options - of_scenarios - {"conf"})
+    scenarios = text.split("## Scenarios")[1].split("\n## ")[0]
+    assert all(f"--{name}" in scenarios for name in of_scenarios)
 
 
 def test_contributing_names_what_is_there() -> None:

@@ -54,9 +54,10 @@ def run(
         found, bed = done.found, done.bed
         heading = (
             f"{bed.model.name} {bed.model.spec.precision}, run as "
-            f"{bed.prepared.executed_precision} by {bed.engine} {bed.engine_version} on "
-            f"{' '.join(bed.devices)}\n{found.throughput:.6g} images/s, {len(found.group)} "
-            f"requests in {found.wall_seconds:.3f} s"
+            f"{bed.prepared.executed_precision}\n"
+            f"by {bed.engine} {bed.engine_version} on {' '.join(bed.devices)}\n"
+            f"{found.throughput:.6g} images/s, {len(found.group)} requests in "
+            f"{found.wall_seconds:.3f} s"
         )
         _print_stages(heading, stage_times(done))
         if done.layers is not None:
@@ -71,8 +72,8 @@ def _native(parameters: RunParameters, *, json: bool, table: bool) -> int:
     from mlubench.mm_run.text import to_text
     from mlubench.pipeline.run_document import native_document, native_times
 
-    log = Path("artifacts", "output", parameters.magicmind_model.resolve().name, "mm_run.log")
-    done = run_native(parameters, log)
+    usual = Path("artifacts", "output", parameters.magicmind_model.resolve().name)
+    done = run_native(parameters, (parameters.out or usual) / "mm_run.log")
     _tell([], {"log": done.log})
     performance = done.report.performance
     if json:

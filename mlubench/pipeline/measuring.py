@@ -15,6 +15,7 @@ import numpy as np
 
 from mlubench.engines.measuring import LayerTime, MeasureSetup, TensorInfo
 from mlubench.engines.traits import traits
+from mlubench.errors import MlubenchError
 from mlubench.pipeline.devices import EngineHost, addresses
 from mlubench.pipeline.machine import between, now
 from mlubench.pipeline.measurement import Measurement, measurement
@@ -306,10 +307,15 @@ class Measuring:
         workers = [self._workers[name] for name in names]
         for worker, one in zip(workers, each, strict=True):
             worker.send(one)
-        return [
-            worker.receive(str(one["do"]), silence=silence)
-            for worker, one in zip(workers, each, strict=True)
-        ]
+        answers, failures = [], []
+        for worker, one in zip(workers, each, strict=True):
+            try:
+                answers.append(worker.receive(str(one["do"]), silence=silence))
+            except MlubenchError as error:  # the others answer all the same
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return answers
 
 
 def _tensors(infos: Sequence[Sequence[Any]]) -> tuple[TensorInfo, ...]:

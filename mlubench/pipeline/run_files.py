@@ -162,6 +162,5 @@ def _write_tables(folder: Path, run: ModelRun) -> None:
     rows = throughput_rows(
         [measured], model=bed.model.name, engine=bed.engine, engine_version=bed.engine_version
     )
-    folder.mkdir(parents=True, exist_ok=True)
     write_parquet(folder / "throughput.parquet", throughput_table(rows))
     write_parquet(folder / "latencies.parquet", latencies_table(rows))

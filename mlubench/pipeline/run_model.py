@@ -20,6 +20,7 @@ from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
 from mlubench.pipeline.run_parameters import RunParameters
+from mlubench.store import make_folder
 
 _KEY = "run"
 #: Clocks of --trace_time that read the device's own.
@@ -61,7 +62,6 @@ class ModelRun:
         found: the measurement.
         use: of the cards that report it, by name.
         layers: their times, where they were asked for.
-        dumped: layers whose outputs were written.
         timings: of what was done before, in mm_run's words.
     """
 
@@ -72,7 +72,6 @@ class ModelRun:
     found: Measurement
     use: Mapping[str, CardUse] = field(default_factory=dict)
     layers: LayerTimes | None = None
-    dumped: tuple[str, ...] = ()
     timings: tuple[Timing, ...] = ()
 
 
@@ -85,13 +84,13 @@ def run_model(asked: RunParameters) -> ModelRun:
     """
     model = read_offline_model(asked.magicmind_model)
     refuse_meaningless(asked, model.engine)
+    for folder in (asked.output_path, asked.debug_path):
+        if folder is not None:
+            make_folder(folder)
     with Measuring(engine_host(model.engine, asked.conf), run_devices(asked, model)) as measuring:
         bed = prepare(measuring, _KEY, asked, model, requests=asked.threads * _depth(asked))
         groups = shape_groups(asked, [(one.name, one.dims) for one in bed.prepared.inputs])
         load = run_load(asked, model, bed.prepared, groups)
-        for folder in (asked.output_path, asked.debug_path):
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
         warmed = measuring.configure(_KEY, load)
         with sampled(measuring.host, measuring.names) as use:
             found = measuring.measure(
@@ -101,19 +100,27 @@ def run_model(asked: RunParameters) -> ModelRun:
                 duration=asked.duration / 1e3,
                 outputs=asked.output_path,
             )
-        dumped: tuple[str, ...] = ()
-        if asked.debug_path is not None:
-            dumped = measuring.dump(_KEY, model.path, load, asked.debug_path)
-        measuring.forget(_KEY)
-        layers = None
-        if asked.perf_path is not None:
-            setup = _setup(asked, requests=asked.threads * _depth(asked), profile=True)
-            layers = profile_layers(measuring, model, setup, load)
+        layers = _look_inside(measuring, bed, load)
     timings = (
         Timing("CreateEngine", round(1e3 * bed.load_seconds, 3)),
         Timing("WarmUp", round(1e3 * warmed.seconds, 3)),
     )
-    return ModelRun(bed, groups, load, warmed, found, use, layers, dumped, timings)
+    return ModelRun(bed, groups, load, warmed, found, use, layers, timings)
+
+
+def _look_inside(measuring: Measuring, bed: Bed, load: Load) -> LayerTimes | None:
+    """Write the layers' outputs, and return their times, where they are asked for.
+
+    Both slow a network, so they have runs of their own.
+    """
+    asked, model = bed.asked, bed.model
+    if asked.debug_path is not None:
+        measuring.dump(_KEY, model.path, load, asked.debug_path)
+    measuring.forget(_KEY)
+    if asked.perf_path is None:
+        return None
+    setup = _setup(asked, requests=asked.threads * _depth(asked), profile=True)
+    return profile_layers(measuring, model, setup, load)
 
 
 def run_devices(asked: RunParameters, model: OfflineModel) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ _NOT_IN_SCENARIO = (
     *("run_config", "input_files", "output_path", "threads", "host_async", "trace_path"),
     *("debug_path", "perf_path", "trace_time", "avg_runs", "datatransfer_opt"),
 )
-_NOT_NATIVE = ("streams", "scenario", "out")
+_NOT_NATIVE = ("streams", "scenario")
 
 
 class RunParameters(MmRunOptions):
@@ -54,7 +54,7 @@ class RunParameters(MmRunOptions):
     out: Path | None = Field(
         None,
         description="folder for throughput.parquet and latencies.parquet, every request; of a "
-        "scenario for queries.parquet",
+        "scenario for queries.parquet; with --native for the tool's log",
     )
 
     @model_validator(mode="after")

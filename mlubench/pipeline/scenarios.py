@@ -306,6 +306,5 @@ def write_queries(run: ScenarioRun) -> dict[str, Path]:
         "finished_ms": pa.array(1e3 * queries.finished),
         "latency_ms": pa.array(1e3 * queries.latencies),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     write_parquet(folder / "queries.parquet", pa.Table.from_pydict(columns, schema=QUERIES))
     return {"out": folder / "queries.parquet"}

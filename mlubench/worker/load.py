@@ -21,7 +21,7 @@ import dataclasses
 import threading
 import time
 from abc import ABC, abstractmethod
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Sequence
 
 import numpy as np
 
@@ -238,8 +238,29 @@ def server(
     Raises:
         EngineError: the system failed, or finished no query within the limits' patience.
     """
-    due = poisson_arrivals(rate, limits, seed)
-    run = _Run(system, 1, limits.patience, clock or RealClock(), bound)
+    return arrivals(system, poisson_arrivals(rate, limits, seed), limits.patience, bound, clock)
+
+
+def arrivals(
+    system: System,
+    due: Sequence[float],
+    patience: float = 300.0,
+    bound: Optional[Bound] = None,
+    clock: Optional[Clock] = None,
+) -> Load:
+    """Issue a query of one sample at each of these moments, as :func:`server` does.
+
+    Args:
+        system: what is measured.
+        due: seconds since the start, ascending.
+        patience: so many seconds without a query finishing are a failure of the system.
+        bound: as for :func:`server`.
+        clock: the real one, if it is not given.
+
+    Raises:
+        EngineError: the system failed, or finished no query within the patience.
+    """
+    run = _Run(system, 1, patience, clock or RealClock(), bound)
     for moment in due:
         run.wait_until(moment)
         if run.hopeless:
@@ -259,12 +280,12 @@ def poisson_arrivals(rate: float, limits: Limits, seed: int) -> List[float]:
     if not rate > 0:
         raise ValueError(f"the rate is {rate}, expected more than 0")
     random = np.random.RandomState(seed)
-    arrivals: List[float] = []
+    due: List[float] = []
     moment = 0.0
-    while len(arrivals) < limits.queries or moment < limits.seconds:
+    while len(due) < limits.queries or moment < limits.seconds:
         moment += float(random.standard_exponential()) / rate
-        arrivals.append(moment)
-    return arrivals
+        due.append(moment)
+    return due
 
 
 class _Run:

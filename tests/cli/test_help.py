@@ -15,6 +15,8 @@ import pytest
         ("infer", "--result_top5_file"),
         ("accuracy", "--top1andtop5_file"),
         ("devices", "--json"),
+        ("run", "--host_async"),
+        ("layers", "--batch_size"),
     ],
 )
 def test_the_help_needs_no_heavy_import(verb: str, option: str) -> None:

@@ -39,6 +39,15 @@ def test_it_stops_where_there_is_no_edge() -> None:
     assert (none.rate, none.broken) == (None, 0.25)
 
 
+def test_it_goes_no_lower_than_it_is_worth() -> None:
+    none = highest_rate(lambda _: False, 8, least=2)
+    assert [trial.rate for trial in none.trials] == [8, 4, 2]
+    assert (none.rate, none.broken) == (None, 2)
+    found = highest_rate(lambda rate: rate <= 1.1, 8, least=1)
+    assert found.rate is not None
+    assert 1 <= found.rate <= 1.1  # what was found is closed in on all the same
+
+
 @pytest.mark.parametrize(("start", "tolerance", "trials"), [(0, 0.1, 9), (1, 0, 9), (1, 0.1, 0)])
 def test_senseless_searches(start: float, tolerance: float, trials: int) -> None:
     with pytest.raises(ValueError, match="trials"):

@@ -13,32 +13,7 @@ from mlubench.mm_run.native import arguments, find_mm_run, run_native, supported
 from mlubench.mm_run.options import MmRunOptions
 from mlubench.mm_run.parse import parse_report
 from tests.mm_run.samples import OLD, with_log
-
-#: Options as `mm_run -h` names them, in both generations.
-_BOTH = {
-    *("magicmind_model", "input_dims", "run_config", "input_files", "output_path", "plugin"),
-    *("devices", "threads", "bind_cluster", "warmup", "duration", "iterations"),
-    *("disable_data_copy", "host_async", "kernel_capture"),
-    *("trace_path", "debug_path", "perf_path"),
-}
-OLD_OPTIONS = frozenset([*_BOTH, "batch", "datatransfer_opt"])
-NEW_OPTIONS = frozenset(
-    [*_BOTH, "batch_size", "buffer_depth", "infer_depth", "trace_pmu", "trace_time", "avg_runs"]
-)
-
-
-def _script(path: Path, options: frozenset[str], body: str) -> Path:
-    """Write a stand-in: with -h it names its options, else it does what the body says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    usage = "\n".join(f"        --{name}\n            [optional] something" for name in options)
-    on_help = f"if [ \"$1\" = -h ]; then cat <<'END'\nSYNOPSIS\n{usage}\nEND\nexit 0; fi"
-    path.write_text(f"#!/bin/sh\n{on_help}\n{body}\n")
-    path.chmod(0o755)
-    return path
-
-
-def _prints(text: str) -> str:
-    return f"echo \"called with: $*\" >&2\ncat <<'END'\n{text}END"
+from tests.mm_run.tools import NEW_OPTIONS, OLD_OPTIONS, prints, write_tool
 
 
 def _options(**given: Any) -> MmRunOptions:
@@ -51,7 +26,7 @@ def _options(**given: Any) -> MmRunOptions:
     ids=["old", "new"],
 )
 def test_a_run(tmp_path: Path, options: frozenset[str], text: str, batch: str) -> None:
-    tool = _script(tmp_path / "mm_run", options, _prints(text))
+    tool = write_tool(tmp_path / "mm_run", options, prints(text))
     log = tmp_path / "logs" / "run.log"
     run = run_native(_options(batch_size=[8], devices=["mlu:1"]), log, tool)
     expected = (
@@ -69,7 +44,7 @@ def test_a_run(tmp_path: Path, options: frozenset[str], text: str, batch: str) -
 
 def test_help_tells_the_spelling(tmp_path: Path) -> None:
     for options in (OLD_OPTIONS, NEW_OPTIONS):
-        assert supported_options(_script(tmp_path / "mm_run", options, "")) == options
+        assert supported_options(write_tool(tmp_path / "mm_run", options, "")) == options
 
 
 def test_arguments_are_as_mm_run_takes_them() -> None:
@@ -115,9 +90,9 @@ def test_what_the_tool_has_not_is_refused(
 
 
 def test_where_it_is_looked_for(tmp_path: Path) -> None:
-    first = _script(tmp_path / "a" / "mm_run", NEW_OPTIONS, "")
-    second = _script(tmp_path / "neuware" / "bin" / "mm_run", NEW_OPTIONS, "")
-    third = _script(tmp_path / "c" / "mm_run", NEW_OPTIONS, "")
+    first = write_tool(tmp_path / "a" / "mm_run", NEW_OPTIONS, "")
+    second = write_tool(tmp_path / "neuware" / "bin" / "mm_run", NEW_OPTIONS, "")
+    third = write_tool(tmp_path / "c" / "mm_run", NEW_OPTIONS, "")
     places = {
         "MM_RUN_PATH": str(first.parent),
         "NEUWARE_HOME": str(tmp_path / "neuware"),
@@ -141,7 +116,7 @@ def test_it_is_nowhere(tmp_path: Path) -> None:
 
 
 def test_a_tool_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _script(tmp_path / "mm_run", OLD_OPTIONS, _prints(OLD))
+    write_tool(tmp_path / "mm_run", OLD_OPTIONS, prints(OLD))
     monkeypatch.setenv("MM_RUN_PATH", str(tmp_path))
     assert run_native(_options(), tmp_path / "log").report.performance.qps == 193.47
 
@@ -155,7 +130,7 @@ def test_a_tool_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_run_that_fails(tmp_path: Path, body: str, message: str) -> None:
-    tool = _script(tmp_path / "mm_run", NEW_OPTIONS, body)
+    tool = write_tool(tmp_path / "mm_run", NEW_OPTIONS, body)
     log = tmp_path / "run.log"
     with pytest.raises(EngineError, match=f"^{log}: .*{message}"):
         run_native(_options(), log, tool)
@@ -164,7 +139,7 @@ def test_a_run_that_fails(tmp_path: Path, body: str, message: str) -> None:
 
 def test_a_run_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> None:
     body = f"echo begun; sleep 600 & echo $! >{tmp_path}/child; wait"
-    tool = _script(tmp_path / "mm_run", NEW_OPTIONS, body)
+    tool = write_tool(tmp_path / "mm_run", NEW_OPTIONS, body)
     log = tmp_path / "run.log"
     with pytest.raises(EngineError, match="did not end within 1 s and was killed: begun"):
         run_native(_options(), log, tool, timeout=1)

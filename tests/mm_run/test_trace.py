@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlubench.mm_run.trace import Span, chrome_trace
-
-#: Trace Event Format (Chromium, catapult): fields and their types, by the phase of an event.
-#: ts and dur are microseconds; pid and tid are numbers; args is an object.
-_COMMON: dict[str, Any] = {"ph": str, "name": str, "pid": int, "tid": int, "args": dict}
-_COMPLETE = {**_COMMON, "cat": str, "ts": (int, float), "dur": (int, float)}
-#: Metadata events: their names and what their argument is.
-_METADATA = {"process_name", "thread_name"}
+from tests.mm_run.trace_format import check_trace
 
 SPANS = st.lists(
     st.builds(
@@ -33,27 +26,11 @@ SPANS = st.lists(
 )
 
 
-def _check(trace: dict[str, Any]) -> None:
-    assert trace["displayTimeUnit"] in ("ms", "ns")
-    assert isinstance(trace["otherData"], dict)
-    for event in trace["traceEvents"]:
-        fields = _COMPLETE if event["ph"] == "X" else _COMMON
-        assert set(event) == set(fields)
-        for name, kind in fields.items():
-            assert isinstance(event[name], kind)
-        if event["ph"] == "M":
-            assert event["name"] in _METADATA
-            assert isinstance(event["args"]["name"], str)
-        else:
-            assert event["ph"] == "X"
-            assert min(event["ts"], event["dur"]) >= 0
-
-
 @given(SPANS)
 def test_it_has_the_form_and_loses_nothing(spans: list[Span]) -> None:
     text = chrome_trace(spans, {"network": "sample"})
     trace = json.loads(text)
-    _check(trace)
+    check_trace(trace)
     events = trace["traceEvents"]
     names = {
         (event["name"], event["pid"], event["tid"] if event["name"] == "thread_name" else 0): event[

@@ -101,7 +101,8 @@ class MagicMindMeasured(Measured):
         self.executed_precision = executed_precision(runtime, spec)
         self.inputs = _infos(model, "input")
         self.outputs = _infos(model, "output")
-        self._device, self._checks = device, checks
+        self._runtime, self._device, self._checks = runtime, device, checks
+        self._bound: List[Any] = []
         self._model: Any = model
         self._engine = make_engine(runtime, model, checks)
         self._made: List[MagicMindLanes] = []
@@ -123,8 +124,11 @@ class MagicMindMeasured(Measured):
         return made
 
     def bind_thread(self) -> None:
-        """Activate the card for this thread."""
-        self._checks.ok(self._device.active(), "Device.active")
+        """Activate the card for this thread, by an object that no other thread uses."""
+        device = self._runtime.Device()
+        device.id = self._device.id
+        self._checks.ok(device.active(), "Device.active", id=device.id)
+        self._bound.append(device)
 
     def layer_times(self) -> List[LayerTime]:
         """Refuse: the SDK's profiler writes files of a form that is not documented."""
@@ -141,6 +145,7 @@ class MagicMindMeasured(Measured):
             for lane in made.lanes:
                 lane.close()
         self._made.clear()
+        self._bound.clear()
         self._engine = self._model = None
 
 

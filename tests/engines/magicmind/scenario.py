@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
 from mlubench.engines.measuring import MeasureSetup
@@ -54,26 +53,23 @@ def use(
     return scores, session
 
 
-def measure(model: Path, images: np.ndarray) -> None:
+def measure(model: Path, images: np.ndarray, plugin: Path) -> None:
     """Measure a batch of a compiled network, and dump its tensors."""
     engine = load_engine("magicmind")
     engine.use_device(DEVICE)
-    measured = engine.measure(model, MeasureSetup())
+    measured = engine.measure(model, MeasureSetup(plugin=(str(plugin),)))
     measured.bind_thread()
     lanes = measured.lanes(1)
-    (lane,) = lanes.lanes
+    lane = lanes.next_free()
     lane.copy_in([images])
     lane.start()
-    assert lanes.next_done() is lane
+    assert lanes.next_free() is lane
     (scores,) = lane.copy_out()
     assert scores.shape == (len(images), CLASSES)
     measured.close()
-    # The simulated SDK dumps outputs only.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlubench.engines.magicmind.session._DUMP_ALL", 2)
-        folder = model / "dumped"
-        folder.mkdir()
-        assert engine.dump(model, [images], folder)
+    folder = model / "dumped"
+    folder.mkdir()
+    assert engine.dump(model, [images], folder)
 
 
 def write_networks(folder: Path) -> None:
@@ -102,4 +98,4 @@ def every_call(networks: Path, folder: Path) -> None:
     use(NetworkFiles(onnx), spec, folder / "onnx", images, device=DEVICE)
     caffe = NetworkFiles(onnx, networks / "net.prototxt", networks / "net.caffemodel")
     use(caffe, SPEC, folder / "caffe", images, device=DEVICE)
-    measure(folder / "caffe", images[: SPEC.batch_size])
+    measure(folder / "caffe", images[: SPEC.batch_size], networks / "plugin.so")

@@ -1,0 +1,110 @@
+"""``mlubench layers``: where a network's time goes, in two precisions."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from mlubench import cli
+from mlubench.pipeline.offline import compile_offline
+from mlubench.pipeline.parameters import CompileParameters
+from tests.support.simulated_sdk import environment
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        precision: compile_offline(
+            CompileParameters(
+                precision=precision,
+                random_calib_range=ranges,
+                batch_size=1,
+                out=folder,
+                magicmind_model=folder / precision,
+            ),
+            lambda *_: None,
+        ).path
+        for precision, ranges in (
+            ("force_float32", None),
+            ("qint8_mixed_float16", (-1.0, 1.0)),
+        )
+    }
+
+
+def _run(capsys: pytest.CaptureFixture[str], *words: object, status: int = 0) -> str:
+    done = cli.main(["layers", *map(str, words)])
+    said = capsys.readouterr()
+    assert done == status, said.out + said.err
+    return said.err if status else said.out
+
+
+def test_one_network(
+    models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _run(capsys, models["force_float32"], "--out", tmp_path)
+    assert said.splitlines()[0].split()[:3] == ["layer", "ms", "share"]
+    assert "classifier" in said
+    assert max(map(len, said.splitlines())) <= 100
+    picture = ET.parse(tmp_path / "layers.svg").getroot()
+    names = [one.text for one in picture.iter(f"{_SVG}text") if one.get("text-anchor") == "end"]
+    document = json.loads((tmp_path / "layers.json").read_text())
+    assert names == [one["layer"] for one in document["layers"]]
+
+
+def test_two_precisions_side_by_side(
+    models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _run(capsys, *models.values(), "--out", tmp_path)
+    head = " ".join(said.splitlines()[0:2])
+    assert "force_float32" in head
+    assert "qint8_mixed_float16" in head
+    assert "ratio" in head
+    assert max(map(len, said.splitlines())) <= 100
+    document = json.loads((tmp_path / "layers.json").read_text())
+    pairs = {pair["layer"]: pair for pair in document["pairs"]}
+    both = [one for one in pairs.values() if one["ratio"] is not None]
+    assert len(both) > 50  # most of the network's convolutions are matched
+    for one in both:
+        expected = one["first_milliseconds"] / one["second_milliseconds"]
+        assert one["ratio"] == pytest.approx(expected)
+    classifier = pairs["classifier"]
+    assert classifier["first_arithmetic"].endswith("f32")
+    assert any(one["second_arithmetic"].endswith("I8") for one in both)
+    for side, milliseconds in (("first", "first_milliseconds"), ("second", "second_milliseconds")):
+        found = sum(one[milliseconds] or 0.0 for one in pairs.values())
+        assert found == pytest.approx(document[side]["milliseconds"])
+    picture = ET.parse(tmp_path / "layers.svg").getroot()
+    bars = [one for one in picture.iter(f"{_SVG}rect") if one.get("width") != "100%"]
+    assert len(bars) == 2 + 2 * len(pairs)  # a key, and a pair of bars for each
+
+
+def test_json_and_batches(models: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads(_run(capsys, models["force_float32"], "--json"))
+    assert document["executed_precision"] == "float32"
+    said = _run(capsys, models["force_float32"], "--batch_size", 3, status=2)
+    assert "compiled for batches of 1" in said
+
+
+def test_a_card_tells_no_layers_times(
+    tmp_path: Path,
+    models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    asked = CompileParameters(
+        engine="magicmind", batch_size=1, out=tmp_path, magicmind_model=tmp_path / "card"
+    )
+    compile_offline(asked, lambda *_: None)
+    said = _run(capsys, tmp_path / "card", status=2)
+    assert "tells no layer's time" in said
+    assert "--native" in said
+    said = _run(capsys, models["force_float32"], tmp_path / "card", status=2)
+    assert "was compiled for magicmind, the other for openvino" in said
