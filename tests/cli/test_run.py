@@ -373,7 +373,7 @@ def test_a_plugin(run: Run, tmp_path: Path) -> None:
         assert "--plugin" in run.refused("--plugin", tmp_path / "mine.so")
         return
     run("--plugin", tmp_path / "mine.so")
-    run("--plugin", tmp_path / "absent.so", status=4)
+    run("--plugin", tmp_path / "absent.so", status=2)
     assert "absent.so" in run.err
 
 
