@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# Options of `make eval`, passed on where make's own command line gives them (a variable of that
+# Options of `make eval` and `make nightly`, passed on where make's own command line gives them (a variable of that
 # name in the environment is none): make eval MODEL=sample DEVICES="cpu:0 cpu:1"
 OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL ONNX INPUT_SIZE RESIZE RESIZE_SIZE LABEL_ORDER IMAGE_DIR \
            LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM BATCH_SIZE DYNAMIC_SHAPE \
            IMAGE_NUM ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT INPUT_WIDTH INPUT_HEIGHT RGB2BGR \
-           CALIBRATION_ALGO WEIGHT_QUANT_GRANULARITY ACTIVATION_QUANT_ALGO FILE_LIST \
+           CALIBRATION_ALGO WEIGHT_QUANT_GRANULARITY ACTIVATION_QUANT_ALGO FILE_LIST ONLY \
            CALIBRATION_DATA_PATH COMPUTATION_PREFERENCE TYPE64TO32_CONVERSION CONV_SCALE_FOLD \
            TOOLCHAIN_PATH RPC_SERVER BUILD_CONFIG QUANT_MODE SHAPE_MUTABLE CAFFE_MODEL DEVICE_ID
 # Those that take several values, apart by spaces.
@@ -30,7 +30,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval run server test bench-pipeline lint format proto clean
+.PHONY: help setup eval run nightly server deploy test bench-pipeline lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -71,9 +71,14 @@ run: $(VENV)/ready  ## fetch, compile, infer and score one network in one precis
 	    --result_5_file '$(RESULTS)/eval_result_5.txt' \
 	    --top1andtop5_file '$(RESULTS)/eval_result.txt'
 
-server: $(VENV)/ready  ## Prefect's server and UI on 127.0.0.1; runs made meanwhile show there
-	PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/prefect server start \
-	    --host 127.0.0.1 --port $(PREFECT_SERVER_API_PORT)
+nightly: $(VENV)/ready  ## run a suite and judge it: SUITE=smoke, seed, nightly (default) or your own
+	@$(BIN)/mlubench nightly $(if $(SUITE),$(call quoted,$(SUITE))) $(GIVEN)
+
+server: $(VENV)/ready  ## Prefect's server, UI, worker and deployments on 127.0.0.1, until Ctrl-C
+	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) exec $(BIN)/python -m flows.service
+
+deploy: $(VENV)/ready  ## tell the running server of prefect.yaml and of the alert
+	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/python -m flows.deploy
 
 test: $(VENV)/ready-dev  ## all tests
 	$(BIN)/pytest

@@ -59,7 +59,7 @@ def judge(outcome: Outcome | BenchOutcome) -> list[GateRecord]:
     ]
 
 
-def ended(
+def run_ending(
     run: SuiteRun, result: Outcome | BenchOutcome | BaseException, seconds: float
 ) -> RunEnding:
     """Return how a run ended, from its result or from the error that it has instead."""

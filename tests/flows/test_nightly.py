@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
 from prefect.client.schemas.objects import Artifact
 
+from flows.ending import outcome_of
 from flows.nightly import nightly
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.nightly import NightlyOutcome
@@ -28,7 +29,7 @@ def run_nightly(prefect_server: None, out: Path) -> Nightly:
     def run(suite: str, **options: Any) -> tuple[Any, NightlyOutcome]:
         asked = NightlyParameters.model_validate({"suite": suite, "out": out, **options})
         state = nightly(asked, return_state=True)
-        result: Any = state.result(raise_on_failure=False)
+        result = outcome_of(state)
         if isinstance(result, BaseException):
             raise result
         return state, result

@@ -10,7 +10,7 @@ import pytest
 from mlubench.errors import ConfigError, DeviceError
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.nightly import ended, exit_status, skipped, write_nightly
+from mlubench.pipeline.nightly import exit_status, run_ending, skipped, write_nightly
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import Suite, SuiteRun
@@ -34,8 +34,8 @@ def _judged(verdict: Verdict, name: str = "sample on digits") -> RunEnding:
     )
 
 
-BROKEN = ended(RUN, DeviceError("is lost", where="cpu:0"), 1.0)
-WRONG = ended(RUN, ConfigError("is wrong", where="--model"), 1.0)
+BROKEN = run_ending(RUN, DeviceError("is lost", where="cpu:0"), 1.0)
+WRONG = run_ending(RUN, ConfigError("is wrong", where="--model"), 1.0)
 SKIPPED = skipped(SuiteRun("cards", BenchParameters(), "there is no device for magicmind"))
 
 
@@ -68,7 +68,7 @@ def test_the_worst_run_decides(
 def test_errors_keep_what_they_say_and_strangers_are_named() -> None:
     assert (BROKEN.exit_status, WRONG.exit_status) == (4, 2)
     assert BROKEN.error == "cpu:0: is lost"
-    stranger = ended(RUN, ZeroDivisionError("division by zero"), 1.0)
+    stranger = run_ending(RUN, ZeroDivisionError("division by zero"), 1.0)
     assert (stranger.exit_status, ending(stranger)) == (4, "broken")
     assert stranger.error == "ZeroDivisionError: division by zero"
 
