@@ -22,6 +22,13 @@ quoted = '$(subst ','\'',$(1))'
 plain = $(1)
 GIVEN = $(call given,$(OPTIONS),quoted) $(call given,$(LISTS),plain)
 
+# Options of `make bench`: those that say what is compiled, and its own.
+BENCH_OPTIONS := $(filter-out DATASET IMAGE_DIR LABEL_FILE LABEL_FILE_ORDER IMAGE_NUM SHARDS MAX_CORRUPT \
+                 MAX_DROP BATCH_SIZE DYNAMIC_SHAPE SHAPE_MUTABLE,$(OPTIONS)) \
+                 THREADS INFER_DEPTH ROUNDS WARMUP DURATION ITERATIONS
+BENCH_LISTS := $(LISTS) BATCH_SIZE DYNAMIC_SHAPE
+GIVEN_BENCH = $(call given,$(BENCH_OPTIONS),quoted) $(call given,$(BENCH_LISTS),plain)
+
 # Prefect: no telemetry, its database with the other artifacts, time to start on a small machine.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -30,7 +37,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval run nightly server deploy test bench-pipeline lint format proto clean
+.PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-selfcheck lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +46,13 @@ setup: $(VENV)/ready  ## make the environment, .venv
 
 eval: $(VENV)/ready  ## judge a network in three precisions (default: the embedded sample)
 	@$(BIN)/mlubench eval $(GIVEN)
+
+bench: $(VENV)/ready  ## measure throughput and latency in three precisions: perf.sh
+	@$(BIN)/mlubench bench $(GIVEN_BENCH)
+
+nightly: SUITE ?= nightly
+nightly: $(VENV)/ready  ## run a suite of evaluations and benchmarks and judge it: SUITE=smoke|seed|nightly
+	@$(BIN)/mlubench nightly $(call quoted,$(SUITE))
 
 # The samples' run.sh: one network in one precision, with the samples' defaults and file names.
 run: MODEL ?= senet50
@@ -88,6 +102,9 @@ bench-pipeline: $(VENV)/ready-dev  ## how much of the engine's own rate an evalu
 
 # What runs under the engine's interpreter is Python 3.7. Annotations are not evaluated there.
 GUESTS := mlubench/__init__.py mlubench/errors.py mlubench/store.py mlubench/worker mlubench/engines
+
+bench-selfcheck: $(VENV)/ready-dev  ## whether comparisons of speed raise false alarms and see a loss
+	$(BIN)/python -m tests.bench.selfcheck
 
 lint: $(VENV)/ready-dev  ## style, types, Python 3.7 where it must be, containers
 	$(BIN)/ruff check

@@ -40,7 +40,7 @@ def _benchmark(asked: BenchParameters, run: Run) -> BenchOutcome:
         with run.stage("fetch"):
             fetch_network(network.to_fetch)
     with run.stage("import"):
-        imported = import_network(network, run.store)
+        imported = import_network(network, run.store, ordered=False)
     calibration = _decode_calibration(asked, network, run)
     engine = engine_host(asked.engine, asked.conf)
     with Measuring(engine, asked.devices) as measuring:

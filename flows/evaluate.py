@@ -91,6 +91,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 devices=devices.descriptions,
                 started=run.started,
                 seconds=run.seconds,
+                lost=devices.lost,
             )
             outcome = write_run(evaluation, run.runs)
             kept.clear()

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flows.server import OwnServer, answers, usual_url
 from mlubench.errors import ConfigError
+from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import make_folder
 
@@ -32,6 +33,7 @@ def evaluate(parameters: EvaluateParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
+    require_engine(engine_host(parameters.engine, parameters.conf))
     _check_named(parameters)
     prepare_prefect(parameters.out)
     from flows.ending import outcome_of
@@ -51,6 +53,7 @@ def benchmark(parameters: BenchParameters) -> int:
     Raises:
         MlubenchError: the flow could not finish.
     """
+    require_engine(engine_host(parameters.engine, parameters.conf))
     prepare_prefect(parameters.out)
     from flows.benchmark import benchmark as flow
     from flows.ending import outcome_of

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +19,9 @@ from pathlib import Path
 
 import httpx
 
-from mlubench.errors import DownloadError, NetworkError, StoreError
-from mlubench.store import atomic_path, locked, make_folder, write_json
+from mlubench.errors import DownloadError, NetworkError
+from mlubench.partial_file import PartialFile, disk_errors
+from mlubench.store import locked, make_folder
 
 Place = str | Path
 Progress = Callable[[int, int], None]
@@ -61,7 +61,7 @@ class Wanted:
         Raises:
             StoreError: it cannot be read.
         """
-        with _disk(path, "read"):
+        with disk_errors(path, "read"):
             size = path.stat().st_size
             if size != self.bytes:
                 return f"it has {size} bytes, not {self.bytes}"
@@ -137,14 +137,14 @@ class Downloads:
         raise _nowhere(wanted, target, faults, fix)
 
     def _from(self, place: Place, wanted: Wanted, target: Path) -> None:
-        part = _Part(target, str(place))
+        part = PartialFile(target, str(place))
         if isinstance(place, Path):
             _copy(place, wanted, part)
         else:
             self._download(place, wanted, part)
         part.finish()
 
-    def _download(self, url: str, wanted: Wanted, part: _Part) -> None:
+    def _download(self, url: str, wanted: Wanted, part: PartialFile) -> None:
         """Try a URL, again after faults that may pass."""
         with httpx.Client(timeout=self._timeout) as client:
             for attempt in range(1, _TRIES + 1):
@@ -158,7 +158,9 @@ class Downloads:
                 else:
                     return
 
-    def _receive_whole(self, client: httpx.Client, url: str, wanted: Wanted, part: _Part) -> None:
+    def _receive_whole(
+        self, client: httpx.Client, url: str, wanted: Wanted, part: PartialFile
+    ) -> None:
         """Receive what is lacking and check the whole."""
         if part.size() == wanted.bytes and wanted.fault(part.path) is None:
             return  # killed when all of it was there
@@ -186,56 +188,13 @@ class _PlaceError(Exception):
         self.after = after
 
 
-class _Part:
-    """The unfinished file beside the target, and what it is a part of."""
-
-    def __init__(self, target: Path, place: str) -> None:
-        self.path = target.with_name(f".part-{target.name}")
-        self._target = target
-        self._facts = target.with_name(f".part-{target.name}.json")
-        self._place = place
-
-    def size(self) -> int:
-        """Return how many bytes of this place's file are there."""
-        return self.path.stat().st_size if self.path.exists() and self._known() else 0
-
-    def validator(self) -> str:
-        """Return the ETag or date of the version that the bytes are of; empty where none."""
-        return str((self._known() or {}).get("validator", ""))
-
-    def begin(self, validator: str) -> None:
-        """Start anew, with a version of that validator."""
-        self.forget()
-        write_json(self._facts, {"place": self._place, "validator": validator})
-
-    def forget(self) -> None:
-        """Remove what is there."""
-        with _disk(self.path, "removed"):
-            self.path.unlink(missing_ok=True)
-            self._facts.unlink(missing_ok=True)
-
-    def finish(self) -> None:
-        """Give the file its own name; it has been found right."""
-        with atomic_path(self._target) as temporary:
-            self.path.replace(temporary)
-        self.forget()
-
-    def _known(self) -> dict[str, str] | None:
-        """Return what was noted of the part, if it is of this place."""
-        with contextlib.suppress(OSError, ValueError):
-            facts = json.loads(self._facts.read_bytes())
-            if isinstance(facts, dict) and facts.get("place") == self._place:
-                return facts
-        return None
-
-
-def _copy(file: Path, wanted: Wanted, part: _Part) -> None:
+def _copy(file: Path, wanted: Wanted, part: PartialFile) -> None:
     """Copy a file of this machine."""
     if not file.is_file():
         raise _PlaceError(file, "there is no such file")
     if fault := wanted.fault(file):
         raise _PlaceError(file, fault)
-    with _disk(part.path, "written"):
+    with disk_errors(part.path, "written"):
         shutil.copyfile(file, part.path)
     if fault := wanted.fault(part.path):
         part.forget()
@@ -243,7 +202,7 @@ def _copy(file: Path, wanted: Wanted, part: _Part) -> None:
 
 
 def _receive(
-    client: httpx.Client, url: str, wanted: Wanted, part: _Part, progress: Progress
+    client: httpx.Client, url: str, wanted: Wanted, part: PartialFile, progress: Progress
 ) -> bool:
     """Receive what is lacking of a file; tell whether it went on with an earlier part.
 
@@ -271,10 +230,10 @@ def _receive(
 
 
 def _body(
-    url: str, answer: httpx.Response, wanted: Wanted, part: _Part, have: int
+    url: str, answer: httpx.Response, wanted: Wanted, part: PartialFile, have: int
 ) -> Iterator[int]:
     """Append the body to the part; give the size it has after each block."""
-    with _disk(part.path, "written"), part.path.open("ab") as stream:
+    with disk_errors(part.path, "written"), part.path.open("ab") as stream:
         for block in answer.iter_raw():  # as it arrives: a cut loses nothing
             if have == 0 and _is_page(block[:_HEAD]):
                 part.forget()
@@ -324,7 +283,9 @@ def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
     raise _PlaceError(url, f"it redirects more than {_REDIRECTS} times")
 
 
-def _check_answer(url: str, answer: httpx.Response, wanted: Wanted, part: _Part, have: int) -> None:
+def _check_answer(
+    url: str, answer: httpx.Response, wanted: Wanted, part: PartialFile, have: int
+) -> None:
     """Refuse an answer that cannot be the file, or the rest of it."""
     status = answer.status_code
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and have:
@@ -400,16 +361,3 @@ def _nowhere(
         expected=str(wanted),
         fix=f"{fix or 'fetch it by hand'}; save it as {target} and run the command again",
     )
-
-
-@contextlib.contextmanager
-def _disk(path: Path, verb: str) -> Iterator[None]:
-    """Turn a fault of this machine's disk into a StoreError."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot be {verb}: {error.strerror or error}",
-            where=str(path),
-            fix="see whether the disk is full, and whether this user may write there",
-        ) from error

@@ -20,7 +20,8 @@ Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
 Variances = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3, max_length=3)]
 
 Entry = TypeVar("Entry", bound=BaseModel)
-_CATALOGUES = ("models.yaml", "datasets.yaml")
+_CATALOGUES = ("models.yaml", "datasets.yaml", "engines.yaml")
+_ANY_CATALOGUE = f"{', '.join(_CATALOGUES[:-1])} or {_CATALOGUES[-1]}"
 _SUITES = "suites"
 
 
@@ -51,9 +52,9 @@ def _check_folder(folder: Path) -> None:
     """A folder of catalogues has one at least: a wrong folder would be passed over in silence."""
     if not any((folder / name).exists() for name in (*_CATALOGUES, _SUITES)):
         raise ConfigError(
-            f"there is no {' or '.join(_CATALOGUES)} in it" if folder.is_dir() else "is no folder",
+            f"there is no {_ANY_CATALOGUE} in it" if folder.is_dir() else "is no folder",
             where=f"--conf {folder}",
-            expected=f"a folder with a {' or '.join(_CATALOGUES)}",
+            expected=f"a folder with a {_ANY_CATALOGUE}",
             fix="see conf/ in the project for their form",
         )
 

@@ -16,7 +16,7 @@ import pydantic
 from cyclopts import App, CycloptsError, Parameter
 
 from mlubench import __version__
-from mlubench.cli.spellings import modern
+from mlubench.cli.spellings import as_given, modern
 from mlubench.errors import ConfigError, MlubenchError
 from mlubench.validation import fault_text
 
@@ -44,6 +44,8 @@ _VERBS = {
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
+    "run": ("run:run", "Measure a compiled network's speed (mm_run)."),
+    "layers": ("layers:layers", "Show how long each layer takes, of two precisions side by side."),
     "accuracy": ("accuracy:accuracy", "Top-1 and top-5 of text files (compute_top1_and_top5)."),
     "fetch": ("fetch:fetch", "Fetch the files of networks of the catalogue."),
     "devices": ("devices:devices", "List the CPU's groups of cores and MLU cards."),
@@ -59,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes those of this process.
     """
-    given = modern(sys.argv[1:] if arguments is None else arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    given = modern(words)
     try:
         status = app(
             given,
@@ -68,18 +71,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result_action="return_value",
         )
     except MlubenchError as error:
-        return _tell(error)
+        return _tell(error, words)
     except CycloptsError as error:
-        return _tell(_wrong_option(error, " ".join(["mlubench", *given[:1]])))
+        return _tell(_wrong_option(error, " ".join(["mlubench", *given[:1]])), words)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:
-        return _tell(_unexpected(error))
+        return _tell(_unexpected(error), words)
     return status if isinstance(status, int) else 0
 
 
-def _tell(error: MlubenchError) -> int:
-    _errors().print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+def _tell(error: MlubenchError, words: Sequence[str]) -> int:
+    said = as_given(f"error: {error}", words)
+    _errors().print(said, markup=False, highlight=False, soft_wrap=True)
     return error.exit_status
 
 

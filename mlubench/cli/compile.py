@@ -23,6 +23,8 @@ def compile_model(
 
     model = compile_offline(parameters, lambda *_: None)
     console = Console(highlight=False, soft_wrap=True, markup=False)
+    if model.simulated:
+        console.print(f"simulated: {model.simulated}")
     if model.speed_only:
         console.print("made-up ranges: this network measures speed, its answers mean nothing")
     console.print(f"Generate model done, model save to {model.path}")

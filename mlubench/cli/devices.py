@@ -32,7 +32,8 @@ def devices(
     """List the devices: the CPU's groups of cores, and MLU cards.
 
     Cards are those that cnmon shows and the SDK counts; MLU_VISIBLE_DEVICES is honoured. How
-    busy a device is, its temperature and power are those of the moment.
+    busy a device is, its temperature and power are those of the moment. Of an engine that is
+    named and cannot run, the exit status says so.
     """
     listers: dict[str, Callable[[], DeviceList]] = {
         "openvino": cpu_devices,
@@ -50,7 +51,15 @@ def devices(
     if json:
         answer = {"devices": [asdict(device) for device in found], "remarks": remarks}
         sys.stdout.write(json_format.dumps(answer, indent=2) + "\n")
-        return 0
+    else:
+        _print(found, remarks)
+    for part in lists:
+        if engine is not None and part.failed is not None:
+            raise part.failed
+    return 0
+
+
+def _print(found: list[DeviceFacts], remarks: Sequence[str]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH  # of a file or a pipe; rich would take 80
@@ -58,7 +67,6 @@ def devices(
         console.print(device_table(found))
     for remark in remarks:
         console.print(remark, markup=False, soft_wrap=True)
-    return 0
 
 
 def count_cards(conf: Sequence[Path] = ()) -> Counted:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from mlubench.mm_run.options import OLDER_SPELLINGS
+
 #: MagicMind's samples up to 0.14, and gen_model's own names for what calibrates.
 _NETWORK = {
     "quant_mode": "precision",
@@ -21,6 +23,7 @@ SPELLINGS: Mapping[str, Mapping[str, str]] = {
         "label_file": "file_list",
     },
     "infer": {},
+    "run": dict(OLDER_SPELLINGS),
     "accuracy": {},
 }
 
@@ -40,6 +43,15 @@ def modern(arguments: Sequence[str]) -> list[str]:
         else:
             words.append(_modern(word, known))
     return words
+
+
+def as_given(text: str, arguments: Sequence[str]) -> str:
+    """Return a message about options by the spellings in which they were given."""
+    typed = {word[2:].partition("=")[0] for word in arguments if word.startswith("--")}
+    for older, name in (SPELLINGS.get(arguments[0], {}) if arguments else {}).items():
+        if older in typed and name not in typed:
+            text = re.sub(rf"--{name}\b", f"--{older}", text)
+    return text
 
 
 def _modern(word: str, known: Mapping[str, str]) -> str:

@@ -36,7 +36,7 @@ class LayerTime:
 
     Attributes:
         layer: the network's own name of it; several, joined by `` + ``, where the engine runs
-            them as one; the engine's name where the network has none for it.
+            them as one; where the engine added it itself, its kind in parentheses.
         kind: the engine's name of what it ran.
         arithmetic: in which it was done, as the engine says it.
         seconds: of one run.
@@ -53,17 +53,24 @@ class MeasureSetup:
     """How a network is loaded to be measured.
 
     Attributes:
-        streams: inferences that the device runs side by side; 0 is what an evaluation uses.
+        streams: inferences that the device runs side by side; 0 is what an evaluation uses, but no
+            more than ``requests``.
         profile: whether layers are to be timed, which slows everything else.
+        requests: how many will be in flight; 0 says nothing.
+        pinned: whether each stream's threads are bound to cores, or clusters, of their own.
+        plugin: libraries of further operations.
     """
 
     streams: int = 0
     profile: bool = False
+    requests: int = 0
+    pinned: bool = False
+    plugin: Tuple[str, ...] = ()
 
     @staticmethod
     def from_json(fields: Dict[str, Any]) -> MeasureSetup:
         """Return the set-up of a request."""
-        return MeasureSetup(**fields)
+        return MeasureSetup(**dict(fields, plugin=tuple(fields.get("plugin", ()))))
 
 
 class Lane(ABC):
@@ -97,6 +104,14 @@ class Lane(ABC):
         """
 
     @abstractmethod
+    def wait(self) -> None:
+        """Wait until the request is computed.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+
+    @abstractmethod
     def copy_out(self) -> List[np.ndarray]:
         """Return copies of the outputs, in the network's order.
 
@@ -106,7 +121,27 @@ class Lane(ABC):
 
 
 class Lanes(ABC):
-    """The lanes of one thread of the host.
+    """Lanes that are filled by one thread of the host.
+
+    Attributes:
+        lanes: all of them.
+    """
+
+    lanes: List[Any]
+
+    @abstractmethod
+    def next_free(self) -> Lane:
+        """Wait until a lane has nothing in flight, and return it: it is the next to be started.
+
+        It has computed its last request, or has had none. For the thread that starts them.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+
+
+class NotifiedLanes(ABC):
+    """Lanes that one thread starts while another waits for whichever is computed next.
 
     Attributes:
         lanes: all of them.
@@ -139,6 +174,14 @@ class Measured(ABC):
     @abstractmethod
     def lanes(self, count: int) -> Lanes:
         """Return so many new lanes.
+
+        Raises:
+            EngineError: the device has no room for them.
+        """
+
+    @abstractmethod
+    def notified_lanes(self, count: int) -> NotifiedLanes:
+        """Return so many new lanes whose ends are told at once, which costs a little.
 
         Raises:
             EngineError: the device has no room for them.

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from typing import Any, Sequence, Tuple
+from typing import Any, Mapping, Sequence, Tuple
 
 from mlubench.errors import ConfigError
+
+#: What no engine has that does not say otherwise.
+NOT_IN_RUN = {
+    "kernel_capture": "the engine captures no kernels",
+    "trace_pmu": "the engine samples no bandwidths",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +32,18 @@ class Traits:
             device has cores.
         model_file: the name of the one file that a network is compiled into, which other tools
             read; empty where it is a folder of files.
+        installed_apart: whether what it needs is installed apart from this package, so that it
+            may be absent.
+        not_in_run: options of mm_run that have no meaning on it, beside those that it refuses
+            itself when it is asked to measure; each with the reason.
     """
 
     family: str = "cpu"
     builds_on_device: bool = False
     infer_depth: int = 0
     model_file: str = ""
+    installed_apart: bool = False
+    not_in_run: Mapping[str, str] = dataclasses.field(default_factory=lambda: NOT_IN_RUN)
 
 
 def traits(name: str) -> Traits:

@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, binomtest, norm
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,31 @@ class Paired:
     def churn(self) -> float:
         """The fraction of the images whose correctness changed, either way."""
         return (self.lost + self.won) / self.images
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Two one-sided tests (TOST) that a candidate is as good as its reference within a margin.
+
+    D. J. Schuirmann, "A comparison of the two one-sided tests procedure and the power approach
+    for assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and
+    Biopharmaceutics 15 (1987), 657-680; each of the two is Tango's score test, so that
+    ``p_worse`` is at most 0.025 just where the 95 % interval's upper end is at most the margin.
+
+    Attributes:
+        margin: a fraction, more than 0.
+        p_worse: p of the test against a drop of the margin or more; small: not inferior.
+        p_better: p of the test against a gain of the margin or more.
+    """
+
+    margin: float
+    p_worse: float
+    p_better: float
+
+    @property
+    def p(self) -> float:
+        """The p of equivalence, which both tests must show."""
+        return max(self.p_worse, self.p_better)
 
 
 def compare_paired(
@@ -95,6 +120,43 @@ def mcnemar_p(lost: int, won: int) -> float:
     return float(binomtest(lost, lost + won, 0.5).pvalue)
 
 
+def loss_p(lost: ArrayLike, won: ArrayLike) -> NDArray[np.float64]:
+    """Return the one-sided p of McNemar's exact test that the candidate is worse.
+
+    The probability of ``lost`` or more of ``lost + won`` changed images where each is lost or won
+    with probability 1/2; 1 where nothing was lost. Never more than the level's share of
+    comparisons of equals is at or below a level, whatever the churn.
+
+    Args:
+        lost: images that only the reference has right, any shape.
+        won: images that only the candidate has right, of a shape that broadcasts.
+    """
+    changed = np.add(lost, won)
+    return np.asarray(binom.sf(np.subtract(lost, 1), changed, 0.5), np.float64)
+
+
+def equivalence(lost: int, won: int, images: int, margin: float) -> Equivalence:
+    """Return the two one-sided tests of a drop against a margin.
+
+    Args:
+        lost: images that only the reference has right.
+        won: images that only the candidate has right.
+        images: all images, at least 1 and at least ``lost + won``.
+        margin: a fraction, more than 0 and less than 1.
+
+    Raises:
+        ValueError: the counts do not fit, or the margin is out of range.
+    """
+    _check_counts(lost, won, images)
+    if not 0 < margin < 1:
+        raise ValueError(f"the margin is {margin}, expected more than 0 and less than 1")
+    return Equivalence(
+        margin=margin,
+        p_worse=float(norm.cdf(_score(margin, lost, won, images))),
+        p_better=float(norm.cdf(_score(margin, won, lost, images))),
+    )
+
+
 def tango_interval(lost: int, won: int, images: int, level: float = 0.95) -> tuple[float, float]:
     """Return Tango's score interval of the drop, ``(lost - won) / images``, as fractions.
 
@@ -112,8 +174,7 @@ def tango_interval(lost: int, won: int, images: int, level: float = 0.95) -> tup
     Raises:
         ValueError: the counts do not fit.
     """
-    if min(lost, won) < 0 or images < 1 or lost + won > images:
-        raise ValueError(f"{lost} lost and {won} won of {images} images")
+    _check_counts(lost, won, images)
     z = float(norm.isf((1 - level) / 2))
     # Exchanging the two classifiers turns the interval round.
     return _tango_low(lost, won, images, z), -_tango_low(won, lost, images, z)
@@ -133,6 +194,18 @@ def _tango_low(lost: int, won: int, images: int, z: float) -> float:
     # everything was lost); just below it the function is negative in every case.
     root: float = brentq(excess, -1.0, estimate - 1e-12, xtol=1e-15)
     return root
+
+
+def _check_counts(lost: int, won: int, images: int) -> None:
+    if min(lost, won) < 0 or images < 1 or lost + won > images:
+        raise ValueError(f"{lost} lost and {won} won of {images} images")
+
+
+def _score(drop: float, lost: int, won: int, images: int) -> float:
+    """Return Tango's statistic of the null hypothesis that the true drop is ``drop``."""
+    return (lost - won - images * drop) / math.sqrt(
+        images * _null_variance(drop, lost, won, images)
+    )
 
 
 def _null_variance(drop: float, lost: int, won: int, images: int) -> float:

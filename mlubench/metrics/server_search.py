@@ -59,6 +59,7 @@ def highest_rate(
     start: float,
     tolerance: float = 0.02,
     most_trials: int = 30,
+    least: float = 0.0,
 ) -> RateSearch:
     """Search for the highest rate at which the bound holds.
 
@@ -71,6 +72,8 @@ def highest_rate(
         start: the first rate, for example the Offline throughput.
         tolerance: the search stops where broken / rate - 1 is at most this.
         most_trials: it stops after so many runs, too.
+        least: and where the bound did not hold and the next rate would be lower than this: at
+            low rates a run lasts long.
 
     Raises:
         ValueError: ``start`` or ``tolerance`` is not positive, or there is no trial.
@@ -86,6 +89,8 @@ def highest_rate(
         low, high = (rate, high) if trials[-1].held else (low, rate)
         if high is None:
             rate *= 2
+        elif low is None and rate / 2 < least:
+            break
         elif low is None:
             rate /= 2
         elif high / low - 1 <= tolerance:

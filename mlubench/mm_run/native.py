@@ -105,7 +105,7 @@ def arguments(options: MmRunOptions, supported: frozenset[str]) -> list[str]:
     """
     older = {name: spelling for spelling, name in OLDER_SPELLINGS.items()}
     words = []
-    for name in type(options).model_fields:
+    for name in MmRunOptions.model_fields:
         value = getattr(options, name)
         if (name not in options.model_fields_set and name not in _ALWAYS) or value in (None, ()):
             continue

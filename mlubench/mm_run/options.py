@@ -34,7 +34,11 @@ Batches = Annotated[
     tuple[Annotated[int, Field(ge=1)] | None, ...],
     BeforeValidator(lambda value: _batches(value)),
 ]
-AverageRuns = Annotated[tuple[Positive, Positive], BeforeValidator(lambda value: _numbers(value))]
+AverageRuns = Annotated[
+    tuple[Positive, ...],
+    Field(min_length=2, max_length=2),
+    BeforeValidator(lambda value: _numbers(value)),
+]
 
 
 class MmRunOptions(BaseModel):

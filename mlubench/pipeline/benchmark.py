@@ -13,7 +13,8 @@ from mlubench.engines.precisions import is_quantised
 from mlubench.metrics.rounds import interleave
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.compile import Compiled, build_spec
-from mlubench.pipeline.measuring import Load, Measurement, Measuring, Prepared, WarmedUp
+from mlubench.pipeline.measurement import Measurement
+from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
 from mlubench.pipeline.network import Network
 from mlubench.reports.throughput import Configuration, Measured, RequestTimes, RoundFigures
 
@@ -127,7 +128,7 @@ def measure_rounds(
             duration=asked.duration / 1e3,
             devices=rig.configuration.devices,
         )
-        rounds[rig.configuration.name].append(round_figures(measuring, found, warm))
+        rounds[rig.configuration.name].append(round_figures(measuring.label, found, warm))
     progress(total, total)
     return [
         Measured(
@@ -178,9 +179,15 @@ def _in_turn(rigs: Sequence[_Rig], rounds: int) -> Iterator[_Rig]:
         yield from order
 
 
-def round_figures(measuring: Measuring, found: Measurement, warm: WarmedUp) -> RoundFigures:
-    """Return a measurement as a round's figures."""
-    names = np.asarray([measuring.label(name) for name in found.devices], object)
+def round_figures(label: Callable[[str], str], found: Measurement, warm: WarmedUp) -> RoundFigures:
+    """Return a measurement as a round's figures.
+
+    Args:
+        label: returns the name of a device that hides no simulation.
+        found: the measurement.
+        warm: the warm-up before it.
+    """
+    names = np.asarray([label(name) for name in found.devices], object)
     requests = RequestTimes(
         device=list(names[found.device]),
         thread=found.thread,

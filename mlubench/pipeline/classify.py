@@ -16,7 +16,7 @@ from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.images.dataset import Dataset
 from mlubench.images.forms import LabelList, read_images, read_told
 from mlubench.images.labels import LabelOrder, read_label_list, simple_order
-from mlubench.pipeline.devices import engine_host
+from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.dispatch import Job
 from mlubench.pipeline.images import decode_images, lone_option, true_labels
 from mlubench.pipeline.network import chosen_preprocess, label_order
@@ -86,9 +86,10 @@ def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
 def _classify(asked: InferParameters, run: Run, progress: Progress) -> Classified:
     model = read_offline_model(asked.magicmind_model)
     _check(asked, model)
+    require_engine(engine_host(model.engine, asked.conf))
     preprocess = chosen_preprocess(asked, model.preprocess, model.preprocess.crop)
     pictures = _pictures(asked, model, run.data)
-    files = _result_files(asked, labelled=pictures.labels is not None)
+    files = _result_files(asked, model, labelled=pictures.labels is not None)
     decoded = decode_images(pictures.dataset, preprocess, run.decoded, lambda *_: None)
     top_index, classes, executed = _top(asked, model, decoded, progress)
     sound = np.setdiff1d(np.arange(len(top_index)), decoded.corrupt)
@@ -129,7 +130,9 @@ def _check(asked: InferParameters, model: OfflineModel) -> None:
         )
 
 
-def _result_files(asked: InferParameters, *, labelled: bool) -> dict[str, Path]:
+def _result_files(
+    asked: InferParameters, model: OfflineModel, *, labelled: bool
+) -> dict[str, Path]:
     """Return the files that options name; where none does, all of them in a folder."""
     named = {option: path for option in _FILES if (path := getattr(asked, option)) is not None}
     if len({path.resolve() for path in named.values()}) < len(named):
@@ -147,7 +150,8 @@ def _result_files(asked: InferParameters, *, labelled: bool) -> dict[str, Path]:
             fix="name the label list, or leave --result_label_file out",
         )
     if not named:
-        folder = asked.out / "output" / asked.magicmind_model.resolve().name
+        simulated = "-simulated" if model.simulated else ""
+        folder = asked.out / "output" / f"{asked.magicmind_model.resolve().name}{simulated}"
         named = {option: folder / name for option, name in _FILES.items()}
         if not labelled:
             del named["result_label_file"]

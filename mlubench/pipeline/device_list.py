@@ -51,10 +51,17 @@ class DeviceFacts:
 
 @dataclass(frozen=True)
 class DeviceList:
-    """Devices, and what is to be said beside them."""
+    """Devices, and what is to be said beside them.
+
+    Attributes:
+        devices: what there is.
+        remarks: what is to be said.
+        failed: why the engine cannot run on any of them, where it cannot.
+    """
 
     devices: tuple[DeviceFacts, ...]
     remarks: tuple[str, ...] = ()
+    failed: MlubenchError | None = None
 
 
 @dataclass(frozen=True)
@@ -152,24 +159,25 @@ def mlu_devices(
         ConfigError: MLU_VISIBLE_DEVICES is wrong.
     """
     readings = read()
+    failed: MlubenchError | None = None
     try:
         sdk, missing = count(), ""
     except MlubenchError as error:  # absent, or its driver is in trouble
-        sdk, missing = None, f"{error.where}: {error.what}"
+        sdk, failed, missing = None, error, f"{error.where}: {error.what}"
     devices = card_devices(readings, sdk.devices if sdk else None, environment)
     if sdk is not None and sdk.simulated:
         named = (replace(device, engine=f"{device.engine} (simulated)") for device in devices)
         return DeviceList(tuple(named), (sdk.simulated,))
     if devices:
         remarks = (f"the SDK cannot be asked: {missing}",) if missing else ()
-        return DeviceList(devices, remarks)
+        return DeviceList(devices, remarks, failed)
     looked = (
         missing or f"the SDK counts {sdk.devices if sdk else 0} devices",
         readings.reason or "MLU_VISIBLE_DEVICES hides all that cnmon shows",
         ", ".join(str(node) for node in sorted(dev.glob("cambricon_dev*")))
         or f"there is no {dev}/cambricon_dev*",
     )
-    return DeviceList((), (f"no MLU card: {'; '.join(looked)}",))
+    return DeviceList((), (f"no MLU card: {'; '.join(looked)}",), failed)
 
 
 def card_devices(

@@ -58,6 +58,17 @@ def engine_host(name: str, conf: Sequence[Path] = ()) -> EngineHost:
     return EngineHost(name, entry.python or sys.executable, entry.environment, entry.silence)
 
 
+def require_engine(engine: EngineHost) -> None:
+    """Start an engine that may be absent, before anything slow is done that needs it.
+
+    Raises:
+        ConfigError: it is not installed there; says what was looked for.
+        DeviceError: it does not start.
+    """
+    if traits(engine.name).installed_apart:
+        engine.start().close()
+
+
 def count_devices(engine: EngineHost) -> Counted:
     """Return how many devices the engine sees, and whether it is a simulated one.
 
@@ -107,10 +118,15 @@ class Device:
         """Whether it failed too often."""
         return len(self._failures) >= FAILURES
 
-    def check(self) -> None:
-        """Raise its last words where it is lost."""
-        if self.lost:
-            raise self._failures[-1]
+    @property
+    def cause(self) -> DeviceError:
+        """How the failures of a lost device began; later ones may only follow from it."""
+        return self._failures[0]
+
+    def words(self, error: MlubenchError) -> str:
+        """Return what an error says in one line, to stand behind the device's name."""
+        own = error.where in (self.name, self._address)
+        return (error.what if own else str(error)).splitlines()[0]
 
     def start(self) -> Worker | None:
         """Return its worker, started as often as may be; None where the device is lost.
@@ -130,7 +146,10 @@ class Device:
             model: the compiled network.
             batch_size: as in :meth:`DevicePool.load`.
         """
-        request = {"do": "load", "model": str(model), "batch_size": batch_size}
+        return self.call({"do": "load", "model": str(model), "batch_size": batch_size})
+
+    def call(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Carry out a request, in a new worker where one fails; None where the device is lost."""
         while not self.lost:
             with suppress(DeviceError), self._counted_failure():
                 return self.worker.call(request, silence=self._engine.silence.load)
@@ -172,8 +191,9 @@ class Device:
 
     def _give_up(self, error: MlubenchError) -> None:
         lost = DeviceError(error.what, where=error.where, expected=error.expected, fix=error.fix)
-        self._failures = [error if isinstance(error, DeviceError) else lost] * FAILURES
-        self.description = f"lost: {str(error).splitlines()[0]}"
+        last = error if isinstance(error, DeviceError) else lost
+        self._failures = [*self._failures, *[last] * FAILURES]
+        self.description = f"lost: {self.words(self.cause)}"
 
     def close(self) -> None:
         """End the worker."""

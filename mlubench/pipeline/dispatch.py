@@ -19,6 +19,7 @@ from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError, MlubenchError
 from mlubench.pipeline.devices import Device, EngineHost, addresses, build_addresses
 from mlubench.pipeline.shards import Shard
+from mlubench.reports.device_names import grouped
 
 #: A shard that failed on so many devices, or so often on all that are left, ends the run.
 ATTEMPTS = 3
@@ -111,6 +112,11 @@ class DevicePool:
         return {device.name: device.description for device in self._devices}
 
     @property
+    def lost(self) -> dict[str, str]:
+        """The devices that are lost, by name, and how that began."""
+        return {one.name: one.words(one.cause) for one in self._devices if one.lost}
+
+    @property
     def names(self) -> list[str]:
         """The devices that are not lost."""
         return [device.name for device in self._alive()]
@@ -130,7 +136,8 @@ class DevicePool:
             ConfigError: it has not; names the flag and the reason.
         """
         request = {"do": "check", "spec": spec.to_json()}
-        self._alive()[0].worker.call(request, silence=self.host.silence.load)
+        if not any(device.call(request) is not None for device in self._alive()):
+            self._alive()
 
     def load(self, model: Path, batch_size: int | None = None) -> Loaded:
         """Load a compiled network on every device.
@@ -168,14 +175,33 @@ class DevicePool:
                 thread.join(_PROGRESS_SECONDS)
                 job.progress(work.images_done())
         job.progress(work.images_done())
-        work.check()
+        try:
+            work.check()
+        except DeviceError:
+            self._alive()  # raises where it was the last one
+            raise
 
     def _alive(self) -> list[Device]:
-        """Return the devices that are not lost; raise one's last words where all are."""
+        """Return the devices that are not lost.
+
+        Raises:
+            DeviceError: all are; names each and how that began.
+        """
         alive = [device for device in self._devices if not device.lost]
         if not alive:
-            self._devices[-1].check()
+            raise self._all_lost()
         return alive
+
+    def _all_lost(self) -> DeviceError:
+        first = self._devices[0].cause
+        if len(self._devices) == 1:
+            return first
+        reasons = "; ".join(grouped([f"{name}: {why}" for name, why in self.lost.items()]))
+        return type(first)(
+            f"no device is left: {reasons}",
+            where=f"--devices {' '.join(self.lost)}",
+            fix=f"{first.fix}\n    The same command goes on where this one ended.".strip(),
+        )
 
 
 class _Work:
@@ -236,10 +262,10 @@ class _Work:
             self._in_flight -= 1
             self._changed.notify_all()
 
-    def failed(self, shard: Shard, device: str, error: DeviceError) -> None:
+    def failed(self, shard: Shard, how: str) -> None:
         """Put back a shard whose attempt failed."""
         self.reached(shard, 0)
-        self._failures[shard.index].append(f"{device}: {str(error).splitlines()[0]}")
+        self._failures[shard.index].append(how)
         self.give_back(shard)
 
     def blame(self, shard: Shard, device: str, error: DeviceError) -> None:
@@ -333,7 +359,7 @@ class _Server:
         """Put back what the worker had, and start it anew; the shard is at fault if that works."""
         begun = self._sent.popleft() if self._sent else None
         if begun is not None:
-            self._work.failed(begun, self._device.name, error)
+            self._work.failed(begun, f"{self._device.name}: {self._device.words(error)}")
         while self._sent:
             self._work.give_back(self._sent.popleft())
         if not self._device.revive(self._job.model, self._job.batch_size):

@@ -169,7 +169,7 @@ def _images_of(
     root = expanded(path, where=f"{where}: path")
     scored = read_images(
         root,
-        _label_list(entry, root, where),
+        _label_list(entry, root, data, where),
         name=name,
         data=data,
         fix=f"put {' or '.join(file for file, _ in _LABEL_LISTS)} beside them (lines `name label`; "
@@ -182,14 +182,14 @@ def _images_of(
     return scored, read_unlabelled(calibration, data=data)
 
 
-def _label_list(entry: DatasetEntry, root: Path, where: str) -> LabelList | None:
+def _label_list(entry: DatasetEntry, root: Path, data: Path, where: str) -> LabelList | None:
     """Return the entry's label list, or one beside the images where they need one."""
     order = label_order(entry.label_order)
     if entry.label_file is not None:
         return LabelList(expanded(entry.label_file, where=f"{where}: label_file"), order)
-    place = find_images(root, listed=False)
-    if place.form not in ("flat", "tar"):
+    if tells_classes(root, data=data):
         return None
+    place = find_images(root, listed=False)
     folders = dict.fromkeys((place.path, place.path.parent, root, root.parent))
     for folder in folders:
         for file, named in _LABEL_LISTS:

@@ -12,16 +12,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlubench.engines.measuring import LayerTime, MeasureSetup, TensorInfo
 from mlubench.engines.traits import traits
 from mlubench.pipeline.devices import EngineHost, addresses
-from mlubench.pipeline.machine import Machine, between, now
+from mlubench.pipeline.machine import between, now
+from mlubench.pipeline.measurement import Measurement, measurement
 from mlubench.worker.client import Worker
 
-#: The moments of a request, in the order in which they come; seconds.
-MOMENTS = ("begin", "copied", "launched", "done", "fetched", "end")
 #: Seconds beyond what a measurement is to last after which its worker counts as hung.
 _PATIENCE = 120.0
 
@@ -38,6 +36,7 @@ class Load:
         buffer_depth: sets of inputs that take turns.
         copy: whether inputs are copied in and outputs out for each request.
         warmup: seconds, at least; 0 is none.
+        host_async: whether each request in flight has a thread of the host of its own.
     """
 
     shapes: tuple[tuple[tuple[int, ...], ...], ...]
@@ -47,6 +46,7 @@ class Load:
     buffer_depth: int = 2
     copy: bool = True
     warmup: float = 0.2
+    host_async: bool = False
 
     def request(self, key: str) -> dict[str, Any]:
         """Return the worker's request."""
@@ -60,6 +60,7 @@ class Load:
             "buffer_depth": self.buffer_depth,
             "copy": self.copy,
             "warmup": self.warmup,
+            "host_async": self.host_async,
         }
 
 
@@ -71,11 +72,13 @@ class Prepared:
         inputs: in its order.
         outputs: likewise.
         executed_precision: the arithmetic that the device uses.
+        processes: ids of the workers' processes.
     """
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     executed_precision: str
+    processes: tuple[int, ...]
 
     def default_shapes(self, batch: int) -> tuple[tuple[int, ...], ...]:
         """Return a shape for each input, open dimensions filled with the batch."""
@@ -90,76 +93,6 @@ class WarmedUp:
 
     seconds: float
     steady: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """What one measurement found, over all of its devices.
-
-    Attributes:
-        devices: their names.
-        device: int32 [requests], which of them.
-        thread: int32 [requests], which of its threads.
-        group: int32 [requests], which shapes.
-        moments: float64 [requests, 6], :data:`MOMENTS`, seconds since the first one.
-        device_seconds: float64 [requests], computing by the device's own clock; NaN where it has
-            none.
-        samples: of each group's request: its batch.
-        machine: what else the host did.
-        memory_kib: of the workers, at the end.
-        threads: of the workers, at the end.
-    """
-
-    devices: tuple[str, ...]
-    device: NDArray[np.int32]
-    thread: NDArray[np.int32]
-    group: NDArray[np.int32]
-    moments: NDArray[np.float64]
-    device_seconds: NDArray[np.float64]
-    samples: tuple[int, ...]
-    machine: Machine
-    memory_kib: int
-    threads: int
-
-    @property
-    def wall_seconds(self) -> float:
-        """From the first request's beginning to the last one's end."""
-        return float(self.moments[:, -1].max() - self.moments[:, 0].min())
-
-    @property
-    def images(self) -> int:
-        """Samples of all requests."""
-        return int(np.asarray(self.samples)[self.group].sum())
-
-    @property
-    def throughput(self) -> float:
-        """Samples per second."""
-        return self.images / self.wall_seconds
-
-    def stage(self, first: str, last: str) -> NDArray[np.float64]:
-        """Return the time between two of :data:`MOMENTS`, float64 [requests], seconds."""
-        places = MOMENTS.index(first), MOMENTS.index(last)
-        return np.asarray(self.moments[:, places[1]] - self.moments[:, places[0]])
-
-    @property
-    def copy_in(self) -> NDArray[np.float64]:
-        """Copying inputs to where the device reads them, seconds."""
-        return self.stage("begin", "copied")
-
-    @property
-    def compute(self) -> NDArray[np.float64]:
-        """From the launch to the end of computing, waiting in the device's queue included."""
-        return self.stage("copied", "done")
-
-    @property
-    def copy_out(self) -> NDArray[np.float64]:
-        """Copying outputs to the host, seconds."""
-        return self.stage("fetched", "end")
-
-    @property
-    def latencies(self) -> NDArray[np.float64]:
-        """Copying in, computing and copying out of each request, seconds."""
-        return np.asarray(self.copy_in + self.compute + self.copy_out)
 
 
 class Measuring:
@@ -245,11 +178,13 @@ class Measuring:
         """
         fields = {} if setup is None else vars(setup)
         request = {"do": "prepare", "key": key, "model": str(model), "setup": fields}
-        answer = self._ask(request, devices, self.host.silence.load)[0]
+        answers = self.ask(request, devices, self.host.silence.load)
+        answer = answers[0]
         return Prepared(
             inputs=_tensors(answer["inputs"]),
             outputs=_tensors(answer["outputs"]),
             executed_precision=answer["executed_precision"],
+            processes=tuple(one["process"] for one in answers),
         )
 
     def configure(self, key: str, load: Load, devices: Sequence[str] | None = None) -> WarmedUp:
@@ -283,7 +218,7 @@ class Measuring:
             load: as it was configured.
             iterations: of each thread, at least.
             duration: seconds, at least; both are met.
-            outputs: folder for the raw bytes of the last outputs.
+            outputs: folder for the raw bytes of the first device's last outputs.
             devices: on which; all, if none are given.
 
         Raises:
@@ -297,11 +232,16 @@ class Measuring:
                 "key": key,
                 "iterations": iterations,
                 "duration": duration,
-                "outputs": None if outputs is None else str(outputs),
             }
+            folders = [None if outputs is None else str(outputs), *[None] * (len(names) - 1)]
             before, own = now(), time.process_time()
-            answers = self._ask(
-                [{**request, "out": str(file)} for file in files], names, duration + _PATIENCE
+            answers = self.ask(
+                [
+                    {**request, "out": str(file), "outputs": folder}
+                    for file, folder in zip(files, folders, strict=True)
+                ],
+                names,
+                duration + _PATIENCE,
             )
             after, own = now(), time.process_time() - own
             columns = [dict(np.load(file)) for file in files]
@@ -310,7 +250,8 @@ class Measuring:
             for one in answers
         )
         machine = between(before, after, used + own, os.cpu_count() or 1)
-        return _measurement(names, columns, load, machine, [one["usage_after"] for one in answers])
+        usages = [one["usage_after"] for one in answers]
+        return measurement(names, columns, [group[0][0] for group in load.shapes], machine, usages)
 
     def layers(self, key: str) -> tuple[LayerTime, ...]:
         """Return the layers' times of a network that was prepared with ``profile`` and measured.
@@ -319,7 +260,7 @@ class Measuring:
             ConfigError: the engine does not tell them.
         """
         name = self.names[0]
-        answer = self._ask({"do": "layers", "key": key}, [name], self.host.silence.load)[0]
+        answer = self.ask({"do": "layers", "key": key}, [name], self.host.silence.load)[0]
         return tuple(LayerTime(*fields) for fields in answer["layers"])
 
     def dump(self, key: str, model: Path, load: Load, folder: Path) -> tuple[str, ...]:
@@ -329,28 +270,37 @@ class Measuring:
             DeviceError: the engine failed.
         """
         request = load.request(key) | {"do": "dump", "model": str(model), "folder": str(folder)}
-        answer = self._ask(request, [self.names[0]], self.host.silence.load)[0]
+        answer = self.ask(request, [self.names[0]], self.host.silence.load)[0]
         return tuple(answer["layers"])
 
     def forget(self, key: str, devices: Sequence[str] | None = None) -> None:
         """Give back what a key has on its devices."""
-        self._ask({"do": "forget", "key": key}, devices, self.host.silence.load)
+        self.ask({"do": "forget", "key": key}, devices, self.host.silence.load)
 
     def _warmed(
         self, request: Mapping[str, Any], devices: Sequence[str] | None, warmup: float
     ) -> WarmedUp:
-        answers = self._ask(request, devices, self.host.silence.load + warmup)
+        answers = self.ask(request, devices, self.host.silence.load + warmup)
         return WarmedUp(
             max(one["warmup_seconds"] for one in answers), all(one["steady"] for one in answers)
         )
 
-    def _ask(
+    def ask(
         self,
         request: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         devices: Sequence[str] | None,
         silence: float,
     ) -> list[dict[str, Any]]:
-        """Give devices a request, or one each, and return their answers."""
+        """Give devices a request, or one each, and return their answers.
+
+        Args:
+            request: see :mod:`mlubench.worker.protocol`.
+            devices: which; all, if none are given.
+            silence: seconds after which a worker that says nothing counts as hung.
+
+        Raises:
+            DeviceError: a device failed.
+        """
         names = self.names if devices is None else devices
         each = [request] * len(names) if isinstance(request, Mapping) else request
         workers = [self._workers[name] for name in names]
@@ -364,31 +314,3 @@ class Measuring:
 
 def _tensors(infos: Sequence[Sequence[Any]]) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(name, tuple(dims), dtype) for name, dims, dtype in infos)
-
-
-def _measurement(
-    names: tuple[str, ...],
-    columns: Sequence[Mapping[str, NDArray[Any]]],
-    load: Load,
-    machine: Machine,
-    usages: Sequence[Mapping[str, float]],
-) -> Measurement:
-    counts = [len(one["group"]) for one in columns]
-
-    def joined(name: str) -> NDArray[Any]:
-        return np.concatenate([one[name] for one in columns])
-
-    moments = np.stack([joined(name) for name in MOMENTS], axis=1)
-    device_seconds = joined("device")
-    return Measurement(
-        devices=names,
-        device=np.repeat(np.arange(len(names), dtype=np.int32), counts),
-        thread=joined("thread"),
-        group=joined("group"),
-        moments=moments - moments[:, 0].min(),
-        device_seconds=np.where(device_seconds < 0, np.nan, device_seconds),
-        samples=tuple(group[0][0] for group in load.shapes),
-        machine=machine,
-        memory_kib=int(sum(one.get("memory_kib", 0) for one in usages)),
-        threads=int(sum(one.get("threads", 0) for one in usages)),
-    )

@@ -113,8 +113,9 @@ def choose_network(asked: NetworkSource) -> Network:
     """Return the network that the options name; options given beside a name replace its own.
 
     Raises:
-        ConfigError: it is not in the catalogue.
+        ConfigError: it is not in the catalogue, or a file that is named is not there.
     """
+    _check_files(asked)
     if asked.onnx is not None:
         return _network(asked, asked.onnx.stem, OnnxFile(asked.onnx), None)
     if asked.prototxt is not None and asked.caffemodel is not None:
@@ -128,6 +129,19 @@ def choose_network(asked: NetworkSource) -> Network:
     files_of_entry = (entry.prototxt, None if asked.caffemodel else entry.caffemodel)
     lacking = tuple(file for file in files_of_entry if file is not None and file.path is None)
     return replace(network, to_fetch=FilesToFetch(name, lacking, folder) if lacking else None)
+
+
+def _check_files(asked: NetworkSource) -> None:
+    """Check that the files that options name are there, before anything is done with them."""
+    for option in ("onnx", "prototxt", "caffemodel"):
+        path = getattr(asked, option)
+        if path is not None and not path.is_file():
+            raise ConfigError(
+                "there is no such file",
+                where=f"--{option} {path}",
+                expected="a file of the network",
+                fix="check the path",
+            )
 
 
 def _network(

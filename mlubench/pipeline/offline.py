@@ -60,6 +60,7 @@ class OfflineModel:
         spec: what it was compiled for.
         preprocess: from a decoded image to its input.
         label_order: how it numbers its classes; None where nobody said.
+        simulated: what the engine says where it was a simulated one; else empty.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class OfflineModel:
     spec: BuildSpec
     preprocess: Preprocess
     label_order: str | None
+    simulated: str = ""
 
     @property
     def speed_only(self) -> bool:
@@ -88,6 +90,7 @@ class OfflineModel:
             "preprocess": asdict(self.preprocess),
             "label_order": self.label_order,
             "speed_only": self.speed_only,
+            "simulated": self.simulated,
             "sha256": sha256,
         }
         write_json(description, fields)
@@ -109,6 +112,7 @@ def read_offline_model(path: Path) -> OfflineModel:
             spec=BuildSpec.from_json(fields["spec"]),
             preprocess=_preprocess(fields["preprocess"]),
             label_order=fields["label_order"],
+            simulated=fields.get("simulated", ""),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
@@ -171,7 +175,15 @@ def _compile(asked: CompileParameters, run: Run, progress: Progress) -> OfflineM
         pixels = decode_images(images, network.preprocess, run.decoded, progress)
         calibration = CalibrationImages(pixels, network.preprocess)
     compiled = compile_network(imported, spec, calibration, engine, facts, run.store, places)
-    model = OfflineModel(path, network.name, asked.engine, spec, network.preprocess, named)
+    model = OfflineModel(
+        path,
+        network.name,
+        asked.engine,
+        spec,
+        network.preprocess,
+        named,
+        facts.get("simulated", ""),
+    )
     return _copy(compiled, model)
 
 

@@ -29,6 +29,7 @@ from mlubench.reports.accuracy import (
     accuracy_table,
     verdict_reasons,
 )
+from mlubench.reports.device_names import grouped
 from mlubench.reports.flips import find_flips
 from mlubench.reports.html import render_report
 from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
@@ -67,6 +68,7 @@ class Evaluation:
         devices: what it says of each device.
         started: when the run began.
         seconds: how long each stage took.
+        lost: the devices that were lost, by name, and how that began.
     """
 
     asked: EvaluateParameters
@@ -82,6 +84,7 @@ class Evaluation:
     devices: Mapping[str, str]
     started: datetime
     seconds: Mapping[str, float] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Outcome:
         exit_status: of the command: 0 pass, 1 a gate failed, 2 too many damaged images or a
             wrong label order, 3 inconclusive.
         wrong_order: accuracy near chance, and whether another label order explains it.
+        lost: the devices that were lost, by name, and how that began.
     """
 
     folder: Path
@@ -110,6 +114,7 @@ class Outcome:
     reasons: Mapping[str, str]
     exit_status: int
     wrong_order: WrongOrder | None = None
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
         """Return what a reader must know beside the table: wrong input, verdicts' reasons."""
@@ -123,7 +128,9 @@ class Outcome:
             for row in self.rows
             if row.verdict != Verdict.NOT_JUDGED
         ]
-        return [*wrong, *damaged, *unfit, *self.remarks, *judged]
+        gone = [f"{name}: {why}" for name, why in self.lost.items()]
+        lost = [f"lost, the others did its work: {one}" for one in grouped(gone)]
+        return [*wrong, *damaged, *unfit, *self.remarks, *lost, *judged]
 
 
 def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
@@ -185,6 +192,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         reasons=verdict_reasons(rows, limits),
         exit_status=_WRONG_INPUT if wrong else record.verdict.exit_status,
         wrong_order=wrong_order,
+        lost=evaluation.lost,
     )
 
 
@@ -267,6 +275,7 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
                 corrupt=corrupt,
                 missing=len(images.missing),
                 duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
+                present=len(images.images),
                 unlisted=len(images.unlisted),
             ),
             calibration_images=evaluation.calibrated_on,

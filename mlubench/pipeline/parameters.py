@@ -48,7 +48,7 @@ class NetworkSource(CompileFlags):
     )
     calibration_dir: Path | None = Field(
         None,
-        description="folder of images to calibrate on; without it, some of the scored "
+        description="images to calibrate on, in any form; without them, some of the scored "
         "images are held out",
     )
     calibration_num: Positive = Field(300, description="images to calibrate on, at most")
@@ -56,7 +56,7 @@ class NetworkSource(CompileFlags):
         DEFAULT_ENGINE, description="what compiles and runs the network: openvino, magicmind"
     )
     conf: tuple[Path, ...] = Field(
-        (), description="folders with a models.yaml or datasets.yaml of your own"
+        (), description="folders with a models.yaml, datasets.yaml or engines.yaml of your own"
     )
     out: Path = Field(Path("artifacts"), description="folder of runs and caches")
 

@@ -114,6 +114,12 @@ def _only(runs: Sequence[SuiteRun], asked: NightlyParameters, path: Path) -> Seq
 
 def _checked(path: Path, planned: Planned, asked: NightlyParameters) -> SuiteRun:
     where = f"{path}: {planned.key}"
+    if planned.gates:
+        raise ConfigError(
+            "no thresholds but an evaluation's max_drop can be set yet",
+            where=f"{where}.gates",
+            fix="leave gates out; give max_drop among the entry's options",
+        )
     for name in _NIGHTLYS:
         if name in planned.options:
             raise ConfigError(

@@ -11,6 +11,7 @@ from rich.text import Text
 from mlubench.metrics.latency import Percentile
 from mlubench.metrics.speed import SpeedChange
 from mlubench.reports.bench_json import BenchRecord
+from mlubench.reports.device_names import grouped
 from mlubench.reports.throughput import ThroughputRow
 from mlubench.reports.wording import NONE
 
@@ -83,19 +84,19 @@ def bench_summary(run: BenchRecord) -> list[str]:
     return [
         f"run:     {run.run_id}",
         f"model:   {run.model.name}",
-        f"engine:  {run.engine} {run.engine_version} on {', '.join(run.devices)}",
+        f"engine:  {run.engine} {run.engine_version} on {'; '.join(grouped(run.devices))}",
         f"time:    {stages}",
     ]
 
 
 def _cells(row: ThroughputRow) -> list[str]:
     low, high = row.interval
-    interval = NONE if low is None or high is None else f"{_figure(low)} to {_figure(high)}"
+    interval = NONE if low is None or high is None else f"{figure(low)} to {figure(high)}"
     by_name = {one.name: one for one in row.latencies.percentiles}
     return [
         f"{row.configuration.precision}\n  {row.executed_precision}",
         _batch(row),
-        f"{_figure(row.throughput)}\n{interval}",
+        f"{figure(row.throughput)}\n{interval}",
         _speedup(row.speedup),
         *(_percentile(by_name[name]) for name in ("p50", "p99")),
     ]
@@ -119,17 +120,17 @@ def _speedup(speedup: SpeedChange | None) -> str:
 def _percentile(one: Percentile) -> str:
     """Return a percentile and its interval, or how many samples are lacking."""
     if not one.enough:
-        return f"{_figure(one.value)}\n{one.samples} of {one.needed}"
+        return f"{figure(one.value)}\n{one.samples} of {one.needed}"
     if one.low is None or one.high is None:
-        return _figure(one.value)
-    return f"{_figure(one.value)}\n{_figure(one.low)} to {_figure(one.high)}"
+        return figure(one.value)
+    return f"{figure(one.value)}\n{figure(one.low)} to {figure(one.high)}"
 
 
 def _bounded(value: float, low: float | None, high: float | None) -> str:
-    bounds = "" if low is None or high is None else f" ({_figure(low)} to {_figure(high)})"
-    return _figure(value) + bounds
+    bounds = "" if low is None or high is None else f" ({figure(low)} to {figure(high)})"
+    return figure(value) + bounds
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
     """Return a figure with three or four digits."""
     return f"{value:.0f}" if value >= 1000 else f"{value:.4g}" if value >= 100 else f"{value:.3g}"

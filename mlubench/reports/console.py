@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mlubench.metrics.verdict import Verdict
 from mlubench.reports.accuracy import AccuracyRow
+from mlubench.reports.device_names import grouped
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.wording import NONE, RowText, markdown_text, row_text, verdict_text
 
@@ -107,6 +108,6 @@ def summary_lines(run: RunRecord) -> list[str]:
         f"run:     {run.run_id}",
         f"model:   {run.model.name}",
         f"images:  {run.dataset.name}, {', '.join([scored, *faults])}",
-        f"engine:  {run.engine} {run.engine_version} on {', '.join(run.devices)}",
+        f"engine:  {run.engine} {run.engine_version} on {'; '.join(grouped(run.devices))}",
         f"time:    {stages}",
     ]

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.reports.accuracy import AccuracyRow, verdict_reasons
+from mlubench.reports.device_names import grouped
 from mlubench.reports.flips import Flip
 from mlubench.reports.plots import accuracy_plots
 from mlubench.reports.run_json import RunRecord
@@ -86,6 +87,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["grouped"] = grouped
     environment.filters["figure"] = lambda value: NONE if value is None else f"{value:.0f}"
     return environment
 

@@ -79,6 +79,7 @@ class ImageCounts(Record):
     Attributes:
         expected: how many the run was to score.
         scored: how many it did score.
+        present: how many of the expected were found; None in records of before it was told.
         corrupt: found, but not decoded whole.
         missing: listed, but not found.
         duplicate: listed or found more than once.
@@ -91,6 +92,7 @@ class ImageCounts(Record):
     corrupt: NonNegativeInt
     missing: NonNegativeInt
     duplicate: NonNegativeInt
+    present: NonNegativeInt | None = None
     unlisted: NonNegativeInt | None = None
 
 

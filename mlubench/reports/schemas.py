@@ -168,6 +168,19 @@ LATENCIES = pa.schema(
 )
 
 
+#: latencies.parquet of a scenario: every query, in the order of their numbers.
+QUERIES = pa.schema(
+    [
+        _required("query", pa.int32()),
+        _required("samples", pa.int32()),
+        _required("scheduled_ms", pa.float64()),
+        _required("issued_ms", pa.float64()),
+        _required("finished_ms", pa.float64()),
+        _required("latency_ms", pa.float64()),
+    ]
+)
+
+
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a table atomically; the bytes depend on its content and the pyarrow release alone.
 

@@ -57,6 +57,8 @@ class _Worker:
                 "configure": self._bench.configure,
                 "warm_up": self._bench.warm_up,
                 "measure": self._bench.measure,
+                "serve": self._bench.serve,
+                "scenario": self._bench.scenario,
                 "layers": self._bench.layers,
                 "dump": self._bench.dump,
                 "forget": self._bench.forget,

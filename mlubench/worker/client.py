@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 
 from mlubench.errors import ConfigError, WorkerError
 from mlubench.worker import protocol
+from mlubench.worker.interpreter import fault
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
@@ -27,11 +28,20 @@ _PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 _NO_TELEMETRY = {"CI": "true", "NNCF_CI": "1", "DO_NOT_TRACK": "1"}
 
 
+def _wrong_interpreter(python: str, engine: str, wrong: str) -> ConfigError:
+    return ConfigError(
+        wrong,
+        where=f"python {python} of the engine {engine}",
+        expected="a Python 3.7 or later that has NumPy and the engine's SDK",
+        fix="name it in engines.yaml (conf/, or a folder of --conf)",
+    )
+
+
 class Worker:
     """A running worker process; start it with :meth:`start`, end it with :meth:`close`.
 
     Attributes:
-        device: the device's name, as asked for.
+        device: the device's name, as asked for; ``engine NAME`` of a worker that has none.
         description: what the engine says of the device.
         engine: what the engine says of itself (``Engine.describe``).
     """
@@ -62,7 +72,8 @@ class Worker:
 
         Raises:
             WorkerError: it does not start.
-            ConfigError: there is no such interpreter, engine or device.
+            ConfigError: there is no such interpreter, or it lacks something; there is no such
+                engine or device.
         """
         log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         variables = {**os.environ, **(environment or {}), **_NO_TELEMETRY}
@@ -82,15 +93,16 @@ class Worker:
             )
         except OSError as error:
             log.close()
-            raise ConfigError(
-                f"cannot be started: {error.strerror}",
-                where=f"python {python} of the engine {engine}",
-                expected="a Python 3.7 or later that has NumPy and the engine's SDK",
-                fix="name it in engines.yaml (conf/, or a folder of --conf)",
-            ) from error
-        worker = Worker(process, device, log)
+            wrong = f"cannot be started: {error.strerror}"
+            raise _wrong_interpreter(python, engine, wrong) from error
+        worker = Worker(process, device or f"engine {engine}", log)
         try:
             ready = worker.receive("start", silence=_START_SECONDS)
+        except WorkerError as error:
+            wrong = fault(python, variables)
+            if wrong:
+                raise _wrong_interpreter(python, engine, wrong) from error
+            raise
         except BaseException:
             worker.kill()
             raise

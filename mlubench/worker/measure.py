@@ -1,10 +1,11 @@
-"""Measuring a loaded network: what the worker's verbs ``prepare``, ``measure``, ``layers`` do.
+"""Measuring a loaded network: what the worker's verbs ``prepare``, ``measure`` and so on do.
 
 Standard library and NumPy only, Python 3.7 syntax.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
@@ -15,6 +16,7 @@ from mlubench.engines.interface import Engine
 from mlubench.engines.measuring import Measured, MeasureSetup, TensorInfo
 from mlubench.errors import ConfigError, EngineError
 from mlubench.worker.pump import Feed, Moments, Pump, WarmUp, as_arrays
+from mlubench.worker.scenarios import LaneSystem, run_scenario, some_latencies
 from mlubench.worker.usage import usage
 
 #: Random inputs are drawn anew for each buffer from this.
@@ -32,6 +34,9 @@ class Bench:
         self._engine = engine
         self._prepared: Dict[str, Measured] = {}
         self._pumps: Dict[str, List[Pump]] = {}
+        #: Pumps of one thread of the run, which share its iterations.
+        self._sharing: Dict[str, int] = {}
+        self._systems: Dict[str, LaneSystem] = {}
 
     def prepare(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         """Load a network under a key, in place of what that key had.
@@ -40,7 +45,8 @@ class Bench:
             request: ``key``, ``model`` (path), ``setup`` (fields of a MeasureSetup).
 
         Returns:
-            ``inputs`` and ``outputs``, a [name, dims, dtype] each, ``executed_precision``.
+            ``inputs`` and ``outputs``, a [name, dims, dtype] each, ``executed_precision``,
+            ``process``.
         """
         key = request["key"]
         self.forget(request)
@@ -51,12 +57,16 @@ class Bench:
             "inputs": [[one.name, list(one.dims), one.dtype] for one in measured.inputs],
             "outputs": [[one.name, list(one.dims), one.dtype] for one in measured.outputs],
             "executed_precision": measured.executed_precision,
+            "process": os.getpid(),
             "usage": usage(),
         }
 
     def forget(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         """Give back what a key has."""
         self._pumps.pop(request["key"], None)
+        system = self._systems.pop(request["key"], None)
+        if system is not None:
+            system.close()
         measured = self._prepared.pop(request["key"], None)
         if measured is not None:
             measured.close()
@@ -69,7 +79,7 @@ class Bench:
             request: ``key``; ``shapes`` (groups of one shape for each input), ``inputs`` (a file of
                 raw bytes for each, or null for random data), ``threads``, ``infer_depth`` (lanes of
                 each thread), ``buffer_depth`` (buffers of inputs that take turns), ``copy``,
-                ``warmup`` (seconds).
+                ``host_async`` (whether each lane has a thread of its own), ``warmup`` (seconds).
 
         Returns:
             ``warmup_seconds``, ``steady`` of the thread that was slowest.
@@ -78,18 +88,21 @@ class Bench:
         groups = input_groups(
             measured.inputs, request["shapes"], request["inputs"], int(request["buffer_depth"])
         )
-        pumps = [
-            Pump(measured.lanes(int(request["infer_depth"])), Feed(groups), bool(request["copy"]))
-            for _ in range(int(request["threads"]))
+        threads, depth = int(request["threads"]), int(request["infer_depth"])
+        sharing, lanes = (depth, 1) if request["host_async"] else (1, depth)
+        self._sharing[request["key"]] = sharing
+        self._pumps[request["key"]] = [
+            Pump(measured.lanes(lanes), Feed(groups, first), bool(request["copy"]))
+            for _ in range(threads)
+            for first in range(sharing)
         ]
-        self._pumps[request["key"]] = pumps
         return self.warm_up(request)
 
     def warm_up(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         """Warm a key's network up again, as :meth:`configure` does."""
         pumps = self._pumps_of(request["key"])
         warm_ups = [WarmUp(float(request["warmup"])) for _ in pumps]
-        tasks = [_task(warm_up.run, pump) for warm_up, pump in zip(warm_ups, pumps)]
+        tasks = [_task(warm_up.run, pump.some_times) for warm_up, pump in zip(warm_ups, pumps)]
         self._together(request["key"], tasks)
         return {
             "warmup_seconds": max(one.seconds for one in warm_ups),
@@ -109,7 +122,9 @@ class Bench:
             ``usage_before`` and ``usage_after``.
         """
         pumps = self._pumps_of(request["key"])
-        iterations, duration = int(request["iterations"]), float(request["duration"])
+        sharing = self._sharing[request["key"]]
+        iterations = -(-int(request["iterations"]) // sharing)
+        duration = float(request["duration"])
 
         def go_on(started: int, seconds: float) -> bool:
             return started < iterations or seconds < duration
@@ -121,13 +136,62 @@ class Bench:
         after = usage()
         columns = as_arrays([moment for kept in moments for moment in kept])
         columns["thread"] = np.repeat(
-            np.arange(len(moments), dtype=np.int32), [len(kept) for kept in moments]
+            np.arange(len(moments), dtype=np.int32) // sharing, [len(kept) for kept in moments]
         )
         _save(Path(request["out"]), columns)
         if request["outputs"] is not None:
             for place, array in enumerate(pumps[0].outputs):
                 (Path(request["outputs"]) / f"output[{place}]").write_bytes(array.tobytes())
         return {"usage_before": before, "usage_after": after}
+
+    def serve(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Make a key's network answer the queries of a scenario, and warm it up.
+
+        Args:
+            request: ``key``; ``shape`` (one for each input), ``lanes``, ``in_flight`` and
+                ``samples`` (queries, and samples of one, while it warms up), ``buffer_depth``,
+                ``copy``, ``warmup`` (seconds).
+
+        Returns:
+            ``warmup_seconds``, ``steady``.
+        """
+        measured = self._measured(request["key"])
+        shape = request["shape"]
+        groups = input_groups(measured.inputs, [shape], None, int(request["buffer_depth"]))
+        lanes = measured.notified_lanes(int(request["lanes"]))
+        system = LaneSystem(
+            lanes, Feed(groups), bool(request["copy"]), int(shape[0][0]), measured.bind_thread
+        )
+        self._systems[request["key"]] = system
+        in_flight, samples = int(request["in_flight"]), int(request["samples"])
+        warm_up = WarmUp(float(request["warmup"]))
+        warm_up.run(lambda: some_latencies(system, samples, in_flight))
+        return {"warmup_seconds": warm_up.seconds, "steady": warm_up.steady}
+
+    def scenario(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Carry out a scenario on a key's network, made ready by :meth:`serve`.
+
+        Args:
+            request: ``key``; ``out``, a file that gets ``scheduled``, ``issued``, ``finished``
+                float64 [queries]; the rest as
+                :func:`~mlubench.worker.scenarios.run_scenario` takes it.
+
+        Returns:
+            ``samples`` of each query, ``gave_up``, ``usage_before``, ``usage_after``.
+        """
+        if request["key"] not in self._systems:
+            raise EngineError("asked for a scenario that is not ready", where="worker")
+        before = usage()
+        load = run_scenario(self._systems[request["key"]], request)
+        after = usage()
+        columns = {name: getattr(load, name) for name in ("scheduled", "issued", "finished")}
+        _save(Path(request["out"]), columns)
+        return {
+            "samples": load.samples,
+            "gave_up": load.gave_up,
+            "usage_before": before,
+            "usage_after": after,
+        }
 
     def layers(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         """Return the layers' times of a key's network, which was prepared with ``profile``.

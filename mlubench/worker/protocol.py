@@ -1,7 +1,8 @@
 """What flow and worker say to each other: one JSON object a line.
 
 A request has a field ``do`` (``count``, ``check``, ``build``, ``load``, ``run``; to measure,
-``prepare``, ``configure``, ``warm_up``, ``measure``, ``layers``, ``dump``, ``forget``: see
+``prepare``, ``configure``, ``warm_up``, ``measure``, ``serve``, ``scenario``, ``layers``, ``dump``,
+``forget``: see
 :class:`mlubench.worker.measure.Bench`); an answer ``event``:
 
     ready      once, after the start: ``engine`` (Engine.describe()), ``device`` (its description)

@@ -6,8 +6,8 @@ Each request is timed stage by stage. Standard library and NumPy only, Python 3.
 from __future__ import annotations
 
 import time
-from collections import deque
-from typing import Callable, Deque, Dict, List, NamedTuple, Sequence
+from collections import OrderedDict
+from typing import Callable, Dict, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mlubench.worker.steady import LEAST_BATCHES, steady_from
 _LONGEST = 10.0
 _LONGEST_SECONDS = 10.0
 #: How often the steady-state test is made, in requests: it costs about a millisecond.
-_EVERY = 16
+EVERY = 16
 
 #: One request's moments: inputs copied from, copied, launched, computed, outputs copied from, end;
 #: seconds of ``time.perf_counter()``, which is one clock for all processes of a host. ``device`` is
@@ -43,11 +43,12 @@ class Feed:
 
     Args:
         groups: per set of input shapes, buffers that take turns, each one array for each input.
+        first: whose turn it is first; threads that share the groups begin at different ones.
     """
 
-    def __init__(self, groups: Sequence[Sequence[Sequence[np.ndarray]]]) -> None:
+    def __init__(self, groups: Sequence[Sequence[Sequence[np.ndarray]]], first: int = 0) -> None:
         self._groups = groups
-        self._turn = 0
+        self._turn = first
 
     def next(self) -> "tuple[int, Sequence[np.ndarray]]":
         """Return the number of the next request's shapes, and its inputs."""
@@ -82,28 +83,31 @@ class Pump:
             go_on: called with the number of requests started and the seconds since the first.
 
         Returns:
-            In the order in which they were computed.
+            In the order in which their lanes were free again.
 
         Raises:
             EngineError: the engine failed.
         """
         if not self._copy and not self._filled:
             self._fill_once()
-        idle: Deque[Lane] = deque(self._lanes.lanes)
-        flying: Dict[int, "tuple[int, float, float, float]"] = {}
+        flying: Dict[int, "tuple[Lane, tuple[int, float, float, float]]"] = OrderedDict()
         moments: List[Moments] = []
         started, start = 0, time.perf_counter()
-        while True:
-            if idle and go_on(started, time.perf_counter() - start):
-                lane = idle.popleft()
-                flying[id(lane)] = self._start(lane)
-                started += 1
-            elif flying:
-                lane = self._lanes.next_done()
-                moments.append(self._finish(lane, flying.pop(id(lane))))
-                idle.append(lane)
-            else:
-                return moments
+        while go_on(started, time.perf_counter() - start):
+            lane = self._lanes.next_free()
+            if id(lane) in flying:
+                moments.append(self._finish(*flying.pop(id(lane))))
+            flying[id(lane)] = (lane, self._start(lane))
+            started += 1
+        for lane, begun in flying.values():
+            lane.wait()
+            moments.append(self._finish(lane, begun))
+        return moments
+
+    def some_times(self) -> List[float]:
+        """Run some requests and return how long each was computed, waiting included; seconds."""
+        moments = self.run(lambda started, _: started < EVERY)
+        return [moment.done - moment.copied for moment in moments]
 
     def _fill_once(self) -> None:
         """Give every lane inputs that it keeps."""
@@ -145,8 +149,11 @@ class WarmUp:
         self.seconds = 0.0
         self.steady = False
 
-    def run(self, pump: Pump) -> None:
+    def run(self, some_times: Callable[[], Sequence[float]]) -> None:
         """Warm up; without a least time there is none.
+
+        Args:
+            some_times: runs about :data:`EVERY` requests and returns their times.
 
         Raises:
             EngineError: the engine failed.
@@ -156,8 +163,7 @@ class WarmUp:
         start = time.perf_counter()
         times: List[float] = []
         while not (self.steady and self.seconds >= self._least) and self.seconds < self._most:
-            moments = pump.run(lambda started, _: started < _EVERY)
-            times.extend(moment.done - moment.copied for moment in moments)
+            times.extend(some_times())
             self.seconds = time.perf_counter() - start
             if self.seconds >= self._least and len(times) >= LEAST_BATCHES:
                 self.steady = steady_from(times) is not None

@@ -257,6 +257,37 @@ def test_infer_writes_what_the_engine_answers(
     assert len((tmp_path / "a" / "eval_result_5.txt").read_text().splitlines()) == 250
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("rgb2bgr", "true"),
+        ("vars", "4 4 4"),
+        ("weight_quant_granularity", "per_tensor"),
+        ("activation_quant_algo", "asymmetric"),
+        ("calibration_algo", "eqnm"),
+        ("computation_preference", "high_precision"),
+        ("calibration_num", "7"),
+    ],
+)
+def test_a_flag_changes_what_is_compiled(
+    shell: Shell, out: Path, tmp_path: Path, flag: str, value: str
+) -> None:
+    common = ("--precision", "qint8_mixed_float16", "--magicmind_model")
+    # The sample has calibration images of its own; without the flag it is compiled once.
+    shell("compile", *common, out / "models" / "plain", "--calibration_num", 5)
+    given = {"calibration_num": "5", flag: value}
+    options = [word for name, text in given.items() for word in (f"--{name}", *text.split())]
+    shell("compile", *common, tmp_path / "changed", *options)
+    before, after = (
+        {name: (folder / name).read_bytes() for name in ("model.xml", "model.bin", "built.json")}
+        for folder in (out / "models" / "plain", tmp_path / "changed")
+    )
+    assert before != after
+    if flag not in ("calibration_num", "vars"):
+        spec = json.loads((tmp_path / "changed" / "compiled.json").read_text())["spec"]
+        assert str(spec[flag]).lower() == value
+
+
 def test_infer_agrees_with_another_layout_and_type(
     shell: Shell, out: Path, model: Path, digits: DigitsPaths, tmp_path: Path
 ) -> None:

@@ -100,15 +100,17 @@ def test_a_cnmon_that_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", install(tmp_path / "bin", "echo no driver; exit 1"))
-    assert cli.main(["devices", "--engine", "magicmind"]) == 0
-    assert "cnmon failed with exit status 1: no driver" in capsys.readouterr().out
+    assert cli.main(["devices", "--engine", "magicmind"]) == 2
+    said = capsys.readouterr()
+    assert "cnmon failed with exit status 1: no driver" in said.out
+    assert said.err == "error: python3.7: there is no package magicmind\n"
 
 
 def test_names_in_square_brackets_are_no_markup(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", install(tmp_path / "bin", "echo '[red]no driver[/red]'; exit 1"))
-    assert cli.main(["devices", "--engine", "magicmind"]) == 0
+    assert cli.main(["devices", "--engine", "magicmind"]) == 2
     assert "[red]no driver[/red]" in capsys.readouterr().out
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlubench.cli.accuracy import accuracy
-from mlubench.cli.spellings import SPELLINGS, modern
+from mlubench.cli.spellings import SPELLINGS, as_given, modern
 from mlubench.engines.openvino.flags import BUILD_CONFIG_KEYS, MLU_ONLY
 from mlubench.pipeline.flags import CompileFlags
 from mlubench.pipeline.parameters import CompileParameters, EvaluateParameters, InferParameters
@@ -79,6 +79,21 @@ def test_make_passes_every_option_on() -> None:
         assert found is not None
         options |= set(found[1].replace("\\", " ").lower().split())
     assert options == set(EvaluateParameters.model_fields) | set(SPELLINGS["eval"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["eval", "--device_id", "9"], "--device_id: no such device; leave --device_id out"),
+        (["eval", "--device_id=9"], "--device_id: no such device; leave --device_id out"),
+        (["eval", "--devices", "cpu:9"], "--devices: no such device; leave --devices out"),
+        (["infer", "--device_id", "9"], "--devices: no such device; leave --devices out"),
+        ([], "--devices: no such device; leave --devices out"),
+    ],
+)
+def test_messages_name_options_as_they_were_given(words: list[str], said: str) -> None:
+    assert as_given("--devices: no such device; leave --devices out", words) == said
+    assert as_given("--devices_more", words) == "--devices_more"
 
 
 def test_older_spellings_and_values_with_a_sign() -> None:

@@ -39,7 +39,7 @@ def test_the_run_folder_is_as_the_contract_has_it(run: Evaluate) -> None:
     assert record["schema_version"] == 1
     assert record["run_id"] == outcome.folder.name
     counts = {"expected": 600, "scored": 600, "corrupt": 0, "missing": 0, "duplicate": 0}
-    assert record["dataset"]["images"] == {**counts, "unlisted": 0}
+    assert record["dataset"]["images"] == {**counts, "present": 600, "unlisted": 0}
     assert record["dataset"]["calibration_images"] == 300
     assert [device.split(": ")[0] for device in record["devices"]] == ["cpu:0"]
     assert set(record["seconds"]) == {"import", "decode", "compile", "infer"}

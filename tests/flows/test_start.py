@@ -15,7 +15,7 @@ from mlubench import cli
     [
         (["--model", "nosuch"], "no 'nosuch' in the catalogue"),
         (["--dataset", "nosuch"], "no 'nosuch' in the catalogue"),
-        (["--conf", "{0}"], "no models.yaml or datasets.yaml in it"),
+        (["--conf", "{0}"], "no models.yaml, datasets.yaml or engines.yaml in it"),
         (["--build_config", "{0}/absent"], "--build_config"),
         (
             ["--image_dir", "{0}/absent"],

@@ -15,6 +15,7 @@ from mlubench.images.cache import decode_dataset
 from mlubench.images.dataset import Dataset
 from mlubench.images.forms import LabelList, find_images, read_images, read_unlabelled
 from mlubench.images.labels import ImagenetOrder, imagenet_order
+from mlubench.images.listed import calibration_images
 from mlubench.images.preprocess import Preprocess
 from mlubench.images.wnids import plain_name, told_wnids
 from tests.images import packing
@@ -60,7 +61,7 @@ def test_every_form_has_the_same_digest(tmp_path: Path) -> None:
 
 def test_calibration_images_may_have_every_form(tmp_path: Path) -> None:
     for form, write in packing.every_form(tmp_path / "forms", FILES, CLASSES).items():
-        dataset = read_unlabelled(write()[0], data=tmp_path / "data")
+        dataset = calibration_images(write()[0], None, tmp_path / "data")
         assert {image.class_id for image in dataset.images} == {""}, form
         data = sorted(dataset.read(index) for index in range(len(dataset.images)))
         assert data == sorted(FILES.values()), form

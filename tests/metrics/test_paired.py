@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 
 from mlubench.metrics.paired import (
     compare_paired,
+    equivalence,
+    loss_p,
     mcnemar_p,
     smallest_detectable_drop,
     tango_interval,
@@ -119,3 +121,49 @@ def test_more_images_show_less() -> None:
     drops = [smallest_detectable_drop(images, 0.03) for images in (10, 100, 1000, 10**6)]
     assert all(more < less for less, more in pairwise(drops))
     assert math.isclose(drops[3], (1.6449 + 0.8416) * math.sqrt(0.03 / 10**6), rel_tol=1e-3)
+
+
+@given(st.data(), st.integers(1, 2000))
+def test_equivalence_is_the_interval_seen_from_the_margin(data: st.DataObject, images: int) -> None:
+    lost = data.draw(st.integers(0, images))
+    won = data.draw(st.integers(0, images - lost))
+    margin = data.draw(st.floats(0.001, 0.2))
+    tests = equivalence(lost, won, images, margin)
+    low, high = tango_interval(lost, won, images)
+    if abs(high - margin) > 1e-9:
+        assert (tests.p_worse < 0.025) == (high < margin)
+    if abs(low + margin) > 1e-9:
+        assert (tests.p_better < 0.025) == (low > -margin)
+    assert tests.p == max(tests.p_worse, tests.p_better)
+
+
+def test_equivalence_of_tangos_example() -> None:
+    """Tango 1998, the soft contact lens trial: 1 of 44 changed, a margin of 0.1, Z = 1.709."""
+    tests = equivalence(1, 0, 44, 0.1)
+    assert norm.isf(tests.p_worse) == pytest.approx(1.709, abs=5e-3)
+
+
+def test_equivalence_errs_as_often_as_it_says() -> None:
+    """At a true drop of the margin itself, 2.5 % of the tests call it smaller."""
+    images, margin, churn = 20_000, 0.005, 0.03
+    chances = [(churn + margin) / 2, (churn - margin) / 2, 1 - churn]
+    draws = np.random.default_rng(8).multinomial(images, chances, size=4000)
+    errors = [equivalence(lost, won, images, margin).p_worse <= 0.025 for lost, won, _ in draws]
+    assert np.mean(errors) == pytest.approx(0.025, abs=0.008)
+
+
+def test_margin_is_checked() -> None:
+    with pytest.raises(ValueError, match="the margin is 0"):
+        equivalence(1, 1, 10, 0)
+    with pytest.raises(ValueError, match="2 lost and 2 won of 3"):
+        equivalence(2, 2, 3, 0.1)
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_loss_is_the_upper_tail_of_the_exact_test(lost: int, won: int) -> None:
+    tail = binomtest(lost, lost + won, 0.5, "greater").pvalue if lost + won else 1.0
+    assert float(loss_p(lost, won)) == pytest.approx(tail, rel=1e-9)
+
+
+def test_loss_takes_arrays() -> None:
+    assert loss_p(np.array([0, 5, 10]), np.array([3, 0, 0])).tolist() == [1.0, 2**-5, 2**-10]

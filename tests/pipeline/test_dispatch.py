@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,14 @@ import numpy as np
 import pytest
 
 from mlubench.catalogue.engines import Silence
+from mlubench.engines.interface import BuildSpec
 from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
 from mlubench.pipeline.devices import Device, EngineHost, addresses, engine_host
 from mlubench.pipeline.dispatch import DevicePool, Job, _Work
 from mlubench.pipeline.shards import Shard, cut
 
 ENGINE = "tests.support.fault_engine"
+SPEC = BuildSpec("force_float32", 4, False, (4, 4), (0.0,) * 3, (1.0,) * 3)
 IMAGES = 60
 
 
@@ -199,6 +202,34 @@ def test_all_devices_lost_is_told(harness: Harness, faults: Any) -> None:
         harness.run(["card:0", "card:1"])
     assert "segmentation fault in the vendor's library" in str(caught.value)
     assert caught.value.exit_status == 4
+    assert caught.value.where == "--devices card:0 card:1"
+    assert re.match("no device is left: card:0.*card:1", caught.value.what)
+
+
+def test_a_lost_device_is_described_by_how_that_began(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "run", "error", 1))
+    # A worker that runs keeps the faults that it was started with; it is the next that dies.
+    harness.before_run = lambda pool: faults(
+        ("card:0", "run", "error", 1), ("card:0", "load", "die", 99)
+    )
+    harness.run(["card:0", "card:1"])
+    harness.check()
+    assert harness.pool is not None
+    assert harness.pool.lost == {"card:0": "enqueue: the device said no"}
+    assert harness.pool.descriptions["card:0"] == "lost: enqueue: the device said no"
+
+
+def test_a_failure_names_its_device_once(harness: Harness, faults: Any) -> None:
+    faults(("card:0", "run", "die", 1))
+    harness.run(["card:0"])
+    ((failure,),) = [failures for _, _, failures in harness.kept if failures]
+    assert failure == "card:0: the worker ended at 'run' (exit status 139)"
+
+
+def test_a_check_goes_to_another_device_where_one_died(harness: Harness) -> None:
+    with DevicePool(EngineHost(ENGINE), ["card:0"]) as pool:
+        _kill_workers(pool)
+        pool.check(SPEC)
 
 
 def test_a_shard_that_always_fails_ends_the_run(harness: Harness, faults: Any) -> None:

@@ -71,6 +71,12 @@ def test_a_list_beside_folders_of_classes_is_not_needed(root: Path, tmp_path: Pa
     assert _classes(_choose(tmp_path)) == CLASSES
 
 
+def test_a_list_beside_images_named_by_class_is_not_needed(root: Path, tmp_path: Path) -> None:
+    packing.named_by_class(root, FILES, CLASSES)
+    (tmp_path / "ILSVRC2012_val.txt").write_text("another.JPEG 3\n")
+    assert _classes(_choose(tmp_path)) == CLASSES
+
+
 def test_the_environment_may_name_the_archive_itself(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +162,9 @@ def test_every_fault_of_a_catalogue_is_told(tmp_path: Path) -> None:
 def test_a_folder_without_any_catalogue_is_told(tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text("mine:\n")
     for read in (catalogue.datasets, catalogue.models):
-        with pytest.raises(ConfigError, match=r"no models\.yaml or datasets\.yaml in it") as caught:
+        with pytest.raises(
+            ConfigError, match=r"no models\.yaml, datasets\.yaml or engines\.yaml in it"
+        ) as caught:
             read((tmp_path,))
         assert caught.value.where == f"--conf {tmp_path}"
     (tmp_path / "datasets.yaml").write_text("{}\n")

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from mlubench.engines.interface import NetworkFiles
 from mlubench.errors import ConfigError, NetworkError
 from mlubench.pipeline.network import (
     CaffeFiles,
@@ -59,6 +60,7 @@ def test_a_network_of_the_catalogue_brings_its_published_figures(tmp_path: Path)
 
 
 def test_weights_of_ones_own_are_not_fetched(tmp_path: Path) -> None:
+    (tmp_path / "w").touch()
     network = _network(model="squeezenet_v1_1", caffemodel=tmp_path / "w", out=tmp_path)
     assert network.to_fetch is not None
     assert [file.name for file in network.to_fetch.files] == ["deploy.prototxt"]
@@ -94,7 +96,7 @@ def test_onnx_without_images_does_not_mean_the_samples() -> None:
 
     asked = check_parameters(onnx="a.onnx", **ONNX)
     with pytest.raises(ConfigError, match="no images are named"):
-        choose_images(asked, choose_network(asked).order, Path("unused"))
+        choose_images(asked, label_order("digits"), Path("unused"))
 
 
 def test_an_onnx_file_is_kept_as_it_is(tmp_path: Path) -> None:
@@ -206,7 +208,7 @@ def test_the_label_order_must_have_the_networks_classes(tmp_path: Path, dims: li
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info("prob", F32, dims))
     onnx.save(model, file)
-    imported = ImportedNetwork(file, "", "")
+    imported = ImportedNetwork(NetworkFiles(file), "", "")
     check_label_order(imported, label_order("digits"))
     with pytest.raises(ConfigError, match="gives 10 scores for an image") as caught:
         check_label_order(imported, label_order("2012"))
@@ -222,5 +224,11 @@ def test_a_cut_onnx_file_is_told(tmp_path: Path) -> None:
         _refused(file, tmp_path, "is not valid ONNX")
 
 
-def test_an_absent_onnx_file_is_told(tmp_path: Path) -> None:
-    _refused(tmp_path / "absent.onnx", tmp_path, "cannot be read: No such file")
+@pytest.mark.parametrize("option", ["onnx", "prototxt", "caffemodel"])
+def test_a_file_that_is_not_there_is_told_by_its_option(tmp_path: Path, option: str) -> None:
+    (tmp_path / "there").touch()
+    named = {"prototxt": tmp_path / "there", "caffemodel": tmp_path / "there"}
+    files = {} if option == "onnx" else named
+    with pytest.raises(ConfigError, match="there is no such file") as caught:
+        _network(**{**files, option: tmp_path / "absent"}, **ONNX)
+    assert caught.value.where == f"--{option} {tmp_path / 'absent'}"

@@ -100,6 +100,9 @@ evaluations:
   - {prototxt: net/a.prototxt, caffemodel: net/a.caffemodel, input_size: 8, label_order: 2012,
      image_dir: images, label_file: val.txt, label_file_order: 2012, calibration_dir: more}
 """
+    (tmp_path / "net").mkdir()
+    for name in ("a.prototxt", "a.caffemodel"):
+        (tmp_path / "net" / name).touch()
     (run,) = _suite(tmp_path, body).runs
     assert isinstance(run.parameters, EvaluateParameters)
     assert run.parameters.prototxt == tmp_path / "net" / "a.prototxt"
@@ -116,6 +119,7 @@ evaluations:
         ("{model: sample, dataset: digit}", "evaluations.0.dataset: there is no 'digit'"),
         ("{model: sample, engine: tvm}", "evaluations.0.engine: there is no engine"),
         ("{model: sample, batch_size: 0}", "evaluations.0.batch_size"),
+        ("{model: sample, gates: {top1: 0.5}}", "evaluations.0.gates: no thresholds but"),
         ("{model: sample, out: x}", "evaluations.0.out: is no option of a suite"),
         ("{model: sample, conf: [x]}", "mlubench nightly --conf"),
     ],

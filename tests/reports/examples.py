@@ -69,7 +69,13 @@ def run_record() -> RunRecord:
             name="digits",
             digest="c" * 32,
             images=ImageCounts(
-                expected=401, scored=398, corrupt=2, missing=1, duplicate=0, unlisted=3
+                expected=401,
+                scored=398,
+                present=400,
+                corrupt=2,
+                missing=1,
+                duplicate=0,
+                unlisted=3,
             ),
             calibration_images=300,
         ),

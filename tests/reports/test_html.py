@@ -99,7 +99,7 @@ def test_page_shows_everything(rows: list[AccuracyRow], flips: list[Flip]) -> No
     page = _Page(_render(rows, flips))
     expected = [
         "tiny on digits: inconclusive",
-        "398 of 401 scored; 2 corrupt, 1 missing, 0 duplicate, 3 not in the list",
+        "398 of 401 scored; 400 present, 2 corrupt, 1 missing, 0 duplicate, 3 not in the list",
         f"qint8_mixed_float16: {rows[2].lost} lost",
         f"qint8_mixed_float16: {rows[2].won} won",
         "image_007.JPEG ends too early",

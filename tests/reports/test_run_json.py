@@ -48,14 +48,16 @@ def test_keys_are_the_contracts(tmp_path: Path) -> None:
         "duplicate",
         "expected",
         "missing",
+        "present",
         "scored",
         "unlisted",
     ]
 
 
-def test_a_record_of_before_unlisted_images_were_counted_is_read(tmp_path: Path) -> None:
+def test_a_record_of_before_some_were_counted_is_read(tmp_path: Path) -> None:
     content = examples.run_record().model_dump(mode="json")
-    del content["dataset"]["images"]["unlisted"]
+    for added in ("present", "unlisted"):
+        del content["dataset"]["images"][added]
     (tmp_path / "run.json").write_text(json.dumps(content))
     assert RunRecord.read(tmp_path / "run.json").dataset.images.unlisted is None
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
-from tests.simulated_sdk_tests.lifecycle import Plan, Runner, activate, build
+from tests.simulated_sdk_tests.lifecycle import Plan, Runner, activate, build, normalised
 from tests.support.networks import SIDE, random_images
 from tests.support.simulated_sdk import misuse, simulated
 
@@ -368,13 +370,49 @@ def test_dumps_that_there_are_not(mm: Any, runner: Runner) -> None:
     info = mm.Context.ContextDumpInfo(path="x", dump_mode=7)
     with misuse("there is no dump_mode 7"):
         runner.context.set_context_dump_info(info)
+    info.val.dump_mode = 0
+    with pytest.raises(SimulatedSdkLimit, match="all tensors or outputs only"):
+        runner.context.set_context_dump_info(info)
     info.val.dump_mode = 1
-    with pytest.raises(SimulatedSdkLimit):
+    with pytest.raises(SimulatedSdkLimit, match="kBinary"):
         runner.context.set_context_dump_info(info)
     info.val.dump_mode = -1
     assert runner.context.set_context_dump_info(info).ok()
     with misuse("there is no such field"):
         info.val.mode = 1
+
+
+@pytest.mark.parametrize("precision", ["force_float32", "force_float16"])
+def test_a_dump_of_all_tensors_has_what_the_network_names(
+    mm: Any, small: Plan, tmp_path: Path, precision: str
+) -> None:
+    build(mm, dataclasses.replace(small, precision=precision), tmp_path / "model")
+    runner = Runner(mm, tmp_path / "model")
+    (tmp_path / "dump").mkdir()
+    info = mm.Context.ContextDumpInfo(
+        path=str(tmp_path / "dump"),
+        tensor_name=[],
+        dump_mode=1,
+        file_format=mm.FileFormat.kBinary,
+    )
+    assert runner.context.set_context_dump_info(info).ok()
+    scores = runner.run(IMAGES)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "dump").iterdir()}
+    layers = ("conv1", "relu1", "conv2", "pool", "flat", "fc", "prob")
+    assert set(files) == {f"{name}.simulated.bin" for name in layers}
+    written = np.frombuffer(files["prob.simulated.bin"], np.float32)
+    np.testing.assert_array_equal(written.reshape(scores.shape), scores)
+
+    session = onnxruntime.InferenceSession(_with_all_outputs(small.files[0]))
+    (inner,) = session.run(["conv2"], {"data": normalised(small, IMAGES)})
+    written = np.frombuffer(files["conv2.simulated.bin"], np.float32).reshape(inner.shape)
+    np.testing.assert_allclose(written, inner, atol=1e-5 if precision == "force_float32" else 0.02)
+
+
+def _with_all_outputs(path: Path) -> bytes:
+    model = onnx.load(path)
+    model.graph.output.add().name = "conv2"
+    return bytes(model.SerializeToString())
 
 
 def test_the_profilers_order(mm: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,12 @@ from pathlib import Path
 import pytest
 
 import mlubench
+from mlubench.engines.interface import NetworkFiles
+from tests.engines.magicmind.scenario import SPEC, use
+from tests.support.networks import random_images, write_small_network
+from tests.support.simulated_sdk import environment, simulated
 
+IMAGES = random_images(3)
 ROOT = Path(mlubench.__file__).parent
 #: What a worker loads of this package, under the engine's interpreter.
 SOURCES = sorted(
@@ -30,6 +36,31 @@ def test_the_import_graph_holds_no_package_of_the_pipeline() -> None:
     code = "import sys, mlubench.worker.__main__, mlubench.worker.client; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not FOREIGN & set(done.stdout.split())
+
+
+def test_nor_does_it_with_the_engine_for_mlu_cards_and_a_network_run(tmp_path: Path) -> None:
+    """Run a whole use of the engine; the simulated SDK's own packages are beside the point."""
+    with simulated(tmp_path / "sdk"):
+        use(NetworkFiles(write_small_network(tmp_path / "n.onnx")), SPEC, tmp_path / "m", IMAGES)
+    code = (
+        "import sys, numpy as np, mlubench.worker.__main__, mlubench.worker.client\n"
+        "from pathlib import Path\n"
+        "from mlubench.engines.interface import load_engine\n"
+        "engine = load_engine('magicmind')\n"
+        "engine.use_device('mlu:0')\n"
+        f"session = engine.load(Path({str(tmp_path / 'm')!r}))\n"
+        f"images = np.zeros({IMAGES.shape!r}, np.uint8)\n"
+        "session.run(images, lambda first, scores: None)\n"
+        "print(*sys.modules)\n"
+    )
+    environment_ = {**os.environ, **environment(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment_, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "mlubench.engines.magicmind.session" in loaded
+    assert not FOREIGN & loaded
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())

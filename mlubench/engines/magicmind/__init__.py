@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 DEPTH = 3
 #: The one file of a compiled network, which mm_run and the samples read.
 MODEL = "model"
-TRAITS = Traits(family="mlu", builds_on_device=True, infer_depth=DEPTH, model_file=MODEL)
+TRAITS = Traits(
+    family="mlu",
+    builds_on_device=True,
+    infer_depth=DEPTH,
+    model_file=MODEL,
+    installed_apart=True,
+    not_in_run={
+        "kernel_capture": "MagicMind's Python API captures no kernels",
+        "trace_pmu": "MagicMind's Python API samples no bandwidths",
+        "trace_time": "MagicMind's Python API has no events that the card's clock times",
+        "perf_path": "MagicMind's Python API tells no layer's time",
+    },
+)
 
 
 def create() -> Engine:

@@ -16,7 +16,7 @@ from mlubench.engines.magicmind.flags import (
     normalises,
     settings,
 )
-from mlubench.engines.magicmind.sdk import PARSER, Checks, load_sdk
+from mlubench.engines.magicmind.sdk import PARSER, Checks, load_plugins, load_sdk
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError, EngineError
 
@@ -44,7 +44,7 @@ class Builder:
             ConfigError: it is to be calibrated and there are no images.
             EngineError: a call of the SDK failed.
         """
-        self._load_plugins()
+        load_plugins(self._mm, self._checks, self._spec.plugin)  # the parser must know them
         network = self._parsed(files)
         self._set_input_shape(network)
         self._check_output(network)
@@ -57,12 +57,6 @@ class Builder:
         self._checks.ok(
             model.serialize_to_file(str(target)), "Model.serialize_to_file", path=target
         )
-
-    def _load_plugins(self) -> None:
-        """Load further operations; the parser must know them already."""
-        for library in self._spec.plugin:
-            loaded = self._mm.LoadPluginLibrary().load(library)
-            self._checks.ok_or_nothing(loaded, "LoadPluginLibrary.load", path=library)
 
     def _parsed(self, files: NetworkFiles) -> Any:
         parser_class = load_sdk(PARSER).Parser
@@ -125,7 +119,7 @@ class Builder:
                 fix="name a folder of images that are not scored",
             )
         data = calibration_data(self._mm, calibration, spec)
-        calibrator = self._checks.made(self._mm.Calibrator([data]), "Calibrator")
+        calibrator = self._mm.Calibrator([data])
         name = ALGORITHMS[spec.calibration_algo]
         algorithm = getattr(self._mm.QuantizationAlgorithm, name)
         status = calibrator.set_quantization_algorithm(algorithm)

@@ -23,7 +23,7 @@ from mlubench.engines.magicmind.build import Builder
 from mlubench.engines.magicmind.cnmon import read_cards, visible
 from mlubench.engines.magicmind.flags import check
 from mlubench.engines.magicmind.measuring import MagicMindMeasured
-from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_sdk, sdk_version
+from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_plugins, load_sdk, sdk_version
 from mlubench.engines.magicmind.session import MagicMindSession, Slot, make_engine
 from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.precisions import PRECISIONS
@@ -55,6 +55,7 @@ class MagicMindEngine(Engine):
     def use_device(self, device: str) -> str:
         """Make a card this process's own."""
         name = re.fullmatch(r"mlu:([0-9]+)", device)
+        self._checks = Checks(device)
         count = self.count_devices()
         if name is None or int(name.group(1)) >= count:
             raise ConfigError(
@@ -63,7 +64,6 @@ class MagicMindEngine(Engine):
                 expected=f"mlu:0 up to mlu:{count - 1}" if count else "a card; the SDK sees none",
                 fix="see mlubench devices --engine magicmind, and MLU_VISIBLE_DEVICES",
             )
-        self._checks = Checks(device)
         self._device = self._mm.Device()
         self._device.id = int(name.group(1))
         self._checks.ok(self._device.active(), "Device.active", id=self._device.id)
@@ -100,6 +100,13 @@ class MagicMindEngine(Engine):
                 where="--streams",
                 fix="leave it out; --threads and --infer_depth keep a card busy",
             )
+        if setup.pinned:
+            raise ConfigError(
+                "MagicMind's Python API binds no thread to a cluster",
+                where="--bind_cluster",
+                fix="leave it out, or run mm_run itself with --native",
+            )
+        load_plugins(self._mm, self._checks, setup.plugin)  # before the model that needs them
         loaded, spec = self._loaded(model)
         measured = MagicMindMeasured(self._mm, loaded, self._device, self._checks, spec)
         if setup.profile:
@@ -110,7 +117,7 @@ class MagicMindEngine(Engine):
         """Let the SDK write every tensor, in its own form; return the files' names."""
         loaded, _ = self._loaded(model)
         engine = make_engine(self._mm, loaded, self._checks)
-        slot = Slot(engine, self._device, self._checks)
+        slot = Slot(engine, self._device, self._checks, loaded.get_output_num())
         slot.dump(self._mm, folder)
         slot.copy_in(inputs[0])
         slot.enqueue()

@@ -12,7 +12,14 @@ import numpy as np
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.magicmind.sdk import TYPES, Checks, load_sdk
 from mlubench.engines.magicmind.session import Slot, executed_precision, make_engine
-from mlubench.engines.measuring import Lane, Lanes, LayerTime, Measured, TensorInfo
+from mlubench.engines.measuring import (
+    Lane,
+    Lanes,
+    LayerTime,
+    Measured,
+    NotifiedLanes,
+    TensorInfo,
+)
 from mlubench.errors import ConfigError
 
 
@@ -42,6 +49,7 @@ class MagicMindLane(Lane):
         """Wait for the queue; the Python API has no event to ask the card's own clock."""
         self._slot.sync()
         self.done_at = time.perf_counter()
+        self._started.remove(self)
 
     def copy_out(self) -> List[np.ndarray]:
         """Copy from the card."""
@@ -52,18 +60,26 @@ class MagicMindLane(Lane):
         self._slot.close()
 
 
-class MagicMindLanes(Lanes):
-    """Slots of one thread; they are waited for in the order in which they were started."""
+class MagicMindLanes(Lanes, NotifiedLanes):
+    """Slots that are waited for in the order in which they were started.
 
-    def __init__(self, engine: Any, device: Any, checks: Checks, count: int) -> None:
+    A queue's end cannot be told; the card computes one request after the other anyway.
+    """
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
         self._started: Deque[MagicMindLane] = deque()
-        self.lanes = [
-            MagicMindLane(Slot(engine, device, checks), self._started) for _ in range(count)
-        ]
+        self.lanes = [MagicMindLane(slot, self._started) for slot in slots]
+
+    def next_free(self) -> Lane:
+        """Return one that is not in flight, or wait for the oldest."""
+        if len(self._started) < len(self.lanes):
+            idle: Lane = next(lane for lane in self.lanes if lane not in self._started)
+            return idle
+        return self.next_done()
 
     def next_done(self) -> Lane:
         """Wait for the oldest."""
-        lane = self._started.popleft()
+        lane = self._started[0]
         lane.wait()
         return lane
 
@@ -92,7 +108,17 @@ class MagicMindMeasured(Measured):
 
     def lanes(self, count: int) -> Lanes:
         """Return contexts and queues of the model."""
-        made = MagicMindLanes(self._engine, self._device, self._checks, count)
+        return self._lanes(count)
+
+    def notified_lanes(self, count: int) -> NotifiedLanes:
+        """Return contexts and queues of the model; one thread may wait while another starts."""
+        return self._lanes(count)
+
+    def _lanes(self, count: int) -> MagicMindLanes:
+        outputs = len(self.outputs)
+        made = MagicMindLanes(
+            [Slot(self._engine, self._device, self._checks, outputs) for _ in range(count)]
+        )
         self._made.append(made)
         return made
 

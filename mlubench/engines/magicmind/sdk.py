@@ -6,10 +6,11 @@ import hashlib
 import importlib
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, List
+from typing import Any, List, Sequence
 
 from mlubench.errors import ConfigError, EngineError
 
@@ -17,8 +18,9 @@ from mlubench.errors import ConfigError, EngineError
 RUNTIME = "magicmind.python.runtime"
 PARSER = "magicmind.python.runtime.parser"
 TYPES = "magicmind.python.common.types"
-#: Packages whose metadata may tell the version; the API itself has no attribute for it.
-_PACKAGES = ("magicmind", "magicmind-runtime")
+#: The folder of a package's metadata, whose name tells the version; the API has no attribute for
+#: it, and importlib.metadata came with Python 3.8.
+_METADATA = re.compile(r"magicmind(?:_runtime)?-([0-9A-Za-z.+!]+).*\.(?:dist|egg)-info")
 
 
 def load_sdk(name: str) -> ModuleType:
@@ -44,15 +46,11 @@ def load_sdk(name: str) -> ModuleType:
 
 def sdk_version(runtime: ModuleType) -> str:
     """Return what is known of the SDK's version: its package's, or its library's digest."""
-    try:
-        from importlib import metadata  # novm
-    except ImportError:  # Python 3.7
-        metadata = None  # type: ignore[assignment]
-    for package in _PACKAGES if metadata else ():
-        try:
-            return str(metadata.version(package))
-        except metadata.PackageNotFoundError:
-            continue
+    for folder in importlib.import_module(RUNTIME.split(".")[0]).__path__:
+        for entry in sorted(Path(folder).parent.glob("magicmind*-info")):
+            found = _METADATA.fullmatch(entry.name)
+            if found:
+                return found.group(1)
     library = Path(str(runtime.__file__))
     return f"unknown ({library.name} {hashlib.sha256(library.read_bytes()).hexdigest()[:16]})"
 
@@ -120,6 +118,17 @@ class Checks:
             where=self.device or "MagicMind",
             fix="see the card with cnmon, and the SDK's own log (MM_CPP_MIN_LOG_LEVEL=0)",
         )
+
+
+def load_plugins(runtime: ModuleType, checks: Checks, libraries: Sequence[str]) -> None:
+    """Load libraries of further operations.
+
+    Raises:
+        EngineError: one cannot be loaded.
+    """
+    for library in libraries:
+        loaded = runtime.LoadPluginLibrary().load(library)
+        checks.ok_or_nothing(loaded, "LoadPluginLibrary.load", path=library)
 
 
 def _message(status: Any) -> str:

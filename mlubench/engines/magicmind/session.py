@@ -34,17 +34,19 @@ class Slot:
         engine: the SDK's engine.
         device: the SDK's device, which is active.
         checks: of the device.
+        outputs: how many the model has.
     """
 
-    def __init__(self, engine: Any, device: Any, checks: Checks) -> None:
+    def __init__(self, engine: Any, device: Any, checks: Checks, outputs: int) -> None:
         self._checks = checks
+        self._count = outputs
         self._device = device
         self._context = checks.made(engine.create_i_context(), "Engine.create_i_context")
         self._queue = checks.made(device.create_queue(), "Device.create_queue")
         inputs = self._context.create_inputs()
         self._inputs = checks.listed(inputs, "Context.create_inputs", 1)
         self._outputs: List[Any] = []
-        #: First image and number of images of the batch in flight.
+        #: First image and number of images of the batch in flight, without what fills it up.
         self.batch: Optional[Tuple[int, int]] = None
         #: The runtime may read the array until the queue is done.
         self._array: Optional[np.ndarray] = None
@@ -71,8 +73,9 @@ class Slot:
 
     def read(self) -> List[np.ndarray]:
         """Return the outputs, on the host."""
-        outputs = self._checks.made(self._outputs, "Context.enqueue, outputs")
-        return [np.asarray(output.asnumpy()) for output in outputs]
+        outputs = self._checks.listed(self._outputs, "Context.enqueue, outputs", self._count)
+        arrays = [self._checks.made(output.asnumpy(), "Tensor.asnumpy") for output in outputs]
+        return [np.asarray(array) for array in arrays]
 
     def dump(self, runtime: ModuleType, folder: Path) -> None:
         """Let the context write every tensor that it computes, in the SDK's own form."""
@@ -113,7 +116,7 @@ class MagicMindSession(Session):
         self.classes = _classes_of(model, checks)
         self._model: Any = model
         self._engine = make_engine(runtime, model, checks)
-        self._slots = [Slot(self._engine, device, checks) for _ in range(DEPTH)]
+        self._slots = [Slot(self._engine, device, checks, 1) for _ in range(DEPTH)]
 
     def run(self, images: np.ndarray, consume: Consume) -> None:
         """Keep every slot busy; scores are consumed in the images' order."""
@@ -147,14 +150,16 @@ class MagicMindSession(Session):
             return
         (first, count), slot.batch = slot.batch, None
         slot.sync()
-        (scores,) = self._checks.listed(slot.read(), "Context.enqueue, outputs", 1)
-        if len(scores) < count or scores[0].size != self.classes:
+        (scores,) = slot.read()
+        rows = max(count, least_batch(self._spec, self.batch_size))
+        if scores.size != rows * self.classes:
             raise EngineError(
-                f"the network gave scores {list(scores.shape)}",
+                f"MagicMind's Context.enqueue and Tensor.asnumpy gave scores {list(scores.shape)}",
                 where=self._checks.device,
-                expected=f"{count} or more images of {self.classes} classes",
+                expected=f"{rows} images of {self.classes} classes",
             )
-        consume(first, scores.reshape(len(scores), -1)[:count].astype(np.float32, copy=False))
+        scores = scores.reshape(rows, self.classes)[:count]
+        consume(first, scores.astype(np.float32, copy=False))
 
 
 def make_engine(runtime: ModuleType, model: Any, checks: Checks) -> Any:

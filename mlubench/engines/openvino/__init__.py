@@ -14,7 +14,13 @@ from mlubench.engines.traits import Traits
 if TYPE_CHECKING:
     from mlubench.engines.interface import Engine
 
-TRAITS = Traits(family="cpu")
+TRAITS = Traits(
+    family="cpu",
+    not_in_run={
+        "kernel_capture": "a CPU launches no kernels that could be captured",
+        "trace_pmu": "OpenVINO does not tell the CPU's bandwidths",
+    },
+)
 
 
 def create() -> Engine:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import openvino as ov
@@ -93,7 +93,7 @@ class OpenVinoEngine(Engine):
 
     def measure(self, model: Path, setup: MeasureSetup) -> Measured:
         """Compile the IR with so many streams; as in an evaluation where none are given."""
-        streams = setup.streams or self._threads
+        streams = setup.streams or min(self._threads, setup.requests or self._threads)
         if streams > self._threads:
             raise ConfigError(
                 f"the device has {self._threads} cores",
@@ -101,10 +101,18 @@ class OpenVinoEngine(Engine):
                 expected=f"1 to {self._threads}",
                 fix="leave it out for a stream on each core",
             )
-        if not setup.profile:
-            return OpenVinoMeasured(self._compiled(model, streams)[0], set())
-        tensors = set(tensor_names(self._core.read_model(str(model / MODEL))))
-        return OpenVinoMeasured(self._compiled(model, streams, PERF_COUNT=True)[0], tensors)
+        if setup.plugin:
+            raise ConfigError(
+                "networks are compiled for openvino without further operations",
+                where="--plugin",
+                fix="leave it out",
+            )
+        more = {"ENABLE_CPU_PINNING": setup.pinned, "PERF_COUNT": setup.profile}
+        compiled = self._compiled(model, streams, **more)[0]
+        tensors: Set[str] = set()
+        if setup.profile:
+            tensors.update(tensor_names(self._core.read_model(str(model / MODEL))))
+        return OpenVinoMeasured(compiled, tensors)
 
     def dump(self, model: Path, inputs: Sequence[np.ndarray], folder: Path) -> List[str]:
         """Write every named tensor of the model as a .npy file."""

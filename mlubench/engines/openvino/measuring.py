@@ -6,12 +6,19 @@ import queue
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Set, Tuple
+from typing import Any, Dict, List, Sequence, Set, Tuple, Union
 
 import numpy as np
 import openvino as ov
 
-from mlubench.engines.measuring import Lane, Lanes, LayerTime, Measured, TensorInfo
+from mlubench.engines.measuring import (
+    Lane,
+    Lanes,
+    LayerTime,
+    Measured,
+    NotifiedLanes,
+    TensorInfo,
+)
 from mlubench.engines.openvino.session import executed_precision
 from mlubench.errors import EngineError
 
@@ -24,15 +31,14 @@ class OpenVinoLane(Lane):
 
     Args:
         request: OpenVINO's.
-        done: gets the lane when its request is computed.
     """
 
-    def __init__(self, request: ov.InferRequest, done: queue.SimpleQueue[Any]) -> None:
+    def __init__(self, request: ov.InferRequest) -> None:
         self._request = request
         self._inputs = [request.get_input_tensor(i) for i in range(len(request.model_inputs))]
         self._outputs = range(len(request.model_outputs))
+        self._started_at = 0.0
         self.done_at = 0.0
-        request.set_callback(self._finished, done)
 
     def copy_in(self, arrays: Sequence[np.ndarray]) -> None:
         """Copy into the request's own tensors, which take the arrays' shapes."""
@@ -43,38 +49,92 @@ class OpenVinoLane(Lane):
 
     def start(self) -> None:
         """Start the request."""
+        self._started_at = time.perf_counter()
         self._request.start_async()
+
+    def wait(self) -> None:
+        """Wait for the request, and read its time off OpenVINO's clock, which is the host's."""
+        try:
+            self._request.wait()
+        except RuntimeError as error:
+            raise _failed(error) from error
+        self.take_times()
+
+    def take_times(self) -> None:
+        """Note how long the last request took; it is computed."""
+        self.device_seconds = self._request.latency / 1e3
+        self.done_at = self._started_at + self.device_seconds
 
     def copy_out(self) -> List[np.ndarray]:
         """Copy the request's outputs."""
         return [np.array(self._request.get_output_tensor(i).data) for i in self._outputs]
 
-    def check(self) -> None:
-        """Raise where the request failed."""
-        try:
-            self._request.wait()
-        except RuntimeError as error:
-            raise EngineError(
-                f"OpenVINO failed while it ran: {str(error).strip()}", where="inference"
-            ) from error
-        self.device_seconds = self._request.latency / 1e3
-
     def profile(self) -> List[Any]:
         """Return OpenVINO's times of the last request's nodes."""
         return list(self._request.profiling_info)
 
-    def _finished(self, done: queue.SimpleQueue[Any]) -> None:
-        self.done_at = time.perf_counter()
-        done.put(self)
+
+class QueuedLane(OpenVinoLane):
+    """A request of a queue of OpenVINO's, which says whose turn it is."""
+
+    def __init__(self, request: ov.InferRequest, requests: ov.AsyncInferQueue) -> None:
+        super().__init__(request)
+        self._queue = requests
+
+    def start(self) -> None:
+        """Let the queue start the request that it named last, which is this one."""
+        self._started_at = time.perf_counter()
+        try:
+            self._queue.start_async()
+        except RuntimeError as error:  # of an earlier request, too
+            raise _failed(error) from error
 
 
 class OpenVinoLanes(Lanes):
-    """Requests of one thread; whichever is computed first comes first."""
+    """Requests of one thread, in OpenVINO's own queue.
+
+    It waits without Python: a callback in it would hold up the device's thread until the
+    interpreter is free, some percent of a short inference.
+    """
+
+    def __init__(self, compiled: ov.CompiledModel, count: int) -> None:
+        self._queue = ov.AsyncInferQueue(compiled, count)
+        self.lanes = [QueuedLane(request, self._queue) for request in self._queue]
+        self._begun: Set[int] = set()
+
+    def next_free(self) -> Lane:
+        """Wait for the queue; those computed first come first."""
+        try:
+            place: int = self._queue.get_idle_request_id()
+        except RuntimeError as error:
+            raise _failed(error) from error
+        lane: QueuedLane = self.lanes[place]
+        if place in self._begun:
+            lane.take_times()
+        self._begun.add(place)
+        return lane
+
+
+class NotifiedLane(OpenVinoLane):
+    """A request whose end is told.
+
+    Args:
+        request: OpenVINO's.
+        done: gets the lane when its request is computed.
+    """
+
+    def __init__(self, request: ov.InferRequest, done: queue.SimpleQueue[Any]) -> None:
+        super().__init__(request)
+        request.set_callback(done.put, self)
+
+
+class OpenVinoNotifiedLanes(NotifiedLanes):
+    """Requests whose callbacks fill a queue of Python's."""
 
     def __init__(self, compiled: ov.CompiledModel, count: int) -> None:
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.lanes = [
-            OpenVinoLane(compiled.create_infer_request(), self._done) for _ in range(count)
+            NotifiedLane(compiled.create_infer_request(), self._done) for _ in range(count)
         ]
 
     def next_done(self) -> Lane:
@@ -85,7 +145,7 @@ class OpenVinoLanes(Lanes):
             raise EngineError(
                 f"no request has finished for {_PATIENCE:g} s", where="inference"
             ) from None
-        lane.check()
+        lane.wait()
         return lane
 
 
@@ -100,7 +160,7 @@ class OpenVinoMeasured(Measured):
     def __init__(self, compiled: ov.CompiledModel, tensors: Set[str]) -> None:
         self._compiled = compiled
         self._tensors = tensors
-        self._made: List[OpenVinoLanes] = []
+        self._made: List[Union[OpenVinoLanes, OpenVinoNotifiedLanes]] = []
         self.inputs = tuple(_info(port, place) for place, port in enumerate(compiled.inputs))
         self.outputs = tuple(_info(port, place) for place, port in enumerate(compiled.outputs))
         self.executed_precision = executed_precision(compiled)
@@ -111,6 +171,12 @@ class OpenVinoMeasured(Measured):
         self._made.append(made)
         return made
 
+    def notified_lanes(self, count: int) -> NotifiedLanes:
+        """Return requests of the model with callbacks."""
+        made = OpenVinoNotifiedLanes(self._compiled, count)
+        self._made.append(made)
+        return made
+
     def layer_times(self) -> List[LayerTime]:
         """Return the mean over the last request of each lane, by the network's own names.
 
@@ -118,19 +184,24 @@ class OpenVinoMeasured(Measured):
         itself (changes of type and order) has no layer.
         """
         layers = _layers(self._compiled, self._tensors)
-        seconds: Dict[Tuple[str, str, str], List[float]] = OrderedDict()
-        for lane in [lane for made in self._made for lane in made.lanes]:
+        seconds: Dict[Tuple[str, str, str], float] = OrderedDict()
+        lanes = [lane for made in self._made for lane in made.lanes]
+        for lane in lanes:
+            # What is not run has no time; nor has what took less than a microsecond this time.
             for node in lane.profile():
-                if node.status != node.Status.NOT_RUN:
-                    name = layers.get(node.node_name, node.node_name)
-                    key = (name, str(node.node_type), str(node.exec_type))
-                    seconds.setdefault(key, []).append(node.real_time.total_seconds())
-        return [LayerTime(*key, float(np.mean(times))) for key, times in seconds.items()]
+                kind = str(node.node_type)
+                key = (layers.get(node.node_name, f"({kind})"), kind, str(node.exec_type))
+                seconds[key] = seconds.get(key, 0.0) + node.real_time.total_seconds()
+        return [LayerTime(*key, whole / len(lanes)) for key, whole in seconds.items()]
 
     def close(self) -> None:
         """Let the requests go before their model."""
         self._made.clear()
         del self._compiled
+
+
+def _failed(error: RuntimeError) -> EngineError:
+    return EngineError(f"OpenVINO failed while it ran: {str(error).strip()}", where="inference")
 
 
 def _info(port: Any, place: int) -> TensorInfo:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
-from tests.support.networks import SIDE, random_images
+from mlubench.engines.measuring import MeasureSetup
+from tests.caffe import synthetic
+from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
 
 SPEC = BuildSpec(
     precision="force_float32",
@@ -19,6 +22,11 @@ SPEC = BuildSpec(
     means=(104.0, 117.0, 123.0),
     variances=(3460.0, 3400.0, 3300.0),
 )
+#: Not the first one, which an SDK may take where none was named.
+DEVICE = "mlu:1"
+IMAGES = 9
+#: How many batches :func:`every_call` infers before it measures.
+BATCHES = 2 * -(-IMAGES // SPEC.batch_size)
 INT8 = dataclasses.replace(SPEC, precision="qint8_mixed_float16")
 
 
@@ -44,3 +52,54 @@ def use(
 
     session.run(images, consume)
     return scores, session
+
+
+def measure(model: Path, images: np.ndarray) -> None:
+    """Measure a batch of a compiled network, and dump its tensors."""
+    engine = load_engine("magicmind")
+    engine.use_device(DEVICE)
+    measured = engine.measure(model, MeasureSetup())
+    measured.bind_thread()
+    lanes = measured.lanes(1)
+    (lane,) = lanes.lanes
+    lane.copy_in([images])
+    lane.start()
+    assert lanes.next_done() is lane
+    (scores,) = lane.copy_out()
+    assert scores.shape == (len(images), CLASSES)
+    measured.close()
+    # The simulated SDK dumps outputs only.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlubench.engines.magicmind.session._DUMP_ALL", 2)
+        folder = model / "dumped"
+        folder.mkdir()
+        assert engine.dump(model, [images], folder)
+
+
+def write_networks(folder: Path) -> None:
+    """Write what :func:`every_call` builds: a network as ONNX and as Caffe, and a plug-in."""
+    write_small_network(folder / "network.onnx")
+    scores = f"inner_product_param {{ num_output: {CLASSES} }}"
+    layers = (
+        synthetic.layer("InnerProduct", scores, "fc"),
+        synthetic.layer("Softmax", "", "out", ("fc",)),
+    )
+    synthetic.write(folder, *layers, shape=(1, 3, SIDE, SIDE))
+    (folder / "plugin.so").write_bytes(b"")
+
+
+def every_call(networks: Path, folder: Path) -> None:
+    """Make every call of the SDK that the engine has.
+
+    Args:
+        networks: what :func:`write_networks` wrote.
+        folder: gets what is built.
+    """
+    onnx, images = networks / "network.onnx", random_images(IMAGES)
+    spec = dataclasses.replace(
+        INT8, plugin=(str(networks / "plugin.so"),), rpc_server="127.0.0.1:9009", dynamic_shape=True
+    )
+    use(NetworkFiles(onnx), spec, folder / "onnx", images, device=DEVICE)
+    caffe = NetworkFiles(onnx, networks / "net.prototxt", networks / "net.caffemodel")
+    use(caffe, SPEC, folder / "caffe", images, device=DEVICE)
+    measure(folder / "caffe", images[: SPEC.batch_size])

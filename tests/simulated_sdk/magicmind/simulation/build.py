@@ -222,6 +222,7 @@ def _describe(network, config, plans, graph):
     return {
         "chips": config._chips(),
         "computation_preference": config._get("computation_preference", "auto"),
+        "inner": graphs.inner_tensors(graph, network._model),
         "inputs": inputs,
         "mutable": plans[0].mutable,
         "outputs": outputs,

@@ -22,9 +22,12 @@ from magicmind.simulation.settings import SettingsError
 #: ``status``: a bad Status; None of a factory. ``none``: None of a factory. ``hang``: for ever.
 #: ``abort``, ``segfault``: the process ends by that signal. ``lost``: the card fails every call
 #: from now on, in every process with the same state. ``wrong_shape``: what comes is too short.
-HOWS = ("status", "none", "hang", "abort", "segfault", "lost", "wrong_shape")
+#: ``short_list``: a list of tensors comes without its last one.
+HOWS = ("status", "none", "hang", "abort", "segfault", "lost", "wrong_shape", "short_list")
 #: The calls whose outcome may have a wrong shape.
 SHAPED = ("Context.create_outputs", "Context.enqueue", "Tensor.asnumpy")
+#: The calls that give a list of tensors.
+LISTS = ("Context.create_inputs", "Context.create_outputs", "Context.enqueue")
 
 _KEYS = {"call", "card", "after", "times", "how"}
 
@@ -164,5 +167,6 @@ def _check(fault, calls):
         (how == "none" and returns != "object")
         or (how in ("status", "lost") and returns == "value")
         or (how == "wrong_shape" and call not in SHAPED)
+        or (how == "short_list" and call not in LISTS)
     ):
         raise SettingsError(f"{call} cannot fail like that: {fault}")

@@ -135,8 +135,9 @@ def to_float16(model):
     The numbers stay stored as float32 (each operation accumulates in it, as the units that
     multiply float16 do) and every result goes through float16 and back; what is beyond 65504 is
     infinite. Operations that only move numbers are left alone. A BatchNormalization counts as
-    part of the operation before it, as where it is folded: its parameters, which may be too
-    small for float16, and what it reads are not rounded, what it gives is.
+    part of the operation before it, as where it is folded: its parameters, which may be beyond
+    float16 (a variance of 71838 would be infinite, and the scores noise), and what it reads are
+    not rounded, what it gives is.
     """
     floats = _float_tensors(model)
     normalisations = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
@@ -267,6 +268,25 @@ def keep_outputs(model, names):
     kept = [one for one in model.graph.output if one.name in names]
     del model.graph.output[:]
     model.graph.output.extend(kept)
+
+
+def inner_tensors(model, network):
+    """Return the tensors that a network names and its compiled graph computes, but for outputs."""
+    outputs = {one.name for one in model.graph.output}
+    named = {name for node in network.graph.node for name in node.output} - outputs
+    floats = _float_tensors(model)
+    computed = [name for node in model.graph.node for name in node.output]
+    return [name for name in computed if name in named and name in floats]
+
+
+def with_outputs(data, names):
+    """Return a session whose outputs are a network's own and, behind them, the tensors named."""
+    import onnx
+
+    model = onnx.load_model_from_string(data)
+    for name in names:
+        model.graph.output.add().name = name
+    return session(to_bytes(model))
 
 
 def run_images(runner, feeds):

@@ -14,7 +14,7 @@ from magicmind.simulation.status import Status, failure
 from magicmind.simulation.strict import Fields, _alone, lock, need, sdk_call
 from magicmind.simulation.tensor import Tensor
 
-_OFF, _OUTPUTS = -1, 2  # documented values of dump_mode that the simulator has
+_OFF, _ALL, _OUTPUTS = -1, 1, 2  # documented values of dump_mode that the simulator has
 
 
 class Engine:
@@ -80,6 +80,8 @@ class Context:
         self._card = engine._card
         self._meta = model._meta
         self._runner = model._runner()
+        self._dumper = model._dumper
+        self._inner = []
         self._busy = lock()
         self._tasks = []
         self._dump_folder = None
@@ -88,18 +90,21 @@ class Context:
 
     @sdk_call("Context.set_context_dump_info", returns="status")
     def set_context_dump_info(self, info):
-        """Dump outputs as raw bytes (mode 2, binary), or nothing (mode -1)."""
+        """Dump all tensors (mode 1) or outputs (mode 2) as raw bytes, or nothing (mode -1)."""
         call = "Context.set_context_dump_info"
         need(info, _ContextDumpInfo, call, "info")
         mode = getattr(info.val, "dump_mode", _OFF)
         mode = mode.value if isinstance(mode, DumpMode) else mode
         if mode not in (-1, 0, 1, 2):
             raise misuse(call, f"there is no dump_mode {mode}", "ignore it")
-        if mode not in (_OFF, _OUTPUTS):
-            raise SimulatedSdkLimit("the simulated SDK dumps outputs only")
-        if mode == _OUTPUTS and getattr(info.val, "file_format", None) is not FileFormat.kBinary:
+        if mode not in (_OFF, _ALL, _OUTPUTS):
+            raise SimulatedSdkLimit("the simulated SDK dumps all tensors or outputs only")
+        if mode != _OFF and getattr(info.val, "file_format", None) is not FileFormat.kBinary:
             raise SimulatedSdkLimit("the simulated SDK dumps FileFormat.kBinary only")
-        self._dump_folder = info.val.path if mode == _OUTPUTS else None
+        self._dump_folder = None if mode == _OFF else info.val.path
+        self._inner = self._meta["inner"] if mode == _ALL else []
+        if mode == _ALL:
+            self._runner = self._dumper()
         return Status()
 
     @sdk_call("Context.create_inputs", returns="list")
@@ -221,6 +226,7 @@ class _Task:
         self.error = None
         self._runner = context._runner
         self._dump_folder = context._dump_folder
+        self._inner = context._inner
         self._inputs = inputs = list(inputs)
         self._outputs = outputs
         # What was copied with to() is read as it was then; else the host's array as it is now.
@@ -234,18 +240,21 @@ class _Task:
             for tensor, result in zip(self._outputs, results):
                 # Cut where a fault made the output too short.
                 tensor._host[...] = result[tuple(slice(size) for size in tensor._host.shape)]
-            self._dump()
+            self._dump(results[len(self._outputs) :])
         except Exception as error:  # the queue goes on; sync() tells
             self.error = error
         finally:
             self.done.set()
 
-    def _dump(self):
-        if self._dump_folder is not None:
-            for tensor in self._outputs:
-                name = tensor._facts["name"].replace("/", "_")
-                path = Path(self._dump_folder) / f"{name}.simulated.bin"
-                path.write_bytes(tensor._host.tobytes())
+    def _dump(self, inner):
+        """Write the outputs, and what inner tensors there are; real files have other names."""
+        if self._dump_folder is None:
+            return
+        arrays = {tensor._facts["name"]: tensor._host for tensor in self._outputs}
+        arrays.update(zip(self._inner, inner))
+        for name, array in arrays.items():
+            path = Path(self._dump_folder) / f"{name.replace('/', '_')}.simulated.bin"
+            path.write_bytes(array.tobytes())
 
     def settle(self):
         """Let tensors be used again; the queue was waited for."""

@@ -1,0 +1,141 @@
+"""``mlubench run``: mm_run."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from mlubench.errors import ConfigError
+from mlubench.pipeline.run_parameters import RunParameters
+
+if TYPE_CHECKING:
+    from mlubench.reports.run_table import StageTimes
+
+_WIDTH = 100
+
+
+def run(
+    *,
+    parameters: Annotated[RunParameters, Parameter(name="*")],
+    json: Annotated[bool, Parameter(help="print JSON in place of mm_run's text")] = False,
+    table: Annotated[bool, Parameter(help="print a table with intervals in its place")] = False,
+) -> int:
+    """Measure a compiled network's throughput and latency, as mm_run does.
+
+    What may have disturbed the figures is told on standard error.
+    """
+    if json and table:
+        raise ConfigError(
+            "are both given", where="--json and --table", expected="one of the two", fix=""
+        )
+    if parameters.native:
+        return _native(parameters, json=json, table=table)
+    if parameters.scenario is not None:
+        return _scenario(parameters, json=json)
+    from mlubench.mm_run.text import to_text
+    from mlubench.pipeline.run_document import notes, run_document
+    from mlubench.pipeline.run_files import write_files
+    from mlubench.pipeline.run_model import run_model
+    from mlubench.pipeline.run_report import run_report, stage_times
+    from mlubench.reports.layer_table import layer_table
+
+    done = run_model(parameters)
+    files = write_files(done)
+    _tell(notes(done), files)
+    if json:
+        _print_json(run_document(done, files))
+    elif table:
+        found, bed = done.found, done.bed
+        heading = (
+            f"{bed.model.name} {bed.model.spec.precision}, run as "
+            f"{bed.prepared.executed_precision} by {bed.engine} {bed.engine_version} on "
+            f"{' '.join(bed.devices)}\n{found.throughput:.6g} images/s, {len(found.group)} "
+            f"requests in {found.wall_seconds:.3f} s"
+        )
+        _print_stages(heading, stage_times(done))
+        if done.layers is not None:
+            console().print(layer_table(done.layers))
+    else:
+        sys.stdout.write(to_text(run_report(done)))
+    return 0
+
+
+def _native(parameters: RunParameters, *, json: bool, table: bool) -> int:
+    from mlubench.mm_run.native import run_native
+    from mlubench.mm_run.text import to_text
+    from mlubench.pipeline.run_document import native_document, native_times
+
+    log = Path("artifacts", "output", parameters.magicmind_model.resolve().name, "mm_run.log")
+    done = run_native(parameters, log)
+    _tell([], {"log": done.log})
+    performance = done.report.performance
+    if json:
+        _print_json(native_document(done))
+    elif table:
+        heading = (
+            f"{parameters.magicmind_model}, measured by {done.command[0]}\n"
+            f"{performance.qps:.6g} images/s, {performance.iterations} iterations in "
+            f"{performance.wall_seconds:.3f} s"
+        )
+        _print_stages(heading, native_times(done.report))
+    else:
+        sys.stdout.write(to_text(done.report))
+    return 0
+
+
+def _scenario(parameters: RunParameters, *, json: bool) -> int:
+    from mlubench.pipeline.scenario_document import scenario_document, scenario_notes
+    from mlubench.pipeline.scenarios import run_scenario, write_queries
+    from mlubench.reports.scenario_table import scenario_lines, scenario_table
+
+    done = run_scenario(parameters)
+    files = write_queries(done)
+    _tell(scenario_notes(done), files)
+    if json:
+        _print_json(scenario_document(done, files))
+    else:
+        screen = console()
+        for line in scenario_lines(done.result):
+            screen.print(line, markup=False, soft_wrap=True)
+        if done.result.latencies is not None:
+            screen.print(scenario_table(done.result))
+    status: int = done.result.exit_status
+    return status
+
+
+def _tell(remarks: Iterable[str], files: Mapping[str, Path]) -> None:
+    screen = console(stderr=True)
+    for remark in remarks:
+        screen.print(f"note: {remark}", markup=False, soft_wrap=True)
+    for option, path in files.items():
+        screen.print(f"{option}: {path}", markup=False, soft_wrap=True)
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    sys.stdout.write(json_format.dumps(document, indent=2) + "\n")
+
+
+def _print_stages(heading: str, times: Sequence[StageTimes]) -> None:
+    from mlubench.reports.run_table import stage_table
+
+    screen = console()
+    screen.print(heading, markup=False, soft_wrap=True)
+    groups = sorted({one.group for one in times})
+    for group in groups:
+        if len(groups) > 1:
+            screen.print(f"\ninput shape group {group}", markup=False)
+        screen.print(stage_table([one for one in times if one.group == group]))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that is 100 columns wide where it is no terminal."""
+    screen = Console(stderr=stderr, highlight=False)
+    if not screen.is_terminal:
+        screen.width = _WIDTH  # of a file or a pipe; rich would take 80
+    return screen

@@ -1,0 +1,259 @@
+"""One compiled network measured as mm_run measures: load, warm up, keep requests in flight."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mlubench.engines.magicmind.sampler import CardUse
+from mlubench.engines.measuring import MeasureSetup
+from mlubench.engines.traits import device_names, traits
+from mlubench.errors import ConfigError
+from mlubench.metrics.layer_times import LayerTimes
+from mlubench.mm_run.results import Shape, Timing
+from mlubench.mm_run.shapes import shape_groups
+from mlubench.pipeline.card_use import sampled
+from mlubench.pipeline.devices import engine_host
+from mlubench.pipeline.layer_profile import profile_layers
+from mlubench.pipeline.measurement import Measurement
+from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
+from mlubench.pipeline.offline import OfflineModel, read_offline_model
+from mlubench.pipeline.run_parameters import RunParameters
+
+_KEY = "run"
+#: Clocks of --trace_time that read the device's own.
+_DEVICE_CLOCKS = ("dev", "both")
+
+
+@dataclass(frozen=True)
+class Bed:
+    """On what a network was measured.
+
+    Attributes:
+        asked: the options.
+        model: the network.
+        engine: the engine's name, which says where it is simulated.
+        engine_version: its version.
+        devices: what the engine says of each device, by name.
+        prepared: the network as it was loaded.
+        load_seconds: how long loading took.
+    """
+
+    asked: RunParameters
+    model: OfflineModel
+    engine: str
+    engine_version: str
+    devices: Mapping[str, str]
+    prepared: Prepared
+    load_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class ModelRun:
+    """A run and what it found.
+
+    Attributes:
+        bed: on what.
+        groups: the input shapes that took turns, by the inputs' names.
+        load: how the devices were loaded.
+        warmed: the warm-up.
+        found: the measurement.
+        use: of the cards that report it, by name.
+        layers: their times, where they were asked for.
+        dumped: layers whose outputs were written.
+        timings: of what was done before, in mm_run's words.
+    """
+
+    bed: Bed
+    groups: tuple[tuple[Shape, ...], ...]
+    load: Load
+    warmed: WarmedUp
+    found: Measurement
+    use: Mapping[str, CardUse] = field(default_factory=dict)
+    layers: LayerTimes | None = None
+    dumped: tuple[str, ...] = ()
+    timings: tuple[Timing, ...] = ()
+
+
+def run_model(asked: RunParameters) -> ModelRun:
+    """Measure a compiled network.
+
+    Raises:
+        ConfigError: an option is wrong, has no meaning on the engine, or does not fit the network.
+        DeviceError: a device failed.
+    """
+    model = read_offline_model(asked.magicmind_model)
+    refuse_meaningless(asked, model.engine)
+    with Measuring(engine_host(model.engine, asked.conf), run_devices(asked, model)) as measuring:
+        bed = prepare(measuring, _KEY, asked, model, requests=asked.threads * _depth(asked))
+        groups = shape_groups(asked, [(one.name, one.dims) for one in bed.prepared.inputs])
+        load = run_load(asked, model, bed.prepared, groups)
+        for folder in (asked.output_path, asked.debug_path):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        warmed = measuring.configure(_KEY, load)
+        with sampled(measuring.host.name, measuring.names) as use:
+            found = measuring.measure(
+                _KEY,
+                load,
+                iterations=asked.iterations,
+                duration=asked.duration / 1e3,
+                outputs=asked.output_path,
+            )
+        dumped: tuple[str, ...] = ()
+        if asked.debug_path is not None:
+            dumped = measuring.dump(_KEY, model.path, load, asked.debug_path)
+        measuring.forget(_KEY)
+        layers = None
+        if asked.perf_path is not None:
+            setup = _setup(asked, requests=asked.threads * _depth(asked), profile=True)
+            layers = profile_layers(measuring, model, setup, load)
+    timings = (
+        Timing("CreateEngine", round(1e3 * bed.load_seconds, 3)),
+        Timing("WarmUp", round(1e3 * warmed.seconds, 3)),
+    )
+    return ModelRun(bed, groups, load, warmed, found, use, layers, dumped, timings)
+
+
+def run_devices(asked: RunParameters, model: OfflineModel) -> tuple[str, ...]:
+    """Return the names of the devices.
+
+    Raises:
+        ConfigError: one is named twice.
+    """
+    names = device_names(model.engine, asked.devices)
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            "one device is named twice", where="--devices", expected="each once", fix=""
+        )
+    return names
+
+
+def prepare(
+    measuring: Measuring,
+    key: str,
+    asked: RunParameters,
+    model: OfflineModel,
+    *,
+    requests: int,
+    streams: int = 0,
+) -> Bed:
+    """Load a network on all devices, and say on what it is measured.
+
+    Args:
+        measuring: the devices.
+        key: later calls name it.
+        asked: the options.
+        model: the network.
+        requests: how many will be in flight on a device.
+        streams: where the options name none; 0 leaves it to the engine.
+
+    Raises:
+        ConfigError: the engine has not got what the options ask for.
+        DeviceError: it cannot be loaded.
+    """
+    begin = time.perf_counter()
+    prepared = measuring.prepare(key, model.path, _setup(asked, requests, streams))
+    return Bed(
+        asked=asked,
+        model=model,
+        engine=measuring.label(model.engine),
+        engine_version=measuring.engine["version"],
+        devices={measuring.label(name): text for name, text in measuring.descriptions.items()},
+        prepared=prepared,
+        load_seconds=time.perf_counter() - begin,
+    )
+
+
+def _setup(
+    asked: RunParameters, requests: int, streams: int = 0, *, profile: bool = False
+) -> MeasureSetup:
+    return MeasureSetup(
+        streams=asked.streams or streams,
+        profile=profile,
+        requests=requests,
+        pinned=asked.bind_cluster,
+        plugin=tuple(str(path.resolve()) for path in asked.plugin),
+    )
+
+
+def _depth(asked: RunParameters) -> int:
+    """Requests in flight of each thread: one where nothing is to overlap."""
+    return 1 if asked.datatransfer_opt is False else asked.infer_depth
+
+
+def run_load(
+    asked: RunParameters,
+    model: OfflineModel,
+    prepared: Prepared,
+    groups: Sequence[Sequence[Shape]],
+) -> Load:
+    """Return how the devices are loaded.
+
+    Args:
+        asked: the options.
+        model: the network.
+        prepared: as it was loaded.
+        groups: the input shapes that take turns.
+
+    Raises:
+        ConfigError: input files or shapes do not fit the network.
+    """
+    files = asked.input_files
+    if files and len(files) != len(prepared.inputs):
+        raise ConfigError(
+            f"names {len(files)} files",
+            where="--input_files",
+            expected=f"{len(prepared.inputs)}: " + ", ".join(one.name for one in prepared.inputs),
+        )
+    if files and len(groups) > 1:
+        raise ConfigError(
+            "there is one set of files for several shapes",
+            where="--input_files and --run_config",
+            expected="one of the two",
+        )
+    for group in groups:
+        check_batch(model, group[0][1][0])
+    return Load(
+        shapes=tuple(tuple(dims for _, dims in group) for group in groups),
+        inputs=tuple(path.resolve() for path in files) or None,
+        threads=asked.threads,
+        infer_depth=_depth(asked),
+        buffer_depth=asked.buffer_depth,
+        copy=not asked.disable_data_copy,
+        warmup=asked.warmup / 1e3,
+        host_async=asked.host_async,
+    )
+
+
+def check_batch(model: OfflineModel, batch: int) -> None:
+    """Refuse a batch that a dynamic network was not compiled for.
+
+    Raises:
+        ConfigError: it is beyond the network's range.
+    """
+    low, high = model.spec.dim_range or (batch, batch)
+    if not low <= batch <= high:
+        raise ConfigError(
+            f"the network was compiled for batches of {low} to {high}",
+            where=f"--batch_size {batch}",
+            expected=f"{low} to {high}",
+        )
+
+
+def refuse_meaningless(asked: RunParameters, engine: str) -> None:
+    """Refuse by name what has no meaning on an engine; nothing is ignored.
+
+    Raises:
+        ConfigError: names the option, the reason and what to do.
+    """
+    device_clock = asked.trace_time in _DEVICE_CLOCKS
+    for name, reason in traits(engine).not_in_run.items():
+        if device_clock if name == "trace_time" else getattr(asked, name):
+            with_tool = traits(engine).family == "mlu"
+            raise ConfigError(
+                reason,
+                where=f"--{name}",
+                fix="leave it out" + (", or run mm_run itself with --native" * with_tool),
+            )

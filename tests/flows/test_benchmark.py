@@ -1,0 +1,114 @@
+"""The benchmark flow on the embedded sample, on cores and on simulated cards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flows.benchmark import benchmark
+from mlubench import cli
+from mlubench.pipeline.bench_outcome import BenchOutcome
+from mlubench.pipeline.bench_parameters import BenchParameters
+from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
+from tests.support.simulated_sdk import environment
+
+Bench = Callable[..., BenchOutcome]
+QUICK = {"rounds": 2, "duration": 20, "warmup": 10, "iterations": 3}
+
+
+@pytest.fixture
+def bench(prefect_server: None, out: Path) -> Bench:
+    def bench(**options: Any) -> BenchOutcome:
+        parameters = BenchParameters(**{"out": out, **QUICK, **options})
+        result: Any = benchmark(parameters, return_state=True).result(raise_on_failure=False)
+        if isinstance(result, BaseException):
+            raise result
+        assert isinstance(result, BenchOutcome)
+        return result
+
+    return bench
+
+
+def test_the_run_folder_and_its_rows(bench: Bench) -> None:
+    outcome = bench(precision=("force_float32", "qint8_mixed_float16"), batch_size=(1, 4))
+    names = {path.name for path in outcome.folder.iterdir()}
+    assert names == {"run.json", "throughput.parquet", "latencies.parquet"}
+    rows = read_parquet(outcome.folder / "throughput.parquet", THROUGHPUT).to_pandas()
+    assert list(zip(rows.precision, rows.batch_size, strict=True)) == [
+        ("force_float32", 1),
+        ("force_float32", 4),
+        ("qint8_mixed_float16", 1),
+        ("qint8_mixed_float16", 4),
+    ]
+    assert rows.executed_precision[2].startswith("int8 + ")
+    assert not rows.speed_only.any()
+    latencies = read_parquet(outcome.folder / "latencies.parquet", LATENCIES).to_pandas()
+    counts = latencies.groupby("configuration").size()
+    assert (counts == rows.requests).all()
+    assert (rows.requests * rows.batch_size == rows.images).all()
+    assert (counts >= 2 * 3).all()  # rounds, iterations
+    record = json.loads((outcome.folder / "run.json").read_text())
+    assert record["kind"] == "benchmark"
+    assert record["parameters"]["batch_size"] == [1, 4]
+    assert set(record["seconds"]) == {"import", "decode", "compile", "measure"}
+
+
+def test_devices_are_measured_alone_and_together(bench: Bench) -> None:
+    outcome = bench(precision=("force_float32",), batch_size=(4,), devices=("cpu:0", "cpu:1"))
+    rows = read_parquet(outcome.folder / "throughput.parquet", THROUGHPUT).to_pandas()
+    assert [list(devices) for devices in rows.devices] == [["cpu:0", "cpu:1"], ["cpu:0"]]
+    latencies = pd.read_parquet(outcome.folder / "latencies.parquet")
+    assert set(latencies[latencies.configuration == 0].device) == {"cpu:0", "cpu:1"}
+    assert set(latencies[latencies.configuration == 1].device) == {"cpu:0"}
+
+
+def test_on_simulated_cards_everything_says_so(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(tmp_path, cards=2).items():
+        monkeypatch.setenv(name, value)
+    outcome = bench(
+        engine="magicmind", devices=("0", "1"), precision=("force_float32",), batch_size=(4,)
+    )
+    rows = pd.read_parquet(outcome.folder / "throughput.parquet")
+    assert set(rows.engine) == {"magicmind (simulated)"}
+    assert rows.executed_precision[0] == "float32 (simulated)"
+    latencies = pd.read_parquet(outcome.folder / "latencies.parquet")
+    assert set(latencies.device) == {"mlu:0 (simulated)", "mlu:1 (simulated)"}
+    assert outcome.folder.name.endswith("-simulated")
+    assert "simulated" in outcome.record.engine
+
+
+def test_without_images_int8_is_for_speed_only(bench: Bench, tmp_path: Path) -> None:
+    sample = Path("conf/sample/se_resnet50_digits")
+    outcome = bench(
+        prototxt=sample.with_suffix(".prototxt"),
+        caffemodel=sample.with_suffix(".caffemodel"),
+        input_size=56,
+        precision=("qint8_mixed_float16",),
+        batch_size=(1,),
+    )
+    assert outcome.rows[0].measured.speed_only
+    assert any("speed only: qint8_mixed_float16" in note for note in outcome.notes())
+
+
+def test_a_run_is_compared_with_another(
+    bench: Bench, capsys: pytest.CaptureFixture[str], out: Path
+) -> None:
+    first, second = (
+        bench(precision=("force_float32",), batch_size=batches).folder for batches in ((1, 4), (1,))
+    )
+    assert cli.main(["compare", str(second), str(first)]) == 3
+    said = capsys.readouterr().out
+    assert "force_float32, batch 1, static, cpu:0" in said
+    assert f"force_float32, batch 4, static, cpu:0: only in {first.name}" in said
+    assert max(map(len, said.splitlines()[:6])) <= 100
+    assert "the smallest loss that 2 and 2 rounds could have shown is none" in said
+    assert cli.main(["compare", str(out), str(first)]) == 2
+    assert "is no benchmark run" in capsys.readouterr().err
+    assert cli.main(["compare", str(second), str(first), "--min_effect", "100"]) == 2

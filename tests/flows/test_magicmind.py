@@ -1,0 +1,262 @@
+"""The evaluate flow on simulated MLU cards: the same answers whatever befalls the cards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.settings import PREFECT_API_URL
+
+from flows.start import print_outcome
+from mlubench.pipeline.outcome import Outcome
+from tests.flows.conftest import Evaluate
+from tests.support.simulated_sdk import environment, misuses
+
+PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
+#: An evaluation of few images in one precision, for faults that need no more.
+FEW = {"precision": ("force_float32",), "image_num": 48, "shards": 6}
+#: So long may a worker be silent where one is to hang; what else it does takes part of a second.
+SILENCE = "magicmind: {silence: {build: 60, load: 60, run: 6}}"
+
+Fault = dict[str, Any]
+Cards = Callable[..., None]
+
+
+@pytest.fixture
+def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cards]:
+    """Gives the workers so many simulated cards with these faults; none may misuse the SDK."""
+    given = []
+
+    def give(count: int, *faults: Fault) -> None:
+        variables = environment(tmp_path, cards=count, faults=faults)
+        given.append(variables)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    yield give
+    assert [misuse for variables in given for misuse in misuses(variables)] == []
+
+
+def _on(count: int) -> dict[str, Any]:
+    """Return the options of an evaluation on so many cards."""
+    return {"engine": "magicmind", "devices": tuple(f"mlu:{card}" for card in range(count))}
+
+
+def _bytes(outcome: Outcome) -> bytes:
+    return (outcome.folder / "predictions.parquet").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, bytes]:
+    """The predictions of runs that nothing befell, by what was asked for."""
+    return {}
+
+
+@pytest.fixture
+def sound(run: Evaluate, cards: Cards, undisturbed: dict[str, bytes]) -> Callable[..., bytes]:
+    """Returns the predictions of an evaluation on one card that nothing befalls."""
+
+    def sound(**options: Any) -> bytes:
+        key = repr(options)
+        if key not in undisturbed:
+            cards(1)
+            undisturbed[key] = _bytes(run(**_on(1), **options))
+        return undisturbed[key]
+
+    return sound
+
+
+def test_the_number_of_cards_changes_no_byte(run: Evaluate, cards: Cards, sound: Any) -> None:
+    expected = sound()
+    for count in (4, 8):
+        cards(count)
+        outcome = run(**_on(count), shards=16)
+        assert outcome.exit_status == 0
+        assert _bytes(outcome) == expected
+        shards = pd.read_parquet(outcome.folder / "shards.parquet")
+        assert shards.attempts.tolist() == [1] * len(shards)
+        assert len(set(shards.device)) == count
+
+
+def test_accuracies_are_those_of_the_embedded_engine(run: Evaluate, cards: Cards) -> None:
+    cards(2)
+    ours, theirs = run(**_on(2)), run()
+    tables = [
+        pd.read_parquet(outcome.folder / "accuracy.parquet").set_index("precision")
+        for outcome in (ours, theirs)
+    ]
+    for column in ("images", "top1", "top5"):
+        assert tables[0][column]["force_float32"] == tables[1][column]["force_float32"]
+    best = [
+        pd.read_parquet(outcome.folder / "predictions.parquet")
+        .query("precision == 'force_float32'")
+        .top5_index.str[0]
+        .tolist()
+        for outcome in (ours, theirs)
+    ]
+    assert best[0] == best[1]
+    for precision in PRECISIONS:
+        assert abs(tables[0].top1[precision] - tables[0].top1["force_float32"]) <= 0.01, precision
+
+
+def _artifact(key: str) -> tuple[str, str]:
+    """Return the description and the contents of what Prefect's UI shows of the last run."""
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    with get_client(sync_client=True) as client:
+        (artifact,) = client.read_artifacts(artifact_filter=wanted, sort="CREATED_DESC", limit=1)
+    return str(artifact.description), str(artifact.data)
+
+
+def test_whatever_a_simulated_run_leaves_says_so(
+    run: Evaluate, cards: Cards, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cards(2)
+    outcome = run(**_on(2), **FEW)
+    assert "simulated" in outcome.folder.name
+    record = json.loads((outcome.folder / "run.json").read_text())
+    assert record["engine"] == "magicmind (simulated)"
+    assert all("simulated" in device for device in record["devices"])
+    accuracy = pd.read_parquet(outcome.folder / "accuracy.parquet")
+    assert accuracy.engine.tolist() == ["magicmind (simulated)"]
+    assert accuracy.executed_precision.tolist() == ["float32 (simulated)"]
+    shards = pd.read_parquet(outcome.folder / "shards.parquet")
+    assert shards.device.str.endswith(" (simulated)").all()
+    assert "magicmind (simulated)" in (outcome.folder / "report.html").read_text()
+    print_outcome(outcome)
+    said = capsys.readouterr().out
+    assert "float32 (simulated)" in said
+    assert "engine:  magicmind (simulated)" in said
+    for key in ("accuracy", "summary"):
+        described, shown = _artifact(key)
+        assert outcome.record.run_id in described
+        assert "simulated" in shown, key
+
+
+def _lost(card: int | None, after: int) -> Fault:
+    return {"call": "Context.enqueue", "card": card, "after": after, "times": 99, "how": "lost"}
+
+
+def test_a_card_lost_midway_changes_no_byte(
+    run: Evaluate, cards: Cards, sound: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = sound()
+    cards(4, _lost(2, after=5))
+    outcome = run(**_on(4), shards=25)
+    assert _bytes(outcome) == expected
+    shards = pd.read_parquet(outcome.folder / "shards.parquet")
+    assert shards.groupby("precision").images.sum().tolist() == [600] * 3
+    again = shards[shards.attempts > 1]
+    assert len(again) == 1
+    (failure,) = again.failures.iloc[0]
+    assert failure.startswith("mlu:2: MagicMind's Context.enqueue(")
+    assert "card 2 is lost" in failure
+    assert again.device.iloc[0] != "mlu:2 (simulated)"
+    print_outcome(outcome)
+    told = {
+        "run.json": (outcome.folder / "run.json").read_text(),
+        "report": (outcome.folder / "report.html").read_text().replace("&#39;", "'"),
+        "console": capsys.readouterr().out,
+        "notes": "\n".join(outcome.notes()),
+        "summary": _artifact("summary")[1],
+    }
+    for where, text in told.items():
+        assert "mlu:2: " in text, where
+        assert "lost" in text, where
+        assert "Context.enqueue" in text, where
+
+
+_EVALUATE = """
+import sys
+from mlubench.cli import main
+sys.exit(main(["eval", "--engine", "magicmind", *sys.argv[1:]]))
+"""
+
+
+def _command(*options: object) -> subprocess.CompletedProcess[str]:
+    """Run ``mlubench eval`` on magicmind in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", _EVALUATE, *map(str, options)],
+        env={**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_all_cards_lost_end_the_run_and_the_next_goes_on(
+    run: Evaluate, out: Path, cards: Cards, sound: Any, tmp_path: Path
+) -> None:
+    expected = sound()
+    mine = tmp_path / "artifacts"
+    shutil.copytree(out / "cache", mine / "cache")
+    shutil.copytree(out / "data", mine / "data")
+    cards(4, _lost(None, after=20))
+    done = _command("--devices", "mlu:0", "mlu:1", "mlu:2", "mlu:3", "--shards", 25, "--out", mine)
+    assert done.returncode == 4, done.stderr
+    assert "--devices mlu:0 mlu:1 mlu:2 mlu:3: no device is left: mlu:0" in done.stderr
+    assert "is lost" in done.stderr
+    assert "goes on where this one ended" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((mine / "runs").glob("*/*"))
+    kept = list((mine / "unfinished").glob("*/*/[0-9]*.parquet"))
+    assert kept
+
+    cards(4)
+    outcome = run(**_on(4), shards=25, out=mine)
+    assert _bytes(outcome) == expected
+    shards = pd.read_parquet(outcome.folder / "shards.parquet")
+    before = shards.started_utc.dt.tz_convert("UTC") < pd.Timestamp(outcome.record.created_utc)
+    assert before.sum() == len(kept)
+
+
+def _stages(hows: Sequence[str]) -> list[tuple[str, str]]:
+    calls = ("Builder.build_model", "Model.deserialize_from_file", "Context.enqueue")
+    return [(call, how) for call in calls for how in hows]
+
+
+@pytest.mark.parametrize(
+    ("call", "how"), [*_stages(["status", "abort", "segfault"]), ("Context.enqueue", "hang")]
+)
+def test_what_befalls_one_card_is_done_by_another(
+    run: Evaluate, cards: Cards, sound: Any, tmp_path: Path, call: str, how: str
+) -> None:
+    expected = sound(**FEW)
+    (tmp_path / "engines.yaml").write_text(SILENCE)
+    cards(2, {"call": call, "how": how, "times": 1})
+    # In a folder of its own the network is built anew.
+    outcome = run(**_on(2), **FEW, conf=(tmp_path,), out=tmp_path / "artifacts")
+    assert outcome.exit_status == 0
+    assert _bytes(outcome) == expected
+    shards = pd.read_parquet(outcome.folder / "shards.parquet")
+    again = [failure for failures in shards.failures for failure in failures]
+    assert shards.attempts.sum() == len(shards) + len(again)
+    assert len(again) == (call == "Context.enqueue")
+    words = {
+        "status": "MagicMind's Context.enqueue",
+        "abort": "exit status -6",
+        "segfault": "exit status -11",
+        "hang": "no sign of life for 6 s",
+    }
+    assert all(words[how] in failure for failure in again)
+    assert outcome.lost == {}
+
+
+def test_a_card_that_always_fails_is_lost_at_each_stage(
+    run: Evaluate, cards: Cards, sound: Any, tmp_path: Path
+) -> None:
+    expected = sound(**FEW)
+    for call in ("Device.active", "Builder.build_model", "Engine.create_i_context"):
+        cards(2, {"call": call, "how": "status", "card": 0, "times": 999})
+        outcome = run(**_on(2), **FEW, out=tmp_path / call)
+        assert _bytes(outcome) == expected
+        assert list(outcome.lost) == ([] if call == "Builder.build_model" else ["mlu:0"])
