@@ -50,10 +50,6 @@ eval: $(VENV)/ready  ## judge a network in three precisions (default: the embedd
 bench: $(VENV)/ready  ## measure throughput and latency in three precisions: perf.sh
 	@$(BIN)/mlubench bench $(GIVEN_BENCH)
 
-nightly: SUITE ?= nightly
-nightly: $(VENV)/ready  ## run a suite of evaluations and benchmarks and judge it: SUITE=smoke|seed|nightly
-	@$(BIN)/mlubench nightly $(call quoted,$(SUITE))
-
 # The samples' run.sh: one network in one precision, with the samples' defaults and file names.
 run: MODEL ?= senet50
 run: PRECISION ?= force_float32
@@ -85,8 +81,9 @@ run: $(VENV)/ready  ## fetch, compile, infer and score one network in one precis
 	    --result_5_file '$(RESULTS)/eval_result_5.txt' \
 	    --top1andtop5_file '$(RESULTS)/eval_result.txt'
 
-nightly: $(VENV)/ready  ## run a suite and judge it: SUITE=smoke, seed, nightly (default) or your own
-	@$(BIN)/mlubench nightly $(if $(SUITE),$(call quoted,$(SUITE))) $(GIVEN)
+nightly: SUITE ?= nightly
+nightly: $(VENV)/ready  ## run a suite and judge it: SUITE=smoke, seed, nightly or your own
+	@$(BIN)/mlubench nightly $(call quoted,$(SUITE)) $(GIVEN)
 
 server: $(VENV)/ready  ## Prefect's server, UI, worker and deployments on 127.0.0.1, until Ctrl-C
 	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) exec $(BIN)/python -m flows.service

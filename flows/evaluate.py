@@ -91,6 +91,9 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 devices=devices.descriptions,
                 started=run.started,
                 seconds=run.seconds,
+                compile_seconds={
+                    one.precision: one.seconds for one in compiled if one.seconds is not None
+                },
                 lost=devices.lost,
             )
             outcome = write_run(evaluation, run.runs)

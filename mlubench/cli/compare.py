@@ -8,47 +8,42 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from mlubench.errors import ConfigError
+from mlubench.reports.thresholds import Gates
 
 _WIDTH = 100
+_USUAL = Gates()
 
 
 def compare(
-    run: Annotated[Path, Parameter(help="folder of the run to judge")],
-    baseline: Annotated[Path, Parameter(help="folder of the run that it is judged by")],
+    run: Annotated[str, Parameter(help="folder of the run to judge, or its id")],
+    baseline: Annotated[
+        str,
+        Parameter(help="likewise of the run that it is judged by; or pinned, last-good, published"),
+    ],
     *,
-    min_effect: Annotated[float, Parameter(help="percent of throughput that may be lost")] = 3.0,
+    gates: Annotated[Gates, Parameter(name="*")] = _USUAL,
+    junit: Annotated[Path | None, Parameter(help="file that gets the gates as JUnit XML")] = None,
+    conf: Annotated[
+        tuple[Path, ...], Parameter(help="folders with a models.yaml of your own (published)")
+    ] = (),
+    out: Annotated[Path, Parameter(help="folder of runs and caches")] = Path("artifacts"),
 ) -> int:
-    """Judge a benchmark run by another one: PASS, FAIL or INCONCLUSIVE for each configuration.
+    """Judge a run by another one, gate by gate: PASS, FAIL or INCONCLUSIVE, each with its reason.
 
-    It fails where Mann and Whitney's test over the rounds shows a loss, and the loss is at least
-    --min_effect. An improvement never fails. Exit status: 0 pass, 1 fail, 3 inconclusive.
+    Evaluations are compared image by image; benchmarks by the rounds of each configuration. An
+    improvement never fails. Exit status: 0 pass, 1 fail, 3 inconclusive.
     """
-    from mlubench.metrics.verdict import Verdict
-    from mlubench.reports.bench_compare import compare_benchmarks, render_comparison
-    from mlubench.reports.bench_json import BenchRecord
-    from mlubench.reports.wording import verdict_text
+    from mlubench.pipeline.baselines import judge_by
+    from mlubench.reports.gates_console import judged_lines, render_gates
+    from mlubench.reports.junit import write_junit
 
-    if not 0 <= min_effect < 100:
-        raise ConfigError(
-            f"is {min_effect:g}", where="--min_effect", expected="0 or more, below 100"
-        )
-    for folder in (run, baseline):
-        if not BenchRecord.is_in(folder):
-            raise ConfigError(
-                "is no benchmark run",
-                where=str(folder),
-                expected="a folder of OUT/runs that mlubench bench wrote",
-            )
-    compared = compare_benchmarks(run, baseline, min_effect / 100)
+    judged = judge_by(run, baseline, gates, out, conf)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH
-    console.print(render_comparison(compared))
-    for line in [*compared.remarks, *compared.alone]:
+    console.print(render_gates(judged.gates))
+    for line in judged_lines(judged):
         console.print(line, markup=False, soft_wrap=True)
-    for one in compared.comparisons:
-        if one.change.verdict != Verdict.PASS:
-            console.print(f"{one.name}: {one.change.reason}", markup=False, soft_wrap=True)
-    console.print(f"verdict: {verdict_text(compared.verdict)}")
-    return compared.verdict.exit_status
+    if junit is not None:
+        write_junit(junit, [judged])
+    return judged.verdict.exit_status

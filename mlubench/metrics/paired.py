@@ -89,17 +89,32 @@ def compare_paired(
     if not reference_top1.shape == candidate_top1.shape == labels.shape or labels.ndim != 1:
         shapes = (reference_top1.shape, candidate_top1.shape, labels.shape)
         raise ValueError(f"three arrays of one length are expected, got {shapes}")
-    images = len(labels)
-    if images == 0:
+    if len(labels) == 0:
         raise ValueError("no image to compare")
-    reference_right = reference_top1 == labels
-    candidate_right = candidate_top1 == labels
+    return compare_right(
+        reference_top1 == labels,
+        candidate_top1 == labels,
+        agreement=float(np.mean(reference_top1 == candidate_top1)),
+    )
+
+
+def compare_right(
+    reference_right: NDArray[np.bool_], candidate_right: NDArray[np.bool_], agreement: float
+) -> Paired:
+    """Compare a candidate with a reference by which images they have right.
+
+    Args:
+        reference_right: [N], N >= 1.
+        candidate_right: [N].
+        agreement: the fraction of the images with the same best class.
+    """
+    images = len(reference_right)
     lost = int(np.count_nonzero(reference_right & ~candidate_right))
     won = int(np.count_nonzero(candidate_right & ~reference_right))
     low, high = tango_interval(lost, won, images)
     return Paired(
         images=images,
-        agreement=float(np.mean(reference_top1 == candidate_top1)),
+        agreement=agreement,
         lost=lost,
         won=won,
         drop=(lost - won) / images,

@@ -8,15 +8,8 @@ from collections.abc import Iterable
 
 from scipy.stats import norm
 
+from mlubench.metrics.levels import GATE_LEVEL, LOSS_LEVEL, POWER
 from mlubench.metrics.paired import Paired, loss_p, smallest_detectable_drop
-
-#: The one-sided level of the gate: one end of a two-sided 95 % interval.
-_GATE_LEVEL = 0.025
-#: The one-sided level at which a loss against a baseline is shown. Of comparisons of equals at
-#: most 1 % are alarms, since the test is exact. At 50,000 images of which 3 % change, a drop of
-#: 0.25 points is shown with a probability of 81 % (with 80 % at a level of 0.9 %).
-LOSS_LEVEL = 0.01
-_POWER = 0.8
 
 
 class Verdict(enum.StrEnum):
@@ -84,7 +77,7 @@ def judge_loss(paired: Paired, max_drop: float, level: float = LOSS_LEVEL) -> tu
 
 def _within(paired: Paired, limit: float) -> bool:
     """Whether a drop is shown to be within a limit, and not by luck."""
-    z_level, z_power = float(norm.isf(_GATE_LEVEL)), float(norm.ppf(_POWER))
+    z_level, z_power = float(norm.isf(GATE_LEVEL)), float(norm.ppf(POWER))
     error = math.sqrt(paired.churn / paired.images)
     # Of an improvement, luck is no question.
     telling = paired.drop_high <= 0 or (z_level + z_power) * error <= limit
@@ -99,11 +92,24 @@ def _drop_text(paired: Paired) -> str:
 
 
 def _power_text(paired: Paired) -> str:
-    smallest = smallest_detectable_drop(paired.images, paired.churn, _POWER, _GATE_LEVEL)
+    smallest = smallest_detectable_drop(paired.images, paired.churn, POWER, GATE_LEVEL)
     return (
         f"the smallest drop that these {paired.images} images could have shown is "
         f"{in_points(smallest)}"
     )
+
+
+def judge_share(share: tuple[float, float], least: float) -> Verdict:
+    """Judge a share of images by its 95 % interval against the least that is allowed.
+
+    Args:
+        share: the ends of the interval, fractions.
+        least: a fraction.
+    """
+    low, high = share
+    if low >= least:
+        return Verdict.PASS
+    return Verdict.FAIL if high < least else Verdict.INCONCLUSIVE
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -12,6 +12,7 @@ from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.run import free_run_id
 from mlubench.reports.bench_json import BenchRecord
+from mlubench.reports.history import append_throughput
 from mlubench.reports.run_json import ModelRecord
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.throughput import (
@@ -121,6 +122,7 @@ def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
             record.write(folder / "run.json")
             write_parquet(folder / "throughput.parquet", throughput_table(rows))
             write_parquet(folder / "latencies.parquet", latencies_table(rows))
+    append_throughput(runs.parent / "history", record, throughput_table(rows))
     return BenchOutcome(runs / run_id, record, rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,12 +58,14 @@ class Compiled:
         folder: the engine's files, with the store's manifest.
         key: its content key.
         speed_only: whether its ranges were made up, so that its answers mean nothing.
+        seconds: that its building took; None where it was kept from an earlier run.
     """
 
     precision: str
     folder: Path
     key: str
     speed_only: bool = False
+    seconds: float | None = None
 
 
 def build_spec(network: Network, asked: NetworkParameters, precision: str) -> BuildSpec:
@@ -141,14 +144,23 @@ def compile_network(
         "builder": source_digest(Path(engines.__file__).parent),
     }
 
+    seconds: list[float] = []
+
     def build(folder: Path) -> None:
         _verify(calibrated)
+        start = time.monotonic()
         _build(_request(imported, spec, calibrated, folder), engine, devices)
+        seconds.append(time.monotonic() - start)
         imported.check_unchanged()
 
     folder = store.get("compiled", parts, build)
-    speed_only = spec.random_calib_range is not None
-    return Compiled(spec.precision, folder, content_key(parts), speed_only)
+    return Compiled(
+        precision=spec.precision,
+        folder=folder,
+        key=content_key(parts),
+        speed_only=spec.random_calib_range is not None,
+        seconds=seconds[-1] if seconds else None,
+    )
 
 
 def _build(request: Mapping[str, Any], engine: EngineHost, devices: Sequence[str]) -> None:

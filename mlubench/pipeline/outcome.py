@@ -31,6 +31,7 @@ from mlubench.reports.accuracy import (
 )
 from mlubench.reports.device_names import grouped
 from mlubench.reports.flips import find_flips
+from mlubench.reports.history import append_accuracy
 from mlubench.reports.html import render_report
 from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
 from mlubench.reports.run_json import (
@@ -68,6 +69,7 @@ class Evaluation:
         devices: what it says of each device.
         started: when the run began.
         seconds: how long each stage took.
+        compile_seconds: of each precision that was compiled anew.
         lost: the devices that were lost, by name, and how that began.
     """
 
@@ -84,6 +86,7 @@ class Evaluation:
     devices: Mapping[str, str]
     started: datetime
     seconds: Mapping[str, float] = field(default_factory=dict)
+    compile_seconds: Mapping[str, float] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -180,6 +183,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_parquet(folder / "shards.parquet", shards)
             _write_seed_folders(folder, evaluation, labels)
             write_atomic(folder / "report.html", page(record).encode("utf-8"))
+    append_accuracy(runs.parent / "history", record, accuracy_table(rows))
     misnamed = wrong_order is not None and wrong_order.certain
     wrong = misnamed or len(corrupt) > evaluation.asked.max_corrupt
     return Outcome(
@@ -290,6 +294,10 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
             if part.use
         },
         seconds={stage: round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
+        compile_seconds={
+            precision: round(seconds, 3)
+            for precision, seconds in evaluation.compile_seconds.items()
+        },
         verdict=verdict,
     )
 

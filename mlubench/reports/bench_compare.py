@@ -42,6 +42,7 @@ class Comparison:
         candidate: likewise.
         change: the candidate against the baseline.
         disturbed: whether either was measured on a disturbed machine.
+        memory_kib: of the workers, the baseline's and the candidate's.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Comparison:
     candidate: float
     change: SpeedChange
     disturbed: bool
+    memory_kib: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def compare_benchmarks(run: Path, baseline: Path, min_effect: float) -> RunsComp
                 theirs[key]["round_throughput"], ours[key]["round_throughput"], min_effect
             ),
             disturbed=ours[key]["disturbed"] or theirs[key]["disturbed"],
+            memory_kib=(theirs[key]["memory_kib"], ours[key]["memory_kib"]),
         )
         for key in common
     ]

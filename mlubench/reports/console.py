@@ -14,7 +14,7 @@ from mlubench.reports.device_names import grouped
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.wording import NONE, RowText, markdown_text, row_text, verdict_text
 
-_COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
+COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 
 #: Each column's two-line heading; :func:`_cells` gives its two lines.
 _COLUMNS = (
@@ -38,9 +38,7 @@ def render_accuracy(rows: Sequence[AccuracyRow]) -> Table:
     for row in rows:
         # Text, not str: a name in square brackets is no markup.
         *cells, (verdict, p) = _cells(row_text(row))
-        judged = Text(verdict, style=_COLOURS.get(row.verdict, "")).append(
-            f"\n{p}", style="default"
-        )
+        judged = Text(verdict, style=COLOURS.get(row.verdict, "")).append(f"\n{p}", style="default")
         table.add_row(*(Text("\n".join(cell)) for cell in cells), judged)
     return table
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.metrics.verdict import Verdict
+from mlubench.reports.gates import GateRecord
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.wording import NONE, markdown_text, verdict_text
 
@@ -67,7 +68,7 @@ def _reasons_of(run: RunEnding) -> list[str]:
     if run.error:
         return [run.error.splitlines()[0]]
     judged = [
-        f"{gate.name}: {gate.reason}"
+        f"{_gate(gate)}: {gate.reason}"
         for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
         for gate in run.gates
         if gate.verdict == verdict
@@ -92,6 +93,10 @@ def render_nightly(record: NightlyRecord) -> Table:
             Text(result),
         )
     return table
+
+
+def _gate(gate: GateRecord) -> str:
+    return f"{gate.name}, {gate.subject}" if gate.subject else gate.name
 
 
 def nightly_cells(
@@ -135,12 +140,7 @@ def nightly_markdown(record: NightlyRecord, link: Callable[[str], str] | None = 
     cells = nightly_cells(record, link)
     headings = list(cells[0]) if cells else []
     table = [headings, ["---"] * len(headings), *(list(row.values()) for row in cells)]
-    gates = [
-        f"- {markdown_text(run.name)}, {markdown_text(gate.name)}: "
-        f"{verdict_text(gate.verdict)}; {markdown_text(gate.reason)}"
-        for run in record.runs
-        for gate in run.gates
-    ]
+    gates = [_gates_markdown(run) for run in record.runs if run.gates]
     errors = [
         f"- {markdown_text(run.name)}\n\n{_indented(run.error)}\n"
         for run in record.runs
@@ -150,12 +150,25 @@ def nightly_markdown(record: NightlyRecord, link: Callable[[str], str] | None = 
         f"# {markdown_text(record.suite)}: {verdict_words(record)}",
         markdown_text(headline(record)),
         "\n".join(f"| {' | '.join(line)} |" for line in table if line),
-        *(["## Gates", "\n".join(gates)] if gates else []),
+        *(["## Gates", *gates] if gates else []),
         *(["## Errors", "\n".join(errors)] if errors else []),
         markdown_text(record.description),
         _provenance(record),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _gates_markdown(run: RunEnding) -> str:
+    """Return a run's gates as a list, the bad ones first, and what else is to be known of it."""
+    by = f", judged by {run.baseline}" if run.baseline else ""
+    order = list(Verdict)[::-1]
+    gates = [
+        f"- **{verdict_text(gate.verdict)}** {markdown_text(_gate(gate))}: "
+        f"{markdown_text(gate.reason)}"
+        for gate in sorted(run.gates, key=lambda gate: order.index(gate.verdict))
+    ]
+    notes = [f"- {markdown_text(note)}" for note in run.notes]
+    return "\n".join([f"### {markdown_text(run.name)}{by}", "", *gates, *notes])
 
 
 def _provenance(record: NightlyRecord) -> str:

@@ -146,6 +146,7 @@ class RunRecord(Record):
         device_use: per precision and device, power and utilisation, where devices report them.
         host: where the run was started.
         seconds: per stage, in the order of the stages' names.
+        compile_seconds: per precision that was compiled anew.
         verdict: the worst of the precisions'.
     """
 
@@ -161,4 +162,5 @@ class RunRecord(Record):
     device_use: dict[str, dict[str, DeviceUse]] = {}
     host: str
     seconds: dict[str, NonNegativeFloat]
+    compile_seconds: dict[str, NonNegativeFloat] = {}
     verdict: Verdict

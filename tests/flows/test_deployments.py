@@ -164,7 +164,7 @@ def test_a_failed_gate_is_red_and_posted(
     posted = json.loads(body)
     assert posted["state"] == "Failed"
     assert posted["verdict"] == run.state.message
-    assert posted["verdict"].startswith("fail: 1 failed. sample on digits: qint8_mixed_float16: ")
+    assert posted["verdict"].startswith("fail: 1 failed. sample on digits: accuracy-float32, ")
     assert posted["run"] == run.name
     assert posted["page"].startswith(f"http://127.0.0.1:{service.port}/")
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from mlubench.metrics.classes import holm
+from mlubench.metrics.levels import CLASS_LEVEL, LOSS_LEVEL
 from mlubench.metrics.paired import Paired, loss_p, mcnemar_p, tango_interval
-from mlubench.metrics.verdict import LOSS_LEVEL, Verdict, judge_drop, judge_loss
+from mlubench.metrics.verdict import Verdict, judge_drop, judge_loss
 
 _MARGIN = 0.005
-_CLASS_LEVEL = 0.001
 
 
 def _paired(lost: int, won: int, images: int) -> Paired:
@@ -49,7 +49,7 @@ def test_comparisons_of_equals(images: int, churn: float, comparisons: int) -> N
         images // classes, [churn / 2, churn / 2, 1 - churn], size=(comparisons, classes)
     )
     lost, won = drawn[:, :, 0], drawn[:, :, 1]
-    by_class = np.array([holm(p).min() for p in loss_p(lost, won)]) <= _CLASS_LEVEL
+    by_class = np.array([holm(p).min() for p in loss_p(lost, won)]) <= CLASS_LEVEL
     assert np.mean(by_class | _fails(lost.sum(1), won.sum(1), images)) <= 0.01
 
 

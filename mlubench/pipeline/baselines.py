@@ -1,0 +1,272 @@
+"""Baselines: the run that another is judged by, pinned, last good or published.
+
+``OUT/history/baselines.json`` holds the pinned ones, one for each network, dataset, engine and set
+of precisions. ``OUT/history/verdicts/<run_id>.json`` holds what a flow said of a run, which decides
+whether it is good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
+from mlubench import catalogue
+from mlubench.errors import ConfigError, StoreError
+from mlubench.metrics.verdict import Verdict
+from mlubench.pipeline.gates import PUBLISHED, judge, judge_by_published
+from mlubench.pipeline.runs import RunFacts, all_facts, find_run, read_facts
+from mlubench.reports.accuracy_gates import PublishedFigure
+from mlubench.reports.gates import GateRecord, Judged, gate_records
+from mlubench.reports.run_json import Record
+from mlubench.reports.thresholds import Gates
+from mlubench.store import locked, write_json
+
+PINNED = "pinned"
+LAST_GOOD = "last-good"
+_GOOD = (Verdict.PASS, Verdict.NOT_JUDGED)
+
+
+class Pin(Record):
+    """A pinned run.
+
+    Attributes:
+        run_id: below OUT/runs.
+        kind: ``evaluation`` or ``benchmark``.
+        model: the network's name.
+        dataset: the images' name; empty of a benchmark.
+        engine: the engine's name.
+        precisions: all of them, sorted.
+        pinned_utc: since when.
+    """
+
+    run_id: str
+    kind: Literal["evaluation", "benchmark"]
+    model: str
+    dataset: str
+    engine: str
+    precisions: tuple[str, ...]
+    pinned_utc: AwareDatetime
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Equal to that of the runs that it is the baseline of."""
+        return (self.kind, self.model, self.dataset, self.engine, " ".join(self.precisions))
+
+
+class VerdictRecord(Record):
+    """What was said of a run.
+
+    Attributes:
+        run_id: the run.
+        baseline: what it was judged by.
+        verdict: the worst of all gates.
+        gates: all of them.
+    """
+
+    run_id: str
+    baseline: str
+    verdict: Verdict
+    gates: tuple[GateRecord, ...]
+
+
+def pin(run: str, out: Path) -> Pin:
+    """Make a run the baseline of those like it, in place of the one before.
+
+    Args:
+        run: path or id of a run below OUT/runs.
+        out: folder of runs and caches.
+
+    Raises:
+        ConfigError: there is no such run, or it lies elsewhere.
+        StoreError: the baselines cannot be read or written.
+    """
+    folder = find_run(run, out)
+    if folder.resolve().parent != (out / "runs").resolve():
+        raise ConfigError(
+            "does not lie below OUT/runs, where a baseline is looked for",
+            where=run,
+            expected=str(out / "runs"),
+            fix="give --out, or copy the run there",
+        )
+    facts = read_facts(folder)
+    one = Pin(
+        run_id=folder.name,
+        kind="benchmark" if facts.kind == "benchmark" else "evaluation",
+        model=facts.model,
+        dataset=facts.dataset,
+        engine=facts.engine,
+        precisions=facts.precisions,
+        pinned_utc=datetime.now(UTC),
+    )
+    with locked(_lock(out)):
+        _write_pins([*(pin for pin in pins(out) if pin.key != one.key), one], out)
+    return one
+
+
+def unpin(run: str, out: Path) -> Pin:
+    """Make a run no baseline any more.
+
+    Args:
+        run: path or id; the run itself may be gone.
+        out: folder of runs and caches.
+
+    Raises:
+        ConfigError: it is not pinned.
+        StoreError: the baselines cannot be read or written.
+    """
+    name = Path(run).name
+    with locked(_lock(out)):
+        kept = pins(out)
+        found = [pin for pin in kept if pin.run_id == name]
+        if not found:
+            raise ConfigError(
+                "is not pinned",
+                where=run,
+                expected="one of " + (", ".join(pin.run_id for pin in kept) or "none: no run is"),
+                fix="see mlubench baseline list",
+            )
+        _write_pins([pin for pin in kept if pin.run_id != name], out)
+    return found[0]
+
+
+def pins(out: Path) -> list[Pin]:
+    """Return the pinned runs, by what they are the baseline of.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    path = _pins_file(out)
+    try:
+        return TypeAdapter(list[Pin]).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValidationError) as error:
+        raise StoreError(
+            f"cannot be read: {error}",
+            where=str(path),
+            expected="what mlubench baseline pin wrote",
+            fix="move the file away and pin the baselines again",
+        ) from error
+
+
+def record_verdict(judged: Judged, out: Path) -> Path:
+    """Keep what was said of a run, which decides whether it is good; return the file.
+
+    A flow calls it. ``mlubench compare`` does not: a user may compare what he likes.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    path = _verdict_file(judged.run, out)
+    record = VerdictRecord(
+        run_id=judged.run,
+        baseline=judged.baseline,
+        verdict=judged.verdict,
+        gates=gate_records(judged),
+    )
+    record.write(path)
+    return path
+
+
+def recorded_verdict(run_id: str, out: Path) -> VerdictRecord | None:
+    """Return what was said of a run, if anything was.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    path = _verdict_file(run_id, out)
+    return VerdictRecord.read(path) if path.is_file() else None
+
+
+def find_baseline(run: Path, which: str, out: Path) -> Path | None:
+    """Return the folder of a run's baseline, or None where there is none (yet).
+
+    Args:
+        run: the folder of the run to judge.
+        which: ``pinned``; ``last-good``, the newest older run like it that nothing was said
+            against; or a run's path or id.
+        out: folder of runs and caches.
+
+    Raises:
+        ConfigError: a run is named that is not there, or a pinned one is gone.
+        StoreError: a file is damaged.
+    """
+    if which == PINNED:
+        key = read_facts(run).key
+        found = [pin for pin in pins(out) if pin.key == key]
+        return find_run(found[0].run_id, out) if found else None
+    if which == LAST_GOOD:
+        facts = read_facts(run)
+        good = [other for other in all_facts(out) if _is_older_and_good(other, facts, out)]
+        return max(good, key=_age).folder if good else None
+    return find_run(which, out)
+
+
+def judge_by(run: str, baseline: str, gates: Gates, out: Path, conf: Sequence[Path] = ()) -> Judged:
+    """Judge a run by a baseline.
+
+    Args:
+        run: path or id.
+        baseline: likewise; or ``pinned``, ``last-good`` or ``published``.
+        gates: the thresholds.
+        out: folder of runs and caches.
+        conf: further folders of catalogues, for the published figures.
+
+    Raises:
+        ConfigError: there is no such run or baseline, or they cannot be compared.
+        StoreError: a run cannot be read.
+    """
+    folder = find_run(run, out)
+    if baseline == PUBLISHED:
+        return judge_by_published(folder, _published(folder, conf), gates)
+    found = find_baseline(folder, baseline, out)
+    if found is None:
+        facts = read_facts(folder)
+        raise ConfigError(
+            f"there is no {baseline} baseline",
+            where=folder.name,
+            expected=f"another {facts.kind} of {facts.model}"
+            + (f" on {facts.dataset}" if facts.dataset else "")
+            + f" with {facts.engine} in {', '.join(facts.precisions)}",
+            fix="mlubench baseline pin RUN, or name a run",
+        )
+    return judge(folder, found, gates)
+
+
+def _published(folder: Path, conf: Sequence[Path]) -> list[PublishedFigure]:
+    model = read_facts(folder).model
+    entry = catalogue.models(conf).get(model)
+    figures = entry.published if entry else ()
+    return [PublishedFigure(one.source, one.precision, one.top1, one.differs) for one in figures]
+
+
+def _is_older_and_good(other: RunFacts, facts: RunFacts, out: Path) -> bool:
+    if other.key != facts.key or other.run_id == facts.run_id or _age(other) >= _age(facts):
+        return False
+    said = recorded_verdict(other.run_id, out)
+    return (said.verdict if said else other.verdict) in _GOOD
+
+
+def _age(facts: RunFacts) -> tuple[datetime, str]:
+    return (facts.created_utc, facts.run_id)
+
+
+def _pins_file(out: Path) -> Path:
+    return out / "history" / "baselines.json"
+
+
+def _verdict_file(run_id: str, out: Path) -> Path:
+    return out / "history" / "verdicts" / f"{run_id}.json"
+
+
+def _lock(out: Path) -> Path:
+    return out / "history" / ".lock"
+
+
+def _write_pins(kept: Sequence[Pin], out: Path) -> None:
+    ordered = sorted(kept, key=lambda pin: pin.key)
+    write_json(_pins_file(out), [pin.model_dump(mode="json") for pin in ordered])

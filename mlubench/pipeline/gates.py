@@ -1,0 +1,169 @@
+"""Judging a finished run: by another run, by published figures, or by itself.
+
+``judge`` is all that ``mlubench compare`` and a nightly flow need; what it returns can be shown
+(:mod:`mlubench.reports.gates_console`) and written as JUnit XML (:mod:`mlubench.reports.junit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlubench.errors import ConfigError
+from mlubench.reports.accuracy_gates import (
+    EvaluatedRun,
+    PublishedFigure,
+    baseline_gates,
+    compile_gates,
+    image_gates,
+    input_gates,
+    model_gate,
+    published_gates,
+    reference_gates,
+)
+from mlubench.reports.bench_compare import RunsCompared, compare_benchmarks
+from mlubench.reports.bench_json import BenchRecord
+from mlubench.reports.gates import Gate, Judged
+from mlubench.reports.run_json import RunRecord
+from mlubench.reports.schemas import ACCURACY, PREDICTIONS, read_parquet
+from mlubench.reports.speed_gates import speed_gates
+from mlubench.reports.thresholds import Gates
+
+#: Given in place of a baseline's folder.
+PUBLISHED = "published"
+
+
+def judge(run: Path, baseline: Path, gates: Gates) -> Judged:
+    """Judge a run by another one of the same kind, evaluation or benchmark.
+
+    Args:
+        run: the folder of the run to judge.
+        baseline: the folder of the run that it is judged by.
+        gates: the thresholds.
+
+    Raises:
+        ConfigError: one is an evaluation and the other a benchmark, or the runs have no
+            configuration in common.
+        StoreError: a run folder cannot be read.
+    """
+    kinds = [BenchRecord.is_in(folder) for folder in (run, baseline)]
+    if kinds[0] != kinds[1]:
+        raise ConfigError(
+            f"is {_kind(kinds[0])} and {baseline.name} is {_kind(kinds[1])}",
+            where=run.name,
+            expected="two runs of one kind",
+            fix="name a baseline of the same kind",
+        )
+    return judge_benchmark(run, baseline, gates) if kinds[0] else _judge_pair(run, baseline, gates)
+
+
+def judge_alone(run: Path, gates: Gates) -> Judged:
+    """Judge an evaluation by what it holds itself: its images, and force_float32.
+
+    Raises:
+        StoreError: the run folder cannot be read.
+    """
+    ours = read_evaluation(run)
+    return Judged(ours.record.run_id, "", _own_gates(ours, gates))
+
+
+def judge_by_published(run: Path, figures: Sequence[PublishedFigure], gates: Gates) -> Judged:
+    """Judge an evaluation by itself and by figures that others published.
+
+    Raises:
+        ConfigError: there is no figure of any of the run's precisions.
+        StoreError: the run folder cannot be read.
+    """
+    ours = read_evaluation(run)
+    rows = read_parquet(run / "accuracy.parquet", ACCURACY).to_pylist()
+    accuracies = {row["precision"]: (row["top1"], row["images"]) for row in rows}
+    judged = published_gates(accuracies, figures, gates)
+    if not judged:
+        raise ConfigError(
+            f"nothing is published of {ours.record.model.name} in {', '.join(accuracies)}",
+            where="published",
+            expected="figures in its entry of models.yaml",
+            fix="name a run as the baseline",
+        )
+    return Judged(ours.record.run_id, PUBLISHED, [*_own_gates(ours, gates), *judged])
+
+
+def judge_benchmark(run: Path, baseline: Path, gates: Gates) -> Judged:
+    """Judge a benchmark by another one; see :func:`judge`."""
+    compared = compare_benchmarks(run, baseline, gates.min_effect / 100)
+    ours, theirs = (BenchRecord.read(folder / "run.json") for folder in (run, baseline))
+    model = model_gate(ours.model, theirs.model, gates)
+    return Judged(
+        ours.run_id,
+        theirs.run_id,
+        [model, *speed_gates(compared, gates)],
+        _but_model(compared),
+    )
+
+
+def read_evaluation(folder: Path) -> EvaluatedRun:
+    """Read a run folder of an evaluation.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    return EvaluatedRun(
+        RunRecord.read(folder / "run.json"),
+        read_parquet(folder / "predictions.parquet", PREDICTIONS),
+    )
+
+
+def _judge_pair(run: Path, baseline: Path, gates: Gates) -> Judged:
+    ours, theirs = read_evaluation(run), read_evaluation(baseline)
+    judged = [
+        *input_gates(ours.record, theirs.record, gates),
+        *image_gates(ours.record.dataset.images, gates),
+        *baseline_gates(ours, theirs, gates),
+        *reference_gates(ours, gates),
+        *compile_gates(ours.record.compile_seconds, theirs.record.compile_seconds, gates),
+    ]
+    return Judged(ours.record.run_id, theirs.record.run_id, judged, _remarks(run, baseline))
+
+
+def _own_gates(run: EvaluatedRun, gates: Gates) -> list[Gate]:
+    return [
+        *image_gates(run.record.dataset.images, gates),
+        *reference_gates(run, gates),
+    ]
+
+
+def _remarks(run: Path, baseline: Path) -> list[str]:
+    """Return what differs between two evaluations besides their inputs and answers."""
+    ours, theirs = (RunRecord.read(folder / "run.json") for folder in (run, baseline))
+    pairs: dict[str, tuple[object, object]] = {
+        "engine": (ours.engine, theirs.engine),
+        "engine's version": (ours.engine_version, theirs.engine_version),
+        "host": (ours.host, theirs.host),
+        "devices": (", ".join(ours.devices), ", ".join(theirs.devices)),
+        "number of calibration images": (
+            ours.dataset.calibration_images,
+            theirs.dataset.calibration_images,
+        ),
+    }
+    executed = [_executed(folder) for folder in (run, baseline)]
+    for precision in executed[0].keys() & executed[1].keys():
+        pairs[f"arithmetic of {precision}"] = (executed[0][precision], executed[1][precision])
+    return [
+        f"another {what} than the baseline's: {mine} in place of {other}"
+        for what, (mine, other) in sorted(pairs.items())
+        if mine != other
+    ]
+
+
+def _executed(folder: Path) -> dict[str, str]:
+    rows = read_parquet(folder / "accuracy.parquet", ACCURACY).to_pylist()
+    return {row["precision"]: row["executed_precision"] for row in rows}
+
+
+def _but_model(compared: RunsCompared) -> list[str]:
+    """Return a comparison's remarks without those on the network, which has a gate."""
+    return [line for line in compared.remarks if "another network's" not in line]
+
+
+def _kind(benchmark: bool) -> str:
+    return "a benchmark" if benchmark else "an evaluation"

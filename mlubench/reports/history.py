@@ -1,0 +1,229 @@
+"""The history: every run's rows, as Parquet files that only ever are added; where figures changed.
+
+``accuracy/<run_id>.parquet`` and ``throughput/<run_id>.parquet`` hold a run's accuracy.parquet or
+throughput.parquet with a few columns of its run.json before them. One file a run, so that two
+writers never meet; each appears whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mlubench.errors import StoreError
+from mlubench.metrics.steps import stretches
+from mlubench.reports.bench_json import BenchRecord
+from mlubench.reports.run_json import RunRecord
+from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
+
+_RUN = (
+    pa.field("run_id", pa.string(), nullable=False),
+    pa.field("created_utc", pa.timestamp("us", "UTC"), nullable=False),
+    pa.field("prototxt_sha256", pa.string(), nullable=False),
+    pa.field("weights_sha256", pa.string(), nullable=False),
+    pa.field("host", pa.string(), nullable=False),
+)
+
+#: Rows of accuracy.parquet and their run's.
+ACCURACY_HISTORY = pa.schema([*_RUN, pa.field("dataset_digest", pa.string(), False), *ACCURACY])
+#: Rows of throughput.parquet and their run's.
+THROUGHPUT_HISTORY = pa.schema([*_RUN, *THROUGHPUT])
+
+#: What makes rows of several runs one series.
+ACCURACY_SERIES = (
+    "model",
+    "dataset",
+    "engine",
+    "precision",
+    "batch_size",
+    "dynamic_shape",
+)
+THROUGHPUT_SERIES = (
+    "model",
+    "engine",
+    "precision",
+    "batch_size",
+    "dynamic_shape",
+    "devices",
+    "threads",
+    "infer_depth",
+    "host",
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A figure of one run."""
+
+    run_id: str
+    created_utc: datetime
+    value: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change of a figure that lasted.
+
+    Attributes:
+        since: the first run with the new level.
+        before: the old level, the median of its runs.
+        after: the new one.
+    """
+
+    since: Point
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """A figure over the runs, oldest first.
+
+    Attributes:
+        key: what the runs have in common, by column.
+        figure: the column.
+        points: a run each.
+        levels: the level of the stretch that each point lies in.
+        steps: where the level changed.
+    """
+
+    key: Mapping[str, Any]
+    figure: str
+    points: Sequence[Point]
+    levels: Sequence[float]
+    steps: Sequence[Step]
+
+    @property
+    def name(self) -> str:
+        """The series in a few words."""
+        shape = "dynamic" if self.key["dynamic_shape"] else "static"
+        devices = self.key.get("devices")
+        words = [
+            self.key["model"],
+            *([self.key["dataset"]] if "dataset" in self.key else []),
+            self.key["precision"],
+            f"batch {self.key['batch_size']}",
+            shape,
+            *([" ".join(devices)] if devices else []),
+        ]
+        return ", ".join(words)
+
+
+def append_accuracy(history: Path, record: RunRecord, rows: pa.Table) -> Path:
+    """Add an evaluation's rows to the history; once more changes nothing.
+
+    Args:
+        history: the folder of the history.
+        record: the run's.
+        rows: of schema :data:`~mlubench.reports.schemas.ACCURACY`.
+
+    Returns:
+        The file.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    facts = {**_facts(record), "dataset_digest": record.dataset.digest}
+    return _append(history / "accuracy", record.run_id, facts, rows, ACCURACY_HISTORY)
+
+
+def append_throughput(history: Path, record: BenchRecord, rows: pa.Table) -> Path:
+    """Add a benchmark's rows to the history; see :func:`append_accuracy`."""
+    folder = history / "throughput"
+    return _append(folder, record.run_id, _facts(record), rows, THROUGHPUT_HISTORY)
+
+
+def read_accuracy_history(history: Path) -> pa.Table:
+    """Return the rows of all evaluations, oldest first.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    return _read(history / "accuracy", ACCURACY_HISTORY)
+
+
+def read_throughput_history(history: Path) -> pa.Table:
+    """Return the rows of all benchmarks, oldest first.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    return _read(history / "throughput", THROUGHPUT_HISTORY)
+
+
+def find_series(
+    rows: pa.Table, keys: Sequence[str], figure: str, min_length: int = 3
+) -> list[Series]:
+    """Return a figure's series over the history, with the steps in each.
+
+    Args:
+        rows: of the history, oldest first.
+        keys: the columns that make one series, such as :data:`ACCURACY_SERIES`.
+        figure: the column, such as ``top1`` or ``throughput``; rows without it are left out.
+        min_length: runs that a new level must last for.
+    """
+    by_key: dict[tuple[Any, ...], list[Point]] = {}
+    for row in rows.to_pylist():
+        if row[figure] is not None:
+            key = tuple(tuple(row[k]) if isinstance(row[k], list) else row[k] for k in keys)
+            point = Point(row["run_id"], row["created_utc"], float(row[figure]))
+            by_key.setdefault(key, []).append(point)
+    return [
+        _series(dict(zip(keys, key, strict=True)), figure, points, min_length)
+        for key, points in sorted(by_key.items(), key=lambda item: str(item[0]))
+    ]
+
+
+def _series(
+    key: Mapping[str, Any], figure: str, points: Sequence[Point], min_length: int
+) -> Series:
+    parts = stretches([point.value for point in points], min_length)
+    steps = [
+        Step(points[after.first], before.level, after.level) for before, after in pairwise(parts)
+    ]
+    levels = [part.level for part in parts for _ in range(part.first, part.end)]
+    return Series(key, figure, tuple(points), tuple(levels), tuple(steps))
+
+
+def _facts(record: RunRecord | BenchRecord) -> dict[str, Any]:
+    return {
+        "run_id": record.run_id,
+        "created_utc": record.created_utc,
+        "prototxt_sha256": record.model.prototxt_sha256,
+        "weights_sha256": record.model.weights_sha256,
+        "host": record.host,
+    }
+
+
+def _append(
+    folder: Path, run_id: str, facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema
+) -> Path:
+    columns = {
+        **{
+            name: pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
+            for name, value in facts.items()
+        },
+        **{name: rows[name] for name in rows.column_names},
+    }
+    table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+    # Not under a name that ends as the data's do: DuckDB's *.parquet finds hidden files too.
+    written = folder / f"{run_id}.new"
+    write_parquet(written, table)
+    path = folder / f"{run_id}.parquet"
+    try:
+        written.replace(path)
+    except OSError as error:
+        raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
+    return path
+
+
+def _read(folder: Path, schema: pa.Schema) -> pa.Table:
+    tables = [read_parquet(path, schema) for path in sorted(folder.glob("*.parquet"))]
+    keys = [("created_utc", "ascending"), ("run_id", "ascending")]
+    return pa.concat_tables([schema.empty_table(), *tables]).sort_by(keys)

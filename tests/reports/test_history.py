@@ -1,0 +1,114 @@
+"""The history: appended by any number of writers, read by others' tools, its steps."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from mlubench.errors import StoreError
+from mlubench.reports.bench_json import BenchRecord
+from mlubench.reports.history import (
+    ACCURACY_SERIES,
+    THROUGHPUT_SERIES,
+    append_accuracy,
+    append_throughput,
+    find_series,
+    read_accuracy_history,
+    read_throughput_history,
+)
+from mlubench.reports.run_json import RunRecord
+from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet
+from tests.support.runs import PRECISIONS, answers, right_ones, write_benchmark, write_evaluation
+
+INT8 = "qint8_mixed_float16"
+
+
+def _append(out: Path, night: int, lost: int = 0) -> str:
+    worse = answers(500, right_ones(500)[:lost])
+    run = write_evaluation(out, night, {"force_float32": answers(500), INT8: worse}, images=500)
+    record = RunRecord.read(run / "run.json")
+    append_accuracy(out / "history", record, read_parquet(run / "accuracy.parquet", ACCURACY))
+    return run.name
+
+
+def test_rows_and_their_run(tmp_path: Path) -> None:
+    names = [_append(tmp_path, night) for night in (1, 0)]
+    rows = read_accuracy_history(tmp_path / "history")
+    assert rows["run_id"].to_pylist() == [names[1]] * 2 + [names[0]] * 2
+    assert rows["precision"].to_pylist() == list(PRECISIONS) * 2
+    assert set(rows["dataset_digest"].to_pylist()) == {"c" * 32}
+    before = rows
+    assert _append(tmp_path, 1) == names[0]  # once more
+    assert read_accuracy_history(tmp_path / "history").equals(before)
+
+
+def test_no_history(tmp_path: Path) -> None:
+    assert read_accuracy_history(tmp_path).num_rows == 0
+    assert read_throughput_history(tmp_path).num_rows == 0
+
+
+def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(3) as pool:
+        names = pool.starmap(_append, [(tmp_path, night) for night in range(12)])
+    assert read_accuracy_history(tmp_path / "history")["run_id"].to_pylist()[::2] == names
+
+
+def test_duckdb_and_pandas_read_it(tmp_path: Path) -> None:
+    for night in range(3):
+        _append(tmp_path, night, lost=night * 10)
+    folder = tmp_path / "history" / "accuracy"
+    # What a writer that was killed leaves is in nobody's way.
+    (folder / "20261109-020000-tiny.new").write_bytes(b"half")
+    (folder / ".tmp-1-20261109-020000-tiny.new").write_bytes(b"half")
+    found = duckdb.sql(
+        f"SELECT created_utc::date AS night, top1 FROM '{folder}/*.parquet' "
+        f"WHERE precision = '{INT8}' ORDER BY night"
+    ).fetchall()
+    frame = pd.concat(map(pd.read_parquet, sorted(folder.glob("*.parquet"))))
+    drops = [one[1] for one in found]
+    assert np.diff(drops) == pytest.approx([-10 / 500] * 2)
+    assert frame[frame.precision == INT8].top1.tolist() == drops
+
+
+def test_damaged_file_is_named(tmp_path: Path) -> None:
+    name = _append(tmp_path, 0)
+    (tmp_path / "history" / "accuracy" / f"{name}.parquet").write_bytes(b"half")
+    with pytest.raises(StoreError, match=name):
+        read_accuracy_history(tmp_path / "history")
+
+
+def test_since_which_run_accuracy_changed(tmp_path: Path) -> None:
+    names = [_append(tmp_path, night, lost=0 if night < 6 else 3) for night in range(10)]
+    series = find_series(read_accuracy_history(tmp_path / "history"), ACCURACY_SERIES, "top1")
+    steady, changed = series
+    assert [one.key["precision"] for one in series] == list(PRECISIONS)
+    assert steady.steps == ()
+    (step,) = changed.steps
+    assert step.since.run_id == names[6]
+    assert step.before - step.after == pytest.approx(3 / 500)
+    assert changed.levels == (step.before,) * 6 + (step.after,) * 4
+    assert changed.name == f"tiny, pictures, {INT8}, batch 8, static"
+
+
+def test_since_which_run_speed_changed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    names = []
+    for night in range(20):
+        speed = 1000 if night < 12 else 950
+        rounds = speed + 5 * rng.standard_normal(8)
+        run = write_benchmark(tmp_path, night, {INT8: rounds.tolist()})
+        record = BenchRecord.read(run / "run.json")
+        rows: pa.Table = read_parquet(run / "throughput.parquet", THROUGHPUT)
+        append_throughput(tmp_path / "history", record, rows)
+        names.append(run.name)
+    history = read_throughput_history(tmp_path / "history")
+    (series,) = find_series(history, THROUGHPUT_SERIES, "throughput")
+    assert [step.since.run_id for step in series.steps] == [names[12]]
+    assert series.name == f"tiny, {INT8}, batch 8, static, cpu:0"
