@@ -15,4 +15,6 @@ outcome     merging, judging, and the run folder
 gates       a finished run judged by another one (mlubench compare)
 baselines   which one: pinned, last good, published (mlubench baseline)
 runs        the folders of finished runs
+suite       what a nightly runs: a suite's runs with their options and gates
+nightly     how a nightly's runs ended, judged together (mlubench nightly)
 """

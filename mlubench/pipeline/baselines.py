@@ -187,8 +187,8 @@ def find_baseline(run: Path, which: str, out: Path) -> Path | None:
 
     Args:
         run: the folder of the run to judge.
-        which: ``pinned``; ``last-good``, the newest older run like it that nothing was said
-            against; or a run's path or id.
+        which: ``pinned``; ``last-good``, the newest older run of the same options that nothing
+            was said against; or a run's path or id.
         out: folder of runs and caches.
 
     Raises:
@@ -245,7 +245,7 @@ def _published(folder: Path, conf: Sequence[Path]) -> list[PublishedFigure]:
 
 
 def _is_older_and_good(other: RunFacts, facts: RunFacts, out: Path) -> bool:
-    if other.key != facts.key or other.run_id == facts.run_id or _age(other) >= _age(facts):
+    if (other.key, other.options) != (facts.key, facts.options) or _age(other) >= _age(facts):
         return False
     said = recorded_verdict(other.run_id, out)
     return (said.verdict if said else other.verdict) in _GOOD

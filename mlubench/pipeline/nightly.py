@@ -103,11 +103,19 @@ def run_ending(
         exit_status=min([judged.verdict.exit_status, *wrong], key=_WORST_FIRST.index),
         baseline=judged.baseline,
         gates=gate_records(judged),
-        notes=(*result.notes(), *judged.remarks),
+        notes=(*_notes(result), *judged.remarks),
         run_id=result.record.run_id,
         report=f"runs/{result.record.run_id}/{page.name}" if page.is_file() else "",
         seconds=round(seconds, 3),
     )
+
+
+def _notes(result: Outcome | BenchOutcome) -> list[str]:
+    """Return what a run says beside its verdicts, which the gates have."""
+    if isinstance(result, BenchOutcome):
+        return result.notes()
+    verdicts = {f"{precision}: {reason}" for precision, reason in result.reasons.items()}
+    return [note for note in result.notes() if note not in verdicts]
 
 
 def _broken(run: SuiteRun, error: BaseException, seconds: float, run_id: str = "") -> RunEnding:

@@ -67,13 +67,15 @@ def reasons(record: NightlyRecord) -> list[str]:
 def _reasons_of(run: RunEnding) -> list[str]:
     if run.error:
         return [run.error.splitlines()[0]]
+    if ending(run) == _BROKEN:
+        return list(run.notes[:1]) or ["see its report"]
     judged = [
         f"{_gate(gate)}: {gate.reason}"
         for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
         for gate in run.gates
         if gate.verdict == verdict
     ]
-    return judged or list(run.notes[:1]) or ["see its report"]
+    return judged
 
 
 def render_nightly(record: NightlyRecord) -> Table:
@@ -112,9 +114,10 @@ def nightly_cells(
         {
             "run": markdown_text(run.name),
             "verdict": f"**{ending(run)}**" if run.exit_status else ending(run),
-            "why": markdown_text(_why(run)) or "\u2013",
-            "seconds": f"{run.seconds:.0f}",
             "report": _report(run, link),
+            "seconds": f"{run.seconds:.0f}",
+            # The last one: it may be longer than a page is wide.
+            "why": markdown_text(_why(run)) or "\u2013",
         }
         for run in record.runs
     ]
@@ -123,9 +126,11 @@ def nightly_cells(
 def _why(run: RunEnding) -> str:
     if run.skipped:
         return run.skipped
-    if run.exit_status:
+    if not run.exit_status:
+        return f"{len(run.gates)} gates passed" if run.gates else "; ".join(run.notes)
+    if ending(run) == _BROKEN:
         return _reasons_of(run)[0]
-    return f"{len(run.gates)} gates passed" if run.gates else ""
+    return "; ".join(_gate(gate) for gate in run.gates if gate.verdict == run.verdict)
 
 
 def _report(run: RunEnding, link: Callable[[str], str] | None) -> str:
