@@ -69,13 +69,12 @@ def _reasons_of(run: RunEnding) -> list[str]:
         return [run.error.splitlines()[0]]
     if ending(run) == _BROKEN:
         return list(run.notes[:1]) or ["see its report"]
-    judged = [
+    return [
         f"{_gate(gate)}: {gate.reason}"
         for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
         for gate in run.gates
         if gate.verdict == verdict
     ]
-    return judged
 
 
 def render_nightly(record: NightlyRecord) -> Table:
