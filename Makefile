@@ -15,7 +15,7 @@ OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL ONNX INPUT_SIZE RESIZE RESIZE_SIZE 
            TOOLCHAIN_PATH RPC_SERVER BUILD_CONFIG QUANT_MODE SHAPE_MUTABLE CAFFE_MODEL DEVICE_ID
 # Those that take several values, apart by spaces.
 LISTS := MEANS VARS PRECISION DEVICES CONF INPUT_DIMS DIM_RANGE_MIN DIM_RANGE_MAX INPUT_LAYOUT \
-         INPUT_DTYPES OUTPUT_LAYOUT OUTPUT_DTYPES RANDOM_CALIB_RANGE MLU_ARCH CLUSTER_NUM PLUGIN
+         INPUT_DTYPES OUTPUT_LAYOUT OUTPUT_DTYPES RANDOM_CALIB_RANGE MLU_ARCH CLUSTER_NUM PLUGIN KEEP_FLOAT
 lower = $(shell echo '$(1)' | tr A-Z a-z)
 given = $(foreach option,$(1),$(if $(filter command,$(firstword $(origin $(option)))),--$(call lower,$(option)) $(call $(2),$($(option)))))
 quoted = '$(subst ','\'',$(1))'

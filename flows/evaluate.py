@@ -14,6 +14,7 @@ from mlubench.pipeline.compile import CalibrationImages, build_spec
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.images import ChosenImages
+from mlubench.pipeline.layer_graph import check_keep_float
 from mlubench.pipeline.network import Network, choose_network
 from mlubench.pipeline.outcome import Evaluation, Outcome
 from mlubench.pipeline.parameters import EvaluateParameters
@@ -54,6 +55,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 fetch_network(network.to_fetch)
         with run.stage("import"):
             imported = import_network(network, run.store)
+        check_keep_float(imported.files, asked.keep_float)
         with run.stage("decode"):
             scored = decode_images(chosen.scored, network, run.decoded, "scored")
             calibration = _decode_calibration(chosen, network, run)

@@ -8,16 +8,21 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.traits import engine_module
+from mlubench.errors import ConfigError
 
 #: Called with (first image of the batch, scores float32 [images, classes]); batches may
 #: finish in any order and on any thread, but one call at a time.
 Consume = Callable[[int, np.ndarray], None]
+
+#: Called with (layer, its output in the reference, its output in the candidate), float32 of one
+#: shape, for each layer that both have, in the order of the graph, and that for each image.
+ConsumeLayer = Callable[[str, np.ndarray, np.ndarray], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +73,7 @@ class BuildSpec:
             range with the least quantisation error); empty is the engine's own.
         weight_quant_granularity: ``per_tensor``, ``per_axis``; empty is the engine's own.
         activation_quant_algo: ``symmetric`` or ``asymmetric``.
+        keep_float: layers that are not quantised, by the network's own names, sorted.
         random_calib_range: every activation's range, in place of calibration: for speed only.
         computation_preference: ``auto``, ``fast`` or ``high_precision``.
         type64to32_conversion: narrow the 64-bit values of a network; None says nothing.
@@ -95,6 +101,7 @@ class BuildSpec:
     calibration_algo: str = ""
     weight_quant_granularity: str = ""
     activation_quant_algo: str = "symmetric"
+    keep_float: Tuple[str, ...] = ()
     random_calib_range: Optional[Tuple[float, float]] = None
     computation_preference: str = "auto"
     type64to32_conversion: Optional[bool] = None
@@ -273,6 +280,32 @@ class Engine(ABC):
             EngineError: the engine failed.
         """
         raise NotImplementedError
+
+    def compare_layers(
+        self,
+        reference: Path,  # noqa: ARG002  # for engines that can
+        candidate: Path,
+        images: Iterable[np.ndarray],  # noqa: ARG002
+        consume: ConsumeLayer,  # noqa: ARG002
+    ) -> None:
+        """Run two compilations of one network on images and give every layer's two outputs.
+
+        Args:
+            reference: as for :meth:`load`.
+            candidate: likewise.
+            images: uint8 [height, width, 3] each, the network's channel order.
+            consume: gets the outputs; the arrays are its own only while it runs.
+
+        Raises:
+            ConfigError: the engine does not give layers' outputs.
+            EngineError: the engine failed.
+        """
+        raise ConfigError(
+            "the engine gives layers' outputs in a form of its own that is not documented",
+            where=str(candidate),
+            expected="an engine whose layers can be compared: openvino",
+            fix="compare the layers with --engine openvino",
+        )
 
 
 def load_engine(name: str) -> Engine:

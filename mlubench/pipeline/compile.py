@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlubench.images.cache import DecodedImages, verify_block
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.flags import QUANTISATION
+from mlubench.pipeline.layer_graph import check_keep_float
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import NetworkParameters
 from mlubench.store import Store, content_key, source_digest
@@ -65,7 +66,7 @@ class Compiled:
     folder: Path
     key: str
     speed_only: bool = False
-    seconds: float | None = None
+    seconds: float | None = field(default=None, compare=False)
 
 
 def build_spec(network: Network, asked: NetworkParameters, precision: str) -> BuildSpec:
@@ -128,11 +129,13 @@ def compile_network(
             result does not depend on it.
 
     Raises:
-        ConfigError: the engine has not got what the spec asks for.
+        ConfigError: the engine has not got what the spec asks for, or the network has not the
+            layers.
         DeviceError: the engine failed.
         NetworkError: a file of the network changed meanwhile.
         StoreError: the store cannot be written.
     """
+    check_keep_float(imported.files, spec.keep_float)
     calibrates = is_quantised(spec.precision) and spec.random_calib_range is None
     calibrated = calibration if calibrates else None
     parts: dict[str, Any] = {

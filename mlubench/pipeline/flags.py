@@ -41,6 +41,7 @@ QUANTISATION = (
     "weight_quant_granularity",
     "activation_quant_algo",
     "random_calib_range",
+    "keep_float",
 )
 _MLU = "only with --engine magicmind"
 _IMAGE_AXES = 4
@@ -75,6 +76,9 @@ class CompileFlags(BaseModel):
     )
     activation_quant_algo: Literal["symmetric", "asymmetric"] | None = Field(
         None, description="ranges of the activations (default: symmetric)"
+    )
+    keep_float: tuple[str, ...] = Field(
+        (), description="layers that are not quantised, by Caffe's names; not on magicmind"
     )
     random_calib_range: Bounds | None = Field(
         None, description="min,max of every activation in place of calibration: for speed only"
@@ -142,6 +146,7 @@ class CompileFlags(BaseModel):
             **{name: getattr(self, name) for name in _AS_THEY_ARE},
             **{name: getattr(self, name) or "" for name in _EMPTY_WHERE_NONE},
             "random_calib_range": self.random_calib_range,
+            "keep_float": tuple(sorted(set(self.keep_float))),
             "calibration_algo": self.calibration_algo or "",
             "activation_quant_algo": self.activation_quant_algo or "symmetric",
             "build_config": _json_text(self.build_config) if self.build_config else "",
@@ -154,7 +159,7 @@ class CompileFlags(BaseModel):
             ConfigError: one was given; names it.
         """
         for flag in QUANTISATION:
-            if getattr(self, flag) is not None:
+            if getattr(self, flag) not in (None, ()):
                 raise wrong(
                     "no precision is quantised",
                     f"--{flag}",

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mlubench.errors import ConfigError
+from mlubench.pipeline.changed_layers import changed_layers
 from mlubench.reports.accuracy_gates import (
     EvaluatedRun,
     PublishedFigure,
@@ -28,9 +30,12 @@ from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, PREDICTIONS, read_parquet
 from mlubench.reports.speed_gates import speed_gates
 from mlubench.reports.thresholds import Gates
+from mlubench.store import Store
 
 #: Given in place of a baseline's folder.
 PUBLISHED = "published"
+#: Layers whose weights changed are named so many at most.
+_NAMED = 5
 
 
 def judge(run: Path, baseline: Path, gates: Gates) -> Judged:
@@ -116,13 +121,30 @@ def read_evaluation(folder: Path) -> EvaluatedRun:
 def _judge_pair(run: Path, baseline: Path, gates: Gates) -> Judged:
     ours, theirs = read_evaluation(run), read_evaluation(baseline)
     judged = [
-        *input_gates(ours.record, theirs.record, gates),
+        *_with_layers(input_gates(ours.record, theirs.record, gates), ours, theirs, run),
         *image_gates(ours.record.dataset.images, gates),
         *baseline_gates(ours, theirs, gates),
         *reference_gates(ours, gates),
         *compile_gates(ours.record.compile_seconds, theirs.record.compile_seconds, gates),
     ]
     return Judged(ours.record.run_id, theirs.record.run_id, judged, _remarks(run, baseline))
+
+
+def _with_layers(
+    judged: Sequence[Gate], ours: EvaluatedRun, theirs: EvaluatedRun, run: Path
+) -> list[Gate]:
+    """Name the layers whose weights changed, in the gate on the network, where it is known."""
+    if ours.record.model == theirs.record.model:
+        return list(judged)
+    store = Store(run.resolve().parent.parent / "cache")
+    layers = changed_layers(ours.record.model, theirs.record.model, store) or []
+    names = ", ".join(map(str, layers[:_NAMED])) + (
+        f" and {len(layers) - _NAMED} more layers" if len(layers) > _NAMED else ""
+    )
+    return [
+        replace(gate, reason=f"{gate.reason}: {names}") if names and gate.name == "model" else gate
+        for gate in judged
+    ]
 
 
 def _own_gates(run: EvaluatedRun, gates: Gates) -> list[Gate]:

@@ -240,13 +240,30 @@ def check_classes(classes: int, order: LabelOrder) -> None:
         )
 
 
-def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:
-    prototxt, caffemodel = sha256_file(files.prototxt), sha256_file(files.caffemodel)
-    parts = {
+def imported_before(prototxt: str, caffemodel: str, store: Store) -> Path | None:
+    """Return the ONNX file of a network that was imported, if the store still has it.
+
+    Args:
+        prototxt: SHA-256 of Caffe's text; of an ONNX network, of its file.
+        caffemodel: of the weights; of an ONNX network the same.
+        store: where imported networks are kept.
+    """
+    parts = {"onnx": prototxt} if prototxt == caffemodel else _import_parts(prototxt, caffemodel)
+    path = store.path("onnx", parts) / ONNX
+    return path if path.is_file() else None
+
+
+def _import_parts(prototxt: str, caffemodel: str) -> dict[str, str]:
+    return {
         "prototxt": prototxt,
         "caffemodel": caffemodel,
         "importer": source_digest(Path(caffe.__file__).parent),
     }
+
+
+def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:
+    prototxt, caffemodel = sha256_file(files.prototxt), sha256_file(files.caffemodel)
+    parts = _import_parts(prototxt, caffemodel)
 
     def build(folder: Path) -> None:
         model = caffe.import_caffe(files.prototxt, files.caffemodel)

@@ -20,6 +20,7 @@ from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
 from mlubench.pipeline.network import ImportedNetwork, Network
+from mlubench.pipeline.page import write_page
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import free_run_id
 from mlubench.reports.accuracy import (
@@ -30,9 +31,7 @@ from mlubench.reports.accuracy import (
     verdict_reasons,
 )
 from mlubench.reports.device_names import grouped
-from mlubench.reports.flips import find_flips
 from mlubench.reports.history import append_accuracy
-from mlubench.reports.html import render_report
 from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
 from mlubench.reports.run_json import (
     DatasetRecord,
@@ -43,7 +42,7 @@ from mlubench.reports.run_json import (
 )
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.seed_files import seed_folder_name, write_seed_files
-from mlubench.store import atomic_folder, locked, write_atomic
+from mlubench.store import atomic_folder, locked
 
 #: Exit status where the input was wrong and the run was written nevertheless.
 _WRONG_INPUT = 2
@@ -149,24 +148,11 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     """
     labels = evaluation.chosen.labels
     predictions = _predictions(evaluation, labels)
-    limits = _limits(evaluation.asked)
+    limits = evaluation.asked.limits
     rows = accuracy_rows(predictions, _setup(evaluation), limits)
     corrupt = [evaluation.scored.records[place] for place in evaluation.scored.corrupt]
     wrong_order = _wrong_order(evaluation)
     shards = shards_table([path for part in evaluation.inferred for path in part.shards])
-
-    def page(record: RunRecord) -> str:
-        return render_report(
-            record,
-            rows,
-            find_flips(predictions),
-            max_drop=limits,
-            class_names=evaluation.network.order.names,
-            corrupt={image.name: image.kind for image in corrupt},
-            shards=shards,
-            provenance=_provenance(evaluation)
-            | ({"label order": str(wrong_order)} if wrong_order else {}),
-        )
 
     with locked(runs / ".lock"):
         run_id = free_run_id(
@@ -175,14 +161,14 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             evaluation.network.name,
             simulated="simulated" in evaluation.engine,
         )
-        record = _record(evaluation, run_id, worst(row.verdict for row in rows))
+        record = _record(evaluation, run_id, worst(row.verdict for row in rows), wrong_order)
         with atomic_folder(runs / run_id) as folder:
             record.write(folder / "run.json")
             write_parquet(folder / "predictions.parquet", predictions)
             write_parquet(folder / "accuracy.parquet", accuracy_table(rows))
             write_parquet(folder / "shards.parquet", shards)
             _write_seed_folders(folder, evaluation, labels)
-            write_atomic(folder / "report.html", page(record).encode("utf-8"))
+            write_page(folder)
     append_accuracy(runs.parent / "history", record, accuracy_table(rows))
     misnamed = wrong_order is not None and wrong_order.certain
     wrong = misnamed or len(corrupt) > evaluation.asked.max_corrupt
@@ -235,13 +221,6 @@ def _published(network: Network) -> float | None:
     return max((figure.top1 for figure in network.published), default=None)
 
 
-def _limits(asked: EvaluateParameters) -> dict[str, float]:
-    """Return the largest drop allowed, as a fraction, of each precision that has a limit."""
-    if asked.max_drop is None:
-        return {}
-    return {name: asked.max_drop / 100 for name in asked.precision if name != REFERENCE}
-
-
 def _setup(evaluation: Evaluation) -> Setup:
     return Setup(
         model=evaluation.network.name,
@@ -256,7 +235,9 @@ def _setup(evaluation: Evaluation) -> Setup:
     )
 
 
-def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
+def _record(
+    evaluation: Evaluation, run_id: str, verdict: Verdict, wrong_order: WrongOrder | None
+) -> RunRecord:
     images = evaluation.chosen.scored
     corrupt = len(evaluation.scored.corrupt)
     whole = [record for record in evaluation.scored.records if record.status == SCORED]
@@ -298,16 +279,20 @@ def _record(evaluation: Evaluation, run_id: str, verdict: Verdict) -> RunRecord:
             precision: round(seconds, 3)
             for precision, seconds in evaluation.compile_seconds.items()
         },
+        label_order=evaluation.network.order.name,
+        damage={record.name: record.kind for record in evaluation.scored.records if record.kind},
+        provenance=_provenance(evaluation, wrong_order),
         verdict=verdict,
     )
 
 
-def _provenance(evaluation: Evaluation) -> dict[str, str]:
+def _provenance(evaluation: Evaluation, wrong_order: WrongOrder | None) -> dict[str, str]:
     """Return what else the figures hang on: versions, the host's arithmetic, networks' keys."""
     return {
         "mlubench": __version__,
         **{f"engine's {name}": fact for name, fact in evaluation.engine.items()},
         **{f"{part.precision}, key": part.network_key for part in evaluation.inferred},
+        **({"label order": str(wrong_order)} if wrong_order else {}),
     }
 
 

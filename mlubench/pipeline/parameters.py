@@ -214,6 +214,13 @@ class EvaluateParameters(NetworkParameters):
         return _IMAGES if listed and self.image_dir is None else _IMAGES[:1]
 
     @property
+    def limits(self) -> dict[str, float]:
+        """The largest drop allowed, as a fraction, of each precision that has a limit."""
+        if self.max_drop is None:
+            return {}
+        return {name: self.max_drop / 100 for name in self.precision if name != REFERENCE}
+
+    @property
     def name(self) -> str:
         """What is judged on what, in a few words; the name of its runs in Prefect's UI."""
         file = self.onnx or self.prototxt

@@ -52,11 +52,22 @@ def find_flips(predictions: pa.Table) -> list[Flip]:
     reference = scored_part(predictions, REFERENCE)
     flips = []
     for precision in sorted(set(precisions) - {REFERENCE}):
-        candidate = scored_part(predictions, precision)
-        was, now = (part["correct1"].to_numpy() for part in (reference, candidate))
-        for changed in (was & ~now, now & ~was):
-            rows = np.flatnonzero(changed)
-            flips += _flips(reference.take(rows), candidate.take(rows))
+        flips += flips_between(reference, scored_part(predictions, precision))
+    return flips
+
+
+def flips_between(reference: pa.Table, candidate: pa.Table) -> list[Flip]:
+    """Return the lost and won images between two answers to the same ones, the lost first.
+
+    Args:
+        reference: scored rows of predictions.
+        candidate: likewise, the same images in the same order.
+    """
+    was, now = (part["correct1"].to_numpy() for part in (reference, candidate))
+    flips = []
+    for changed in (was & ~now, now & ~was):
+        rows = np.flatnonzero(changed)
+        flips += _flips(reference.take(rows), candidate.take(rows))
     return flips
 
 

@@ -52,22 +52,37 @@ def pair_images(reference: pa.Table, candidate: pa.Table, precision: str, other:
         precision: of the candidate's answers.
         other: of the reference's answers.
     """
+    before, after, alone = common_rows(reference, candidate, precision, other)
+    count = after.num_rows
+    same = best(before, "top5_index") == best(after, "top5_index") if count else np.ones(0)
+    return Pairs(
+        class_ids=np.asarray(after["class_id"].to_pylist(), np.str_),
+        reference_right=before["correct1"].to_numpy(),
+        candidate_right=after["correct1"].to_numpy(),
+        agreement=float(np.mean(same)) if count else 0.0,
+        identical=all(before[name].equals(after[name]) for name in _ANSWERS),
+        alone=alone,
+    )
+
+
+def common_rows(
+    reference: pa.Table, candidate: pa.Table, precision: str, other: str
+) -> tuple[pa.Table, pa.Table, int]:
+    """Return the rows of the images that both have, side by side, and how many are in one only.
+
+    Args:
+        reference: predictions.
+        candidate: predictions.
+        precision: of the candidate.
+        other: of the reference.
+    """
     before, after = scored_part(reference, other), scored_part(candidate, precision)
     rows = {key: row for row, key in enumerate(_keys(before))}
     places = np.array(
         [(rows[key], row) for row, key in enumerate(_keys(after)) if key in rows], np.int64
     ).reshape(-1, 2)
     alone = before.num_rows + after.num_rows - 2 * len(places)
-    before, after = before.take(places[:, 0]), after.take(places[:, 1])
-    same = best(before, "top5_index") == best(after, "top5_index") if len(places) else np.ones(0)
-    return Pairs(
-        class_ids=np.asarray(after["class_id"].to_pylist(), np.str_),
-        reference_right=before["correct1"].to_numpy(),
-        candidate_right=after["correct1"].to_numpy(),
-        agreement=float(np.mean(same)) if len(places) else 0.0,
-        identical=all(before[name].equals(after[name]) for name in _ANSWERS),
-        alone=alone,
-    )
+    return before.take(places[:, 0]), after.take(places[:, 1]), alone
 
 
 def _keys(part: pa.Table) -> list[tuple[str, str]]:

@@ -147,6 +147,9 @@ class RunRecord(Record):
         host: where the run was started.
         seconds: per stage, in the order of the stages' names.
         compile_seconds: per precision that was compiled anew.
+        label_order: how the network numbers its classes: 2012, 2015 or digits.
+        damage: per corrupt image, what is wrong with it.
+        provenance: further versions, digests and remarks that the figures hang on, by name.
         verdict: the worst of the precisions'.
     """
 
@@ -163,4 +166,7 @@ class RunRecord(Record):
     host: str
     seconds: dict[str, NonNegativeFloat]
     compile_seconds: dict[str, NonNegativeFloat] = {}
+    label_order: str = ""
+    damage: dict[str, str] = {}
+    provenance: dict[str, str] = {}
     verdict: Verdict

@@ -28,6 +28,7 @@ from mlubench.engines.interface import (
 from mlubench.errors import EngineError
 from mlubench.worker import protocol
 from mlubench.worker.measure import Bench
+from mlubench.worker.noise import layer_noise
 from mlubench.worker.shard import run_shard
 
 #: Progress is said at most this often, in seconds; a line for each batch would be noise.
@@ -62,6 +63,7 @@ class _Worker:
                 "layers": self._bench.layers,
                 "dump": self._bench.dump,
                 "forget": self._bench.forget,
+                "noise": self._noise,
             }
             verb = verbs[request["do"]]
             self._say(dict(verb(request), event="done"))
@@ -106,6 +108,9 @@ class _Worker:
         if self._session is None:
             raise EngineError("asked to run before a network was loaded", where="worker")
         return run_shard(self._session, request, self._progress)
+
+    def _noise(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        return layer_noise(self._engine, request, self._progress)
 
     def _progress(self, done: int) -> None:
         if time.monotonic() - self._said >= _PROGRESS_SECONDS:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -192,3 +193,42 @@ def test_core_groups_are_an_exact_cover() -> None:
 def test_core_groups_that_are_not_there(name: str) -> None:
     with pytest.raises(ConfigError, match="no device"):
         core_group(name, [0, 1, 2])
+
+
+def _layers_of(network: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return every inner tensor by ONNX Runtime, [images, ...]."""
+    model = onnx.load(network)
+    names = [name for node in model.graph.node for name in node.output]
+    for name in names[:-1]:
+        model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    pixels = (images - np.array(SPEC.means)) / np.sqrt(np.array(SPEC.variances))
+    data = {"data": pixels.transpose(0, 3, 1, 2).astype(np.float32)}
+    return dict(zip(names, session.run(names, data), strict=True))
+
+
+def test_every_layers_output_is_that_of_onnx_runtime(network: Path, tmp_path: Path) -> None:
+    """Of a network that was compiled for batches of four; a layer is seen image by image."""
+    engine = load_engine("openvino")
+    folders = [tmp_path / name for name in ("reference", "int8")]
+    for folder in folders:
+        folder.mkdir()
+    engine.build(NetworkFiles(network), SPEC, None, folders[0])
+    int8 = dataclasses.replace(SPEC, precision="qint8_mixed_float32")
+    engine.build(NetworkFiles(network), int8, Calibration(random_images(30)), folders[1])
+    images = random_images(3)
+    found: dict[str, list[np.ndarray]] = {}
+    apart: dict[str, float] = {}
+
+    def consume(layer: str, reference: np.ndarray, candidate: np.ndarray) -> None:
+        found.setdefault(layer, []).append(reference.copy())
+        apart[layer] = max(apart.get(layer, 0.0), float(np.abs(candidate - reference).max()))
+
+    engine.compare_layers(folders[0], folders[1], iter(images), consume)
+    expected = _layers_of(network, images)
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.concatenate(found[name]), values, atol=1e-4)
+    assert all(0 < difference < 1 for difference in apart.values())

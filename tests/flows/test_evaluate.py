@@ -16,6 +16,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from sklearn.metrics import accuracy_score, top_k_accuracy_score
 
+from mlubench.cli import main
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.digits import write_digits
 from tests.flows.conftest import Evaluate
@@ -224,3 +225,23 @@ def test_another_label_order_is_told(run: Evaluate, tmp_path: Path) -> None:
 def test_what_is_not_there_is_told(run: Evaluate, options: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         run(**options)
+
+
+def test_a_finished_run_is_in_the_history_and_its_page_is_rendered_again(
+    run: Evaluate, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(max_drop=2.0).folder
+    history = pd.read_parquet(out / "history" / "accuracy" / f"{folder.name}.parquet")
+    rows = pd.read_parquet(folder / "accuracy.parquet")
+    assert history.run_id.unique().tolist() == [folder.name]
+    pd.testing.assert_frame_equal(history[rows.columns], rows)
+    page = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    assert main(["report", folder.name, "--out", str(out)]) == 0
+    assert (folder / "report.html").read_bytes() == page
+    assert str(folder / "report.html") in capsys.readouterr().out
+
+
+def test_a_run_is_as_good_as_itself_again(run: Evaluate, out: Path) -> None:
+    before, after = run().folder.name, run().folder.name
+    assert main(["compare", after, before, "--out", str(out), "--max_drop", "2"]) == 0

@@ -261,3 +261,8 @@ def test_thresholds_are_bounded() -> None:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Gates.model_validate(wrong)
     assert all(field.description for field in Gates.model_fields.values())
+
+
+def test_the_document_has_every_threshold() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert [name for name in Gates.model_fields if f"`--{name}`" not in document] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from pathlib import Path
 
 import duckdb
@@ -112,3 +113,19 @@ def test_since_which_run_speed_changed(tmp_path: Path) -> None:
     (series,) = find_series(history, THROUGHPUT_SERIES, "throughput")
     assert [step.since.run_id for step in series.steps] == [names[12]]
     assert series.name == f"tiny, {INT8}, batch 8, static, cpu:0"
+
+
+def test_the_documents_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for night in range(2):
+        _append(tmp_path / "artifacts", night, lost=5 * night)
+        run = write_benchmark(tmp_path, night, {INT8: [900.0, 1000.0 + night]})
+        rows = read_parquet(run / "throughput.parquet", THROUGHPUT)
+        history = tmp_path / "artifacts" / "history"
+        append_throughput(history, BenchRecord.read(run / "run.json"), rows)
+    document = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    queries = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    over_time, changes, fastest = (duckdb.sql(query).fetchall() for query in queries)
+    assert [row[2] for row in over_time] == ["force_float32"] * 2 + [INT8] * 2
+    assert [row[3] for row in changes] == pytest.approx([None, None, 0.0, -1.0])
+    assert fastest == [("tiny", INT8, 8, pytest.approx(950.5))]

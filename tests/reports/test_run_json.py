@@ -29,15 +29,19 @@ def test_keys_are_the_contracts(tmp_path: Path) -> None:
     assert content["created_utc"] == "2026-11-03T09:30:15Z"
     assert content["verdict"] == "inconclusive"
     assert sorted(content) == [
+        "compile_seconds",
         "created_utc",
+        "damage",
         "dataset",
         "device_use",
         "devices",
         "engine",
         "engine_version",
         "host",
+        "label_order",
         "model",
         "parameters",
+        "provenance",
         "run_id",
         "schema_version",
         "seconds",

@@ -104,7 +104,7 @@ def write_evaluation(
         **{
             "run_id": run_id,
             "created_utc": created,
-            "parameters": {"model": "tiny"},
+            "parameters": {},
             "model": ModelRecord(name="tiny", prototxt_sha256="a" * 64, weights_sha256=weights),
             "dataset": DatasetRecord(
                 name="pictures", digest=digest, images=counts, calibration_images=300

@@ -16,7 +16,7 @@ from mlubench.engines.magicmind.flags import (
     normalises,
     settings,
 )
-from mlubench.engines.magicmind.sdk import PARSER, Checks, load_plugins, load_sdk
+from mlubench.engines.magicmind.sdk import PARSER, Checks, load_sdk
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError, EngineError
 
@@ -44,7 +44,6 @@ class Builder:
             ConfigError: it is to be calibrated and there are no images.
             EngineError: a call of the SDK failed.
         """
-        load_plugins(self._mm, self._checks, self._spec.plugin)  # the parser must know them
         network = self._parsed(files)
         self._set_input_shape(network)
         self._check_output(network)

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from mlubench.engines.magicmind.build import Builder
 from mlubench.engines.magicmind.cnmon import read_cards, visible
 from mlubench.engines.magicmind.flags import check
 from mlubench.engines.magicmind.measuring import MagicMindMeasured
-from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_plugins, load_sdk, sdk_version
+from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_plugin, load_sdk, sdk_version
 from mlubench.engines.magicmind.session import MagicMindSession, Slot, make_engine
 from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.precisions import PRECISIONS
@@ -41,6 +41,7 @@ class MagicMindEngine(Engine):
         self._checks = Checks("")
         self._system: Any = None
         self._device: Any = None
+        self._plugins: Set[str] = set()
 
     def describe(self) -> Dict[str, str]:
         """Return what is known of the SDK's version, and whether it is a simulated one."""
@@ -82,6 +83,7 @@ class MagicMindEngine(Engine):
     ) -> None:
         """Write MagicMind's model file, and beside it what it was built for and by."""
         check(spec)
+        self._load_plugins(spec.plugin)
         target = folder / MODEL
         Builder(self._mm, self._checks, spec).build(network, calibration, target)
         built = {"spec": spec.to_json(), "built_by": self.describe()}
@@ -106,7 +108,7 @@ class MagicMindEngine(Engine):
                 where="--bind_cluster",
                 fix="leave it out, or run mm_run itself with --native",
             )
-        load_plugins(self._mm, self._checks, setup.plugin)  # before the model that needs them
+        self._load_plugins(setup.plugin)  # before the model that needs them
         loaded, spec = self._loaded(model)
         measured = MagicMindMeasured(self._mm, loaded, self._device, self._checks, spec)
         if setup.profile:
@@ -137,10 +139,29 @@ class MagicMindEngine(Engine):
                 where=str(description_beside(file)),
                 fix="compile the network again",
             ) from error
+        self._load_plugins(spec.plugin)
         loaded = self._mm.Model()
         status = loaded.deserialize_from_file(str(file))
         self._checks.ok(status, "Model.deserialize_from_file", path=file)
         return loaded, spec
+
+    def _load_plugins(self, libraries: Sequence[str]) -> None:
+        """Load further operations, once: a network that has them is neither parsed nor read else.
+
+        That reading needs them is not documented; mm_run, which only reads, takes them too.
+        """
+        for library in libraries:
+            if library in self._plugins:
+                continue
+            if not Path(library).is_file():
+                raise ConfigError(
+                    f"there is no file {library}",
+                    where="--plugin",
+                    expected="the library that the network was compiled with",
+                    fix="put it back, or compile the network again",
+                )
+            load_plugin(self._mm, self._checks, library)
+            self._plugins.add(library)
 
     def _started(self) -> Any:
         """Return the SDK's System, which stays open for the life of the process."""

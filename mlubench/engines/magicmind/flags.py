@@ -52,6 +52,13 @@ def check(spec: BuildSpec) -> None:
     check_choices(ENGINE, spec, _CHOICES)
     check_quantisation(ENGINE, spec)
     check_range(ENGINE, spec)
+    if spec.keep_float:
+        raise refused(
+            ENGINE,
+            "keep_float",
+            "MagicMind documents no key that keeps single layers from being quantised",
+            "leave it out, or choose a precision that is not quantised",
+        )
     if spec.input_dtypes == "FLOAT" and normalises(spec):
         raise refused(
             ENGINE,

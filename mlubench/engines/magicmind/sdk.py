@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, List, Sequence
+from typing import Any, List
 
 from mlubench.errors import ConfigError, EngineError
 
@@ -120,15 +120,14 @@ class Checks:
         )
 
 
-def load_plugins(runtime: ModuleType, checks: Checks, libraries: Sequence[str]) -> None:
-    """Load libraries of further operations.
+def load_plugin(runtime: ModuleType, checks: Checks, library: str) -> None:
+    """Load a library of further operations.
 
     Raises:
-        EngineError: one cannot be loaded.
+        EngineError: it cannot be loaded.
     """
-    for library in libraries:
-        loaded = runtime.LoadPluginLibrary().load(library)
-        checks.ok_or_nothing(loaded, "LoadPluginLibrary.load", path=library)
+    loaded = runtime.LoadPluginLibrary().load(library)
+    checks.ok_or_nothing(loaded, "LoadPluginLibrary.load", path=library)
 
 
 def _message(status: Any) -> str:

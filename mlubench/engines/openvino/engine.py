@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import openvino as ov
@@ -14,12 +14,14 @@ import openvino as ov
 from mlubench.engines.interface import (
     BuildSpec,
     Calibration,
+    ConsumeLayer,
     Engine,
     NetworkFiles,
     Session,
 )
 from mlubench.engines.measuring import Measured, MeasureSetup
 from mlubench.engines.openvino.build import build_model
+from mlubench.engines.openvino.comparing import OpenVinoLayers, compare
 from mlubench.engines.openvino.flags import FLOAT_HINTS, effective
 from mlubench.engines.openvino.measuring import OpenVinoMeasured, dump_layers, tensor_names
 from mlubench.engines.openvino.session import OpenVinoSession
@@ -118,6 +120,16 @@ class OpenVinoEngine(Engine):
         """Write every named tensor of the model as a .npy file."""
         spec = self._built(model)
         return dump_layers(self._core, model / MODEL, dict(arithmetic(spec)), inputs, folder)
+
+    def compare_layers(
+        self, reference: Path, candidate: Path, images: Iterable[np.ndarray], consume: ConsumeLayer
+    ) -> None:
+        """Run both with every named tensor among the outputs, one image after the other."""
+        both = [
+            OpenVinoLayers(self._core, model / MODEL, spec, dict(arithmetic(spec)))
+            for model, spec in ((one, self._built(one)) for one in (reference, candidate))
+        ]
+        compare(both[0], both[1], images, consume)
 
     def _compiled(
         self, model: Path, streams: int, **more: object

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 import openvino as ov
@@ -10,6 +10,9 @@ from openvino import opset13 as ops
 
 from mlubench.engines.interface import BuildSpec, Calibration
 from mlubench.errors import ConfigError
+
+#: Operations of OpenVINO that multiply weights.
+_WEIGHTED = ("Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul")
 
 
 def quantise(model: ov.Model, spec: BuildSpec, calibration: Optional[Calibration]) -> ov.Model:
@@ -37,9 +40,12 @@ def quantise(model: ov.Model, spec: BuildSpec, calibration: Optional[Calibration
     }
     per_axis = spec.weight_quant_granularity != "per_tensor"
     images, count = _images(spec, calibration)
+    ignored = operations_of(model, spec.keep_float)
     quantised = nncf.quantize(
         model,
         nncf.Dataset(images),
+        # What of a layer is no operation that NNCF sees, such as a change of shape, is no fault.
+        ignored_scope=nncf.IgnoredScope(names=ignored, validate=False) if ignored else None,
         subset_size=count,
         preset={
             "symmetric": nncf.QuantizationPreset.PERFORMANCE,
@@ -54,6 +60,30 @@ def quantise(model: ov.Model, spec: BuildSpec, calibration: Optional[Calibration
     if spec.random_calib_range is not None:
         _set_ranges(quantised, spec.random_calib_range)
     return quantised
+
+
+def operations_of(model: ov.Model, layers: Sequence[str]) -> List[str]:
+    """Return the names of the operations that layers of the network have become.
+
+    A layer's last operation has its name; parts before that are named behind it, ``fc/MatMul``. A
+    part that multiplies weights is a layer of its own, ``inception/3x3`` of ``inception``.
+    """
+    wanted = set(layers)
+    return [
+        op.get_friendly_name()
+        for op in model.get_ordered_ops()
+        if op.get_type_name() not in ("Constant", "Parameter", "Result")
+        and (
+            op.get_friendly_name() in wanted
+            or (op.get_friendly_name().rpartition("/")[0] in wanted and not _is_layer(op))
+        )
+    ]
+
+
+def _is_layer(op: ov.Node) -> bool:
+    """Whether an operation is one that multiplies weights and that the network itself names."""
+    named = any(op.get_friendly_name() in output.get_names() for output in op.outputs())
+    return named and op.get_type_name() in _WEIGHTED
 
 
 def _images(spec: BuildSpec, calibration: Optional[Calibration]) -> Tuple[Any, int]:

@@ -165,6 +165,40 @@ def test_a_file_loads_wherever_it_was_copied_to(
     assert engine.load(tmp_path / "net_model_force_float32_false_4").classes == CLASSES
 
 
+def test_plugins_are_loaded_before_a_model_is_read(
+    sdk: Any, network: NetworkFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "further.so"
+    library.write_bytes(b"")
+    spec = dataclasses.replace(SPEC, plugin=(str(library),))
+    use(network, spec, tmp_path / "model", IMAGES)
+    calls = []
+
+    def noted(kind: type, name: str) -> None:
+        plain = getattr(kind, name)
+
+        def call(self: Any, path: str) -> Any:
+            calls.append((name, path))
+            return plain(self, path)
+
+        monkeypatch.setattr(kind, name, call)
+
+    noted(sdk.LoadPluginLibrary, "load")
+    noted(sdk.Model, "deserialize_from_file")
+    engine = load_engine("magicmind")
+    engine.use_device("mlu:0")
+    for _ in range(2):
+        engine.load(tmp_path / "model")
+    read = ("deserialize_from_file", str(tmp_path / "model" / "model"))
+    assert calls == [("load", str(library)), read, read]
+    library.unlink()
+    again = load_engine("magicmind")
+    again.use_device("mlu:0")
+    with pytest.raises(ConfigError, match="there is no file") as caught:
+        again.load(tmp_path / "model")
+    assert caught.value.where == "--plugin"
+
+
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     with simulated(tmp_path, cards=2):
         engine = load_engine("magicmind")

@@ -1,0 +1,137 @@
+"""An evaluation's inputs once more, from the caches, for what is asked of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlubench.download import Downloads
+from mlubench.engines.precisions import is_quantised
+from mlubench.errors import ConfigError
+from mlubench.images.cache import DecodedImages
+from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
+from mlubench.pipeline.devices import engine_host
+from mlubench.pipeline.dispatch import DevicePool
+from mlubench.pipeline.fetch import fetch_files
+from mlubench.pipeline.images import ChosenImages, choose_images, decode_images
+from mlubench.pipeline.network import (
+    ImportedNetwork,
+    Network,
+    check_label_order,
+    choose_network,
+    import_network,
+)
+from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
+from mlubench.pipeline.run import Run
+from mlubench.reports.run_json import RunRecord
+from mlubench.store import locked
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an evaluation runs on.
+
+    Attributes:
+        asked: its options.
+        run: where it writes.
+        network: the network.
+        imported: what it was imported from.
+        chosen: the images.
+        scored: the decoded images.
+        calibration: those that calibrate.
+        devices: running workers.
+    """
+
+    asked: EvaluateParameters
+    run: Run
+    network: Network
+    imported: ImportedNetwork
+    chosen: ChosenImages
+    scored: DecodedImages
+    calibration: CalibrationImages | None
+    devices: DevicePool
+
+    def compiled(self, precision: str, keep_float: Sequence[str] = ()) -> Compiled:
+        """Return the network in a precision, compiled unless the cache has it.
+
+        Args:
+            precision: MagicMind's name of it.
+            keep_float: layers that are not quantised, in place of those of the options.
+
+        Raises:
+            ConfigError: the engine has not got it.
+            DeviceError: the engine failed.
+        """
+        asked = self.asked
+        if keep_float:
+            asked = asked.model_copy(update={"keep_float": tuple(keep_float)})
+        spec = build_spec(self.network, asked, precision)
+        self.devices.check(spec)
+        return compile_network(
+            self.imported,
+            spec,
+            self.calibration if is_quantised(precision) else None,
+            self.devices.host,
+            self.devices.engine,
+            self.run.store,
+            self.devices.build_addresses(),
+        )
+
+
+@contextmanager
+def prepared_again(record: RunRecord, out: Path) -> Iterator[Prepared]:
+    """Give a finished evaluation's inputs; what the caches lack is made anew.
+
+    Args:
+        record: what its run.json says.
+        out: folder of runs and caches.
+
+    Raises:
+        ConfigError: the network or the images are not those of the run any more.
+        DeviceError: the devices are not there.
+    """
+    asked = check_parameters(**{**record.parameters, "out": out})
+    run = Run(out)
+    with locked(run.cache_lock, shared=True):
+        network = choose_network(asked)
+        if network.to_fetch is not None:
+            downloads = Downloads(progress=lambda *_: None, remark=lambda _: None)
+            for _ in fetch_files(network.to_fetch, downloads):
+                pass
+        imported = import_network(network, run.store)
+        check_label_order(imported, network.order)
+        _check_network(record, imported)
+        chosen = choose_images(asked, network.order, run.data)
+        scored = decode_images(chosen.scored, network.preprocess, run.decoded, lambda *_: None)
+        _check_images(record, scored)
+        calibration = None
+        if chosen.calibration is not None:
+            pixels = decode_images(
+                chosen.calibration, network.preprocess, run.decoded, lambda *_: None
+            )
+            calibration = CalibrationImages(pixels, network.preprocess)
+        with DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices:
+            yield Prepared(asked, run, network, imported, chosen, scored, calibration, devices)
+
+
+def _check_network(record: RunRecord, imported: ImportedNetwork) -> None:
+    found = (imported.prototxt_sha256, imported.caffemodel_sha256)
+    if found != (record.model.prototxt_sha256, record.model.weights_sha256):
+        raise ConfigError(
+            "the network's files are not those that the run was made with",
+            where=record.run_id,
+            expected=f"SHA-256 {record.model.prototxt_sha256} and {record.model.weights_sha256}",
+            fix="put the files back, or run mlubench eval again",
+        )
+
+
+def _check_images(record: RunRecord, scored: DecodedImages) -> None:
+    if scored.content_digest != record.dataset.digest:
+        raise ConfigError(
+            "the images are not those that the run was made with",
+            where=record.run_id,
+            expected=f"digest {record.dataset.digest}",
+            fix="put the images back, or run mlubench eval again",
+        )

@@ -1,0 +1,220 @@
+"""What changed between two precisions or runs: images, classes, layers; as tables and files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from mlubench.metrics.classes import ClassDrop
+from mlubench.metrics.layer_noise import LayerNoise
+from mlubench.metrics.paired import Paired
+from mlubench.metrics.verdict import in_points
+from mlubench.reports.flips import Flip
+from mlubench.reports.schemas import write_parquet
+from mlubench.reports.wording import NONE
+from mlubench.store import write_json
+
+_SHOWN = 15
+
+#: layers.parquet of an explanation, worst first. Decibels; snr_db is null where both are equal,
+#: fall_db where the noise begins in this layer or it reads none.
+LAYERS = pa.schema(
+    [
+        pa.field("layer", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("place", pa.int32(), nullable=False),
+        pa.field("snr_db", pa.float64()),
+        pa.field("fall_db", pa.float64()),
+        pa.field("begins", pa.bool_(), nullable=False),
+        pa.field("numbers", pa.int64(), nullable=False),
+    ]
+)
+
+#: flips.parquet of an explanation, the lost first.
+FLIPS = pa.schema(
+    [
+        pa.field("precision", pa.string(), nullable=False),
+        pa.field("won", pa.bool_(), nullable=False),
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("class_id", pa.string(), nullable=False),
+        pa.field("label", pa.int16(), nullable=False),
+        pa.field("reference_index", pa.int16(), nullable=False),
+        pa.field("reference_score", pa.float32(), nullable=False),
+        pa.field("index", pa.int16(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What changed.
+
+    Attributes:
+        run: the run's id.
+        precision: which of its precisions.
+        against: what it is compared with, in a few words.
+        paired: the comparison of the answers.
+        flips: the lost and won images, the lost first.
+        classes: the classes' drops, the least p first.
+        layers: the layers, worst first.
+        images: on how many images the layers were compared.
+        class_names: of the network, in its own order.
+    """
+
+    run: str
+    precision: str
+    against: str
+    paired: Paired
+    flips: Sequence[Flip]
+    classes: Sequence[ClassDrop]
+    layers: Sequence[LayerNoise]
+    images: int
+    class_names: Sequence[str]
+
+    @property
+    def origins(self) -> list[LayerNoise]:
+        """The layers in which noise begins, in the network's order."""
+        return sorted((one for one in self.layers if one.begins), key=lambda one: one.place)
+
+
+def write_explanation(explained: Explanation, folder: Path) -> None:
+    """Write explain.json, layers.parquet and flips.parquet into a folder.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    write_json(folder / "explain.json", explanation_json(explained))
+    layers = [{**asdict(one), "snr_db": _finite(one.snr_db)} for one in explained.layers]
+    write_parquet(folder / "layers.parquet", pa.Table.from_pylist(layers, schema=LAYERS))
+    flips = [asdict(one) for one in explained.flips]
+    write_parquet(folder / "flips.parquet", pa.Table.from_pylist(flips, schema=FLIPS))
+
+
+def explanation_json(explained: Explanation) -> dict[str, Any]:
+    """Return the explanation as JSON values; where a ratio is infinite there is null."""
+    return {
+        "run": explained.run,
+        "precision": explained.precision,
+        "against": explained.against,
+        "answers": asdict(explained.paired),
+        "flips": [
+            {
+                **asdict(flip),
+                "true": explained.class_names[flip.label],
+                "reference_class": explained.class_names[flip.reference_index],
+                "class": explained.class_names[flip.index],
+            }
+            for flip in explained.flips
+        ],
+        "classes": [
+            {**asdict(one), "drop": one.drop} for one in explained.classes if one.lost or one.won
+        ],
+        "images_of_layers": explained.images,
+        "layers": [{**asdict(one), "snr_db": _finite(one.snr_db)} for one in explained.layers],
+    }
+
+
+def render_explanation(explained: Explanation) -> Group:
+    """Return the explanation as tables that fit 100 columns, each cut to the worst."""
+    paired = explained.paired
+    head = Text(
+        f"{explained.run}, {explained.precision} against {explained.against}: top-1 drop "
+        f"{in_points(paired.drop)} points, {paired.lost} lost, {paired.won} won of "
+        f"{paired.images} images"
+    )
+    return Group(
+        head,
+        Text(),
+        _layers_table(explained),
+        _origins_text(explained),
+        Text(),
+        _classes_table(explained),
+        Text(),
+        _flips_table(explained),
+    )
+
+
+def _layers_table(explained: Explanation) -> Table:
+    table = _table(f"layers, worst first, {explained.images} images")
+    table.add_column("layer", overflow="fold", ratio=1)
+    table.add_column("type", no_wrap=True)
+    for heading in ("place", "SNR, dB", "falls by, dB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in explained.layers[:_SHOWN]:
+        fall = "begins here" if one.begins else _decibels(one.fall_db)
+        table.add_row(Text(one.layer), one.kind, str(one.place), _decibels(one.snr_db), fall)
+    return table
+
+
+def _origins_text(explained: Explanation) -> Text:
+    names = [one.layer for one in explained.origins]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return Text(f"differences begin in: {', '.join(names[:_SHOWN]) or 'no layer'}{more}")
+
+
+def _classes_table(explained: Explanation) -> Table:
+    table = _table("classes, the surest loss first")
+    table.add_column("class", overflow="fold", ratio=1)
+    for heading in ("images", "lost", "won", "drop, points", "p (Holm)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    changed = [one for one in explained.classes if one.lost or one.won]
+    for one in changed[:_SHOWN]:
+        table.add_row(
+            Text(one.class_id),
+            str(one.images),
+            str(one.lost),
+            str(one.won),
+            in_points(one.drop),
+            f"{one.p_holm:.2g}",
+        )
+    return table
+
+
+def _flips_table(explained: Explanation) -> Table:
+    flips = explained.flips
+    table = _table(f"images that flipped, {min(_SHOWN, len(flips))} of {len(flips)}")
+    table.add_column("image", overflow="fold", ratio=2)
+    table.add_column("true class", overflow="fold", ratio=2)
+    table.add_column(explained.against, overflow="fold", ratio=2)
+    table.add_column(explained.precision, overflow="fold", ratio=2)
+    for flip in flips[:_SHOWN]:
+        names = explained.class_names
+        table.add_row(
+            Text(flip.image),
+            Text(names[flip.label]),
+            Text(f"{names[flip.reference_index]} {flip.reference_score:.3f}"),
+            Text(f"{names[flip.index]} {flip.score:.3f}"),
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        expand=True,
+    )
+
+
+def _decibels(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return "equal" if value == math.inf else f"{value:.1f}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
