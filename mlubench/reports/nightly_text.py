@@ -24,6 +24,8 @@ _ENDINGS = {
 }
 #: The verdict of a whole that has none, since runs of it broke.
 _BROKEN = "broken"
+#: Gates on what went in, not on what came out.
+_CAUSES = ("model", "dataset")
 _COLOURS = {"failed": "red", "broken": "red", "inconclusive": "yellow", "passed": "green"}
 
 
@@ -36,11 +38,12 @@ def ending(run: RunEnding) -> str:
 
 
 def headline(record: NightlyRecord) -> str:
-    """Return the verdict, the count of each ending, and the first reason for a bad one."""
+    """Return the verdict, the count of each ending, the first reason for a bad one, its cause."""
     counts = Counter(map(ending, record.runs))
     told = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
-    reason = next(iter(reasons(record)), "")
-    return f"{verdict_words(record)}: {told}" + (f". {reason}" if reason else "")
+    first = next(iter(reasons(record)), "")
+    cause = next((text for text in map(_cause, _bad(record)) if text and text not in first), "")
+    return ". ".join(part for part in (f"{verdict_words(record)}: {told}", first, cause) if part)
 
 
 def verdict_words(record: NightlyRecord) -> str:
@@ -51,17 +54,23 @@ def verdict_words(record: NightlyRecord) -> str:
 
 def reasons(record: NightlyRecord) -> list[str]:
     """Return why runs failed, broke or could not tell, a sentence each, the worst first."""
-    bad = [run for run in record.runs if run.exit_status]
-    told = [
-        f"{run.name}: {reason}"
-        for word in _WORDS
-        for run in bad
-        if ending(run) == word
-        for reason in _reasons_of(run)
-    ]
+    bad = _bad(record)
+    told = [f"{run.name}: {reason}" for run in bad for reason in _reasons_of(run)]
     if record.exit_status and not bad:
         told.append("nothing was run: the host lacks what every run needs")
     return told
+
+
+def _bad(record: NightlyRecord) -> list[RunEnding]:
+    """Return the runs that a command would not end with 0 for, the worst first."""
+    bad = [run for run in record.runs if run.exit_status]
+    return sorted(bad, key=lambda run: _WORDS.index(ending(run)))
+
+
+def _cause(run: RunEnding) -> str:
+    """Return what changed in what went into a run, where something did: that may be why."""
+    causes = (gate for gate in run.gates if gate.name in _CAUSES and gate.verdict != Verdict.PASS)
+    return next((f"{_gate(gate)}: {gate.reason}" for gate in causes), "")
 
 
 def _reasons_of(run: RunEnding) -> list[str]:
@@ -172,6 +181,9 @@ def _gates_markdown(run: RunEnding) -> str:
         for gate in sorted(run.gates, key=lambda gate: order.index(gate.verdict))
     ]
     notes = [f"- {markdown_text(note)}" for note in run.notes]
+    if run.kind == "evaluation" and run.verdict == Verdict.FAIL:
+        against = f" --baseline {run.baseline}" if run.baseline else ""
+        notes.append(f"- what changed: `mlubench explain {run.run_id}{against}`")
     return "\n".join([f"### {markdown_text(run.name)}{by}", "", *gates, *notes])
 
 

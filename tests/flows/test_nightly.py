@@ -142,6 +142,7 @@ def test_a_night_is_judged_by_the_one_before_and_a_pin_goes_over_it(
     assert worse.record.runs[0].baseline == again.record.runs[0].run_id
     assert worse.exit_status == 1
     assert "accuracy-baseline, force_float32: top-1 drop" in state.message
+    assert "classifier (weights moved" in state.message
     gates = {gate.name: gate.verdict for gate in worse.record.runs[0].gates}
     assert gates["model"] == Verdict.INCONCLUSIVE
     _, after = run_nightly(sound, out=own)  # what failed is nobody's baseline
