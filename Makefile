@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# Options of `make eval` and `make nightly`, passed on where make's own command line gives them (a variable of that
-# name in the environment is none): make eval MODEL=sample DEVICES="cpu:0 cpu:1"
+# Options of `make eval` and `make nightly`, passed on where make's own command line gives them (a
+# variable of that name in the environment is none): make eval MODEL=sample DEVICES="cpu:0 cpu:1"
 OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL ONNX INPUT_SIZE RESIZE RESIZE_SIZE LABEL_ORDER IMAGE_DIR \
            LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM BATCH_SIZE DYNAMIC_SHAPE \
            IMAGE_NUM ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT INPUT_WIDTH INPUT_HEIGHT RGB2BGR \

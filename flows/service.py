@@ -12,10 +12,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
@@ -26,6 +26,7 @@ from flows.server import START_SECONDS, answers, usual_port, usual_url
 from mlubench.errors import MlubenchError
 from mlubench.store import make_folder
 
+_LOOK_SECONDS = 0.5
 _STOP_SECONDS = 15.0
 #: How long running flows get to be cancelled when everything stops.
 _CANCEL_SECONDS = 45.0
@@ -33,11 +34,18 @@ _CANCEL_SECONDS = 45.0
 _QUERY_SECONDS = "2"
 
 
-def serve(stop: threading.Event, artifacts: Path) -> None:
+@dataclass
+class Stop:
+    """Whether it is to end. No Event: a second signal within its ``set`` would wait for ever."""
+
+    asked: bool = False
+
+
+def serve(stop: Stop, artifacts: Path) -> None:
     """Start what does not run yet, deploy, and stay until told to stop or a part ends.
 
     Args:
-        stop: set when it is to end.
+        stop: says when it is to end.
         artifacts: the folder whose pages are served.
 
     Raises:
@@ -63,7 +71,8 @@ def serve(stop: threading.Event, artifacts: Path) -> None:
         parts.callback(_cancel_runs)
         _say(f"pages of runs: {pages}")
         _say(f"Prefect's UI: {address}   (Ctrl-C ends it all)")
-        while not stop.wait(1.0):
+        while not stop.asked:
+            time.sleep(_LOOK_SECONDS)
             for name, process in processes.items():
                 if process.poll() is not None:
                     raise MlubenchError(
@@ -125,10 +134,10 @@ def _running(
             process.wait()
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+def _wait_for(url: str, server: subprocess.Popen[bytes], stop: Stop) -> None:
     end = time.monotonic() + START_SECONDS
     while not answers(url):
-        if server.poll() is not None or stop.is_set() or time.monotonic() > end:
+        if server.poll() is not None or stop.asked or time.monotonic() > end:
             raise MlubenchError(
                 "Prefect's server does not start",
                 where=url,
@@ -191,10 +200,10 @@ def _say(text: str) -> None:
 
 def main() -> int:
     """Serve until SIGINT or SIGTERM; return the exit status."""
-    stop = threading.Event()
+    stop = Stop()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
+        stop.asked = True
 
     signal.signal(signal.SIGINT, ask)
     signal.signal(signal.SIGTERM, ask)

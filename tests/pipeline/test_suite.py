@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from mlubench.catalogue.suites import suite_files
+from mlubench.catalogue.suites import SuiteEntry, SuiteFile, suite_files
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.errors import ConfigError
 from mlubench.pipeline.bench_parameters import BenchParameters
@@ -15,6 +16,10 @@ from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import Suite, read_suite
 
 SEED_PRECISIONS = ("force_float32", "force_float16", "qint8_mixed_float16")
+
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
 
 
 def _suite(folder: Path, body: str, **options: object) -> Suite:
@@ -153,3 +158,29 @@ def test_the_matrix_of_the_nightly_has_every_kind() -> None:
     judged = [run.parameters for run in runs if isinstance(run.parameters, EvaluateParameters)]
     assert {run.gates.max_drop_of.get("qint8_mixed_float16") for run in runs} == {None, 1.5}
     assert {name for one in judged for name in one.precision} <= set(PRECISIONS)
+
+
+def test_the_pages_example_is_right(tmp_path: Path) -> None:
+    """With the networks and images of the README's examples."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for text in re.findall(r"^```yaml\n(.*?)^```$", readme + PAGE, re.DOTALL | re.MULTILINE):
+        (place,) = re.findall(r"^# (team/\S+\.yaml)", text)
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    suite = read_suite(NightlyParameters(suite="ours", conf=(tmp_path / "team",)))
+    assert [run.name for run in suite.runs] == [
+        "mine on ours, engine openvino",
+        "mine on ours, engine magicmind",
+        "squeezenet_v1_1 on ours, engine openvino",
+        "squeezenet_v1_1 on ours, engine magicmind",
+        "mine, cpu:0",
+    ]
+    assert {run.gates.max_loss for run in suite.runs} == {0.3}
+
+
+def test_the_pages_tables_have_every_key_and_every_suite() -> None:
+    table = PAGE.split("| key | what |")[1].split("\n\n")[0]
+    keys = {*SuiteFile.model_fields, *SuiteEntry.model_fields}
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == keys
+    table = PAGE.split("| suite | what |")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(suite_files())

@@ -64,7 +64,8 @@ class Service:
             self._wait(self.process)
             yield
         finally:
-            self.process.send_signal(signal.SIGINT)
+            for _ in range(3):  # as often as somebody impatient asks
+                self.process.send_signal(signal.SIGINT)
             self.process.wait(120)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
