@@ -7,7 +7,8 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,8 +18,11 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, LogFilter, TaskRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Crashed, Failed, Scheduled
+from prefect.variables import Variable
 
+from flows.alerts import ALERT_URL, deploy_alert
+from mlubench.errors import ConfigError
 from mlubench.store import entry_damage
 from tests.support.planted import write_failing_suite
 from tests.support.processes import becomes
@@ -174,6 +178,39 @@ def test_a_failed_gate_is_red_and_posted(
     texts.append((service.home / "server.log").read_text())
     assert not [text for text in texts if SECRET in text]
     assert not [log.message for log in logs if "Traceback" in log.message]
+
+
+def test_a_crash_is_posted_and_what_is_no_nightly_is_not(
+    client: SyncPrefectClient,
+) -> None:
+    """The state alone is set: the flow's process has no part in the alert."""
+    with Receiver().running() as receiver, temporary_alert(client, f"{receiver.url}/{SECRET}"):
+        for name, state in (("evaluate", Failed()), ("nightly", Crashed(message="killed"))):
+            deployment = client.read_deployment_by_name(f"{name}/{name}")
+            tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+            run = client.create_flow_run_from_deployment(deployment.id, state=tomorrow)
+            client.set_flow_run_state(run.id, state, force=True)
+        assert becomes(lambda: bool(receiver.got))
+    (posted,) = (json.loads(body) for _, body in receiver.got)
+    assert (posted["state"], posted["verdict"], posted["run"]) == ("Crashed", "killed", run.name)
+    assert not client.read_automations_by_name("mlubench-nightly-alert")
+
+
+@contextmanager
+def temporary_alert(client: SyncPrefectClient, address: str) -> Iterator[None]:
+    Variable.set(ALERT_URL, address, overwrite=True)
+    assert "on" in deploy_alert(client)
+    yield
+    Variable.unset(ALERT_URL)
+    assert "off" in deploy_alert(client)
+
+
+def test_an_address_that_is_none_is_refused_and_not_told(client: SyncPrefectClient) -> None:
+    Variable.set(ALERT_URL, f"hooks.example.org/{SECRET}", overwrite=True)
+    with pytest.raises(ConfigError, match="mlubench_alert_url") as caught:
+        deploy_alert(client)
+    assert SECRET not in str(caught.value)
+    Variable.unset(ALERT_URL)
 
 
 def test_a_cancelled_run_leaves_nothing_behind(
