@@ -10,7 +10,7 @@ SHELL := /bin/bash
 OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL ONNX INPUT_SIZE RESIZE RESIZE_SIZE LABEL_ORDER IMAGE_DIR \
            LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM BATCH_SIZE DYNAMIC_SHAPE \
            IMAGE_NUM ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT INPUT_WIDTH INPUT_HEIGHT RGB2BGR \
-           CALIBRATION_ALGO WEIGHT_QUANT_GRANULARITY ACTIVATION_QUANT_ALGO FILE_LIST ONLY \
+           CALIBRATION_ALGO WEIGHT_QUANT_GRANULARITY ACTIVATION_QUANT_ALGO FILE_LIST \
            CALIBRATION_DATA_PATH COMPUTATION_PREFERENCE TYPE64TO32_CONVERSION CONV_SCALE_FOLD \
            TOOLCHAIN_PATH RPC_SERVER BUILD_CONFIG QUANT_MODE SHAPE_MUTABLE CAFFE_MODEL DEVICE_ID
 # Those that take several values, apart by spaces.
@@ -83,7 +83,7 @@ run: $(VENV)/ready  ## fetch, compile, infer and score one network in one precis
 
 nightly: SUITE ?= nightly
 nightly: $(VENV)/ready  ## run a suite and judge it: SUITE=smoke, seed, nightly or your own
-	@$(BIN)/mlubench nightly $(call quoted,$(SUITE)) $(GIVEN)
+	@$(BIN)/mlubench nightly $(call quoted,$(SUITE)) $(call given,ONLY,quoted) $(GIVEN)
 
 server: $(VENV)/ready  ## Prefect's server, UI, worker and deployments on 127.0.0.1, until Ctrl-C
 	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) exec $(BIN)/python -m flows.service

@@ -147,6 +147,14 @@ def test_make_passes_options_on() -> None:
     )
 
 
+def test_make_passes_the_options_of_a_nightly_on() -> None:
+    said = _run("make --dry-run nightly SUITE=seed ONLY='speed of senet50' OUT=o CONF=team", ROOT)
+    line = next(line for line in said.splitlines() if "mlubench nightly" in line)
+    assert shlex.split(line)[1:] == (
+        ["nightly", "seed", "--only", "speed of senet50", "--out", "o", "--conf", "team"]
+    )
+
+
 def test_make_eval_and_what_it_leaves(tmp_path: Path) -> None:
     said = _run(f"make eval OUT='{tmp_path}'", ROOT)
     assert "force_float32" in said

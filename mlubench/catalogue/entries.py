@@ -21,6 +21,9 @@ Variances = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_lengt
 
 Entry = TypeVar("Entry", bound=BaseModel)
 _CATALOGUES = ("models.yaml", "datasets.yaml", "engines.yaml")
+#: Where a catalogue's keys are told.
+_MEANING = "docs/networks.md and docs/data.md say"
+_MEANINGS = {"engines.yaml": "conf/engines.yaml says"}
 _ANY_CATALOGUE = f"{', '.join(_CATALOGUES[:-1])} or {_CATALOGUES[-1]}"
 _SUITES = "suites"
 
@@ -88,5 +91,5 @@ def _read(path: Path, entry: type[Entry]) -> dict[str, Entry]:
             if len(faults) == 1
             else "\n    ".join([f"has {len(faults)} faults", *faults]),
             where=str(path),
-            fix="docs/networks.md and docs/data.md say what each key means",
+            fix=f"{_MEANINGS.get(path.name, _MEANING)} what each key means",
         ) from error

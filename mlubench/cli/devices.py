@@ -37,7 +37,9 @@ def devices(
     """
     listers: dict[str, Callable[[], DeviceList]] = {
         "openvino": cpu_devices,
-        "magicmind": lambda: mlu_devices(lambda: count_cards(conf)),
+        "magicmind": lambda: mlu_devices(
+            lambda: count_cards(conf), environment=_card_environment(conf)
+        ),
     }
     if engine is not None and engine not in listers:
         raise ConfigError(
@@ -82,6 +84,13 @@ def count_cards(conf: Sequence[Path] = ()) -> Counted:
     from mlubench.pipeline.devices import count_devices, engine_host
 
     return count_devices(engine_host("magicmind", conf))
+
+
+def _card_environment(conf: Sequence[Path]) -> dict[str, str]:
+    """Return the variables that the SDK sees, those of engines.yaml among them."""
+    from mlubench.pipeline.devices import engine_host
+
+    return engine_host("magicmind", conf).variables()
 
 
 def device_table(found: list[DeviceFacts]) -> Table:

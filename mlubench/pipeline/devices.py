@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,10 @@ class EngineHost:
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
     silence: Silence = field(default_factory=Silence)
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment of its workers, MLU_VISIBLE_DEVICES among it."""
+        return {**os.environ, **self.environment}
 
     def start(self, address: str = "") -> Worker:
         """Start a worker on the device of that address, or on none; see :meth:`Worker.start`."""

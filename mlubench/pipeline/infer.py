@@ -84,7 +84,7 @@ def infer_images(
     loaded = devices.load(compiled.folder)
     check_classes(loaded.classes, order)
     recorder = _Recorder(compiled.precision, images, paths, devices.label)
-    with sampled(devices.host.name, devices.names) as use:
+    with sampled(devices.host, devices.names) as use:
         devices.run(waiting, Job(compiled.folder, recorder.request, recorder.keep, report))
     return Inferred(
         compiled.precision, loaded.executed_precision, compiled.key, tuple(paths.values()), use

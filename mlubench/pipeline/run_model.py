@@ -93,7 +93,7 @@ def run_model(asked: RunParameters) -> ModelRun:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
         warmed = measuring.configure(_KEY, load)
-        with sampled(measuring.host.name, measuring.names) as use:
+        with sampled(measuring.host, measuring.names) as use:
             found = measuring.measure(
                 _KEY,
                 load,

@@ -2,7 +2,7 @@
 
 A build is compared with itself twenty times: no comparison may fail. Then with a worker that takes
 a tenth longer for each request: each comparison must fail. All rounds of a comparison are
-interleaved, as in a benchmark. It takes about three minutes and wants a quiet machine.
+interleaved, as in a benchmark. It takes about six minutes and wants a quiet machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mlubench.pipeline.run import Run
 from mlubench.reports.wording import verdict_text
 
 _SLOW = "tests.bench.slow_engine"
-_COMPARISONS, _SLOWED, _ROUNDS = 20, 3, 10
+_COMPARISONS, _SLOWED, _ROUNDS = 20, 3, 20
 _WARM_SECONDS, _SECONDS = 0.05, 0.25
 #: One request at a time: its time is the engine's alone, and a late host is a slower device.
 _IN_FLIGHT = 1

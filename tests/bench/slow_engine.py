@@ -28,9 +28,9 @@ class SlowEngine(OpenVinoEngine):
 
 
 def _slowed(lanes: Lanes) -> Lanes:
-    wait = lanes.next_done
+    wait = lanes.next_free
 
-    def next_done() -> object:
+    def next_free() -> object:
         begin = time.perf_counter()
         lane = wait()
         # Nothing is started meanwhile: the device idles for as long as the host is late.
@@ -39,5 +39,5 @@ def _slowed(lanes: Lanes) -> Lanes:
         lane.done_at = time.perf_counter()
         return lane
 
-    lanes.next_done = next_done  # type: ignore[assignment,method-assign]
+    lanes.next_free = next_free  # type: ignore[assignment,method-assign]
     return lanes

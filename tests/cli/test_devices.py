@@ -77,6 +77,19 @@ def test_visible_cards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("cards")
+def test_cards_that_engines_yaml_leaves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "count_cards", lambda conf: Counted(1))
+    variables = {"magicmind": {"environment": {"MLU_VISIBLE_DEVICES": "1"}}}
+    (tmp_path / "engines.yaml").write_text(json.dumps(variables))
+    options = ["--engine", "magicmind", "--conf", str(tmp_path), "--json"]
+    assert cli.main(["devices", *options]) == 0
+    (device,) = json.loads(capsys.readouterr().out)["devices"]
+    assert (device["name"], device["note"]) == ("mlu:0", "card 1 of cnmon")
+
+
+@pytest.mark.usefixtures("cards")
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["devices", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

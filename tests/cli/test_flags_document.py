@@ -10,6 +10,7 @@ import pytest
 
 from mlubench.cli.accuracy import accuracy
 from mlubench.cli.spellings import SPELLINGS, as_given, modern
+from mlubench.engines.magicmind.flags import REFUSED_KEYS as MAGICMIND_REFUSES
 from mlubench.engines.openvino.flags import BUILD_CONFIG_KEYS, MLU_ONLY
 from mlubench.pipeline.flags import CompileFlags
 from mlubench.pipeline.parameters import CompileParameters, EvaluateParameters, InferParameters
@@ -62,6 +63,11 @@ def test_what_only_an_mlu_has_is_said_to_be_refused() -> None:
 
 def test_the_keys_of_build_config() -> None:
     assert [row[0].strip("`") for row in _rows(2)] == list(BUILD_CONFIG_KEYS)
+
+
+def test_the_keys_that_magicmind_refuses() -> None:
+    told = TEXT.split("\nOn magicmind every key")[1]
+    assert set(re.findall(r"`(\w+(?:\.\w+)?)`", told)) == set(MAGICMIND_REFUSES)
 
 
 def test_eval_takes_every_flag_of_compile() -> None:

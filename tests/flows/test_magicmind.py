@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
@@ -18,11 +19,18 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL
 
 from flows.start import print_outcome
+from mlubench.caffe import import_caffe
+from mlubench.conf import CONF
+from mlubench.images.digits import write_digits
 from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
 from tests.support.simulated_sdk import environment, misuses
 
 PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
+CAFFE = (
+    CONF / "sample" / "se_resnet50_digits.prototxt",
+    CONF / "sample" / "se_resnet50_digits.caffemodel",
+)
 #: An evaluation of few images in one precision, for faults that need no more.
 FEW = {"precision": ("force_float32",), "image_num": 48, "shards": 6}
 #: So long may a worker be silent where one is to hang; what else it does takes part of a second.
@@ -86,6 +94,51 @@ def test_the_number_of_cards_changes_no_byte(run: Evaluate, cards: Cards, sound:
         shards = pd.read_parquet(outcome.folder / "shards.parquet")
         assert shards.attempts.tolist() == [1] * len(shards)
         assert len(set(shards.device)) == count
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"batch_size": 7},  # the last batch is not full
+        {"batch_size": 1, "dynamic_shape": True},
+        {"batch_size": 7, "dynamic_shape": True},
+        {
+            "batch_size": 5,
+            "dynamic_shape": True,
+            "dim_range_min": (4, 3, 56, 56),  # the last batch must be filled up
+            "dim_range_max": (8, 3, 56, 56),
+        },
+    ],
+)
+def test_batches_change_no_byte(
+    run: Evaluate, cards: Cards, sound: Any, shape: dict[str, Any]
+) -> None:
+    expected = sound(**FEW)
+    cards(2)
+    assert _bytes(run(**_on(2), **FEW, **shape)) == expected
+
+
+def test_an_onnx_network_and_the_cards_that_are_visible(
+    run: Evaluate, cards: Cards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = {"prototxt": CAFFE[0], "caffemodel": CAFFE[1]}
+    onnx.save(import_caffe(*CAFFE), tmp_path / "network.onnx")
+    digits = write_digits(tmp_path / "digits")
+    images = {
+        "image_dir": digits.val,
+        "label_file": digits.val_labels,
+        "label_file_order": "digits",
+        "label_order": "digits",
+        "input_size": 56,
+        "means": (104, 117, 123),
+        "resize": "none",
+    }
+    cards(3, {"call": "Device.active", "card": 1, "how": "segfault", "times": 999})
+    monkeypatch.setenv("MLU_VISIBLE_DEVICES", "2,0")
+    as_onnx = run(**_on(2), **FEW, **images, onnx=tmp_path / "network.onnx")
+    as_caffe = run(**_on(2), **FEW, **images, **network)
+    assert as_onnx.lost == as_caffe.lost == {}
+    assert _bytes(as_onnx) == _bytes(as_caffe)
 
 
 def test_accuracies_are_those_of_the_embedded_engine(run: Evaluate, cards: Cards) -> None:

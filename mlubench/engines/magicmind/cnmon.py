@@ -237,26 +237,45 @@ def visible(indices: Sequence[int], environment: Mapping[str, str]) -> List[int]
     Raises:
         ConfigError: it is no list of numbers, or names a card that is not there, or one twice.
     """
-    value = environment.get(VISIBLE)
-    if value is None:
+    there = ", ".join(map(str, indices)) or "none"
+    expected = f"numbers of cards, joined by commas; there are: {there}"
+    wanted = _named(environment, expected)
+    if wanted is None:
         return list(indices)
-    if not value.strip():
-        return []
-    words = [word.strip() for word in value.split(",")]
-    wanted = [int(word) if re.match(r"[0-9]+$", word) else -1 for word in words]
-    for word, index in zip(words, wanted):
+    for index in wanted:
         if index not in indices:
-            raise _not_visible(value, f"there is no card {word!r}", indices)
-    if len(set(wanted)) < len(wanted):
-        raise _not_visible(value, "a card is named twice", indices)
+            raise _not_visible(environment[VISIBLE], f"there is no card '{index}'", expected)
     return wanted
 
 
-def _not_visible(value: str, what: str, indices: Sequence[int]) -> ConfigError:
-    there = ", ".join(map(str, indices)) or "none"
+def check_visible(environment: Mapping[str, str]) -> None:
+    """Check the form of MLU_VISIBLE_DEVICES where nobody knows which cards there are.
+
+    Raises:
+        ConfigError: it is no list of numbers, or names a card twice.
+    """
+    _named(environment, "numbers of cards, joined by commas")
+
+
+def _named(environment: Mapping[str, str], expected: str) -> Optional[List[int]]:
+    """Return the numbers of MLU_VISIBLE_DEVICES; None where it is not set."""
+    value = environment.get(VISIBLE)
+    if value is None or not value.strip():
+        return None if value is None else []
+    words = [word.strip() for word in value.split(",")]
+    for word in words:
+        if not re.match(r"[0-9]+$", word):
+            raise _not_visible(value, f"there is no card {word!r}", expected)
+    wanted = [int(word) for word in words]
+    if len(set(wanted)) < len(wanted):
+        raise _not_visible(value, "a card is named twice", expected)
+    return wanted
+
+
+def _not_visible(value: str, what: str, expected: str) -> ConfigError:
     return ConfigError(
         f"{what} (it is {value!r})",
         where=VISIBLE,
-        expected=f"numbers of cards, joined by commas; there are: {there}",
+        expected=expected,
         fix=f"set it as {PROGRAM} numbers the cards, or unset it",
     )

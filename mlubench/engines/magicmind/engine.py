@@ -20,7 +20,7 @@ from mlubench.engines.interface import (
 )
 from mlubench.engines.magicmind import MODEL
 from mlubench.engines.magicmind.build import Builder
-from mlubench.engines.magicmind.cnmon import read_cards, visible
+from mlubench.engines.magicmind.cnmon import check_visible, read_cards, visible
 from mlubench.engines.magicmind.flags import check
 from mlubench.engines.magicmind.measuring import MagicMindMeasured
 from mlubench.engines.magicmind.sdk import RUNTIME, Checks, load_plugin, load_sdk, sdk_version
@@ -148,7 +148,7 @@ class MagicMindEngine(Engine):
     def _load_plugins(self, libraries: Sequence[str]) -> None:
         """Load further operations, once: a network that has them is neither parsed nor read else.
 
-        That reading needs them is not documented; mm_run, which only reads, takes them too.
+        That a compiled one needs them is not documented; mm_run, which only reads, takes them too.
         """
         for library in libraries:
             if library in self._plugins:
@@ -166,6 +166,7 @@ class MagicMindEngine(Engine):
     def _started(self) -> Any:
         """Return the SDK's System, which stays open for the life of the process."""
         if self._system is None:
+            check_visible(os.environ)  # what the SDK makes of a wrong one is not documented
             system = self._mm.System()
             self._checks.ok(system.initialize(), "System.initialize")
             self._system = system

@@ -34,7 +34,7 @@ _CHOICES = (
 )
 Setting = Tuple[str, Mapping[str, Any]]
 #: Keys of ``--build_config`` that would make a network other than what its files' names say.
-_INSTEAD = {
+REFUSED_KEYS = {
     "precision_config.precision_mode": "give --precision: files are named by it",
     "graph_shape_mutable": "give --dynamic_shape: files are named by it",
     "dim_range": "give --dim_range_min and --dim_range_max: batches are cut by them",
@@ -168,7 +168,7 @@ def _build_config(spec: BuildSpec) -> Mapping[str, Any]:
     if not spec.build_config:
         return {}
     config: Dict[str, Any] = json.loads(spec.build_config)
-    for key, instead in _INSTEAD.items():
+    for key, instead in REFUSED_KEYS.items():
         group, _, name = key.rpartition(".")
         if name in (config.get(group, {}) if group else config):
             raise ConfigError(

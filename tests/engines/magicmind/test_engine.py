@@ -209,6 +209,18 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
             assert "mlu:0 up to mlu:1" in caught.value.expected
 
 
+@pytest.mark.parametrize("value", ["a", "0,0", "-1", "0,", "mlu:0"])
+def test_visible_cards_that_are_no_numbers(
+    sdk: Any, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    engine = load_engine("magicmind")
+    monkeypatch.setenv("MLU_VISIBLE_DEVICES", value)
+    for ask in (engine.count_devices, lambda: engine.use_device("mlu:0")):
+        with pytest.raises(ConfigError, match=r"there is no card|named twice") as caught:
+            ask()
+        assert caught.value.where == "MLU_VISIBLE_DEVICES"
+
+
 def test_a_model_file_of_something_else(sdk: Any, tmp_path: Path) -> None:
     engine = load_engine("magicmind")
     engine.use_device("mlu:0")
