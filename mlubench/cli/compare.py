@@ -33,7 +33,9 @@ def compare(
     Evaluations are compared image by image; benchmarks by the rounds of each configuration. An
     improvement never fails. Exit status: 0 pass, 1 fail, 3 inconclusive.
     """
+    from mlubench.metrics.verdict import Verdict
     from mlubench.pipeline.baselines import judge_by
+    from mlubench.reports.bench_compare import render_comparison
     from mlubench.reports.gates_console import judged_lines, render_gates
     from mlubench.reports.junit import write_junit
 
@@ -41,7 +43,16 @@ def compare(
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH
-    console.print(render_gates(judged.gates))
+    # Speeds have a table of their own; below it stand those that did not pass.
+    speeds = [gate for gate in judged.gates if judged.compared and gate.name == "speed"]
+    if judged.compared is not None:
+        console.print(render_comparison(judged.compared))
+        console.print()
+        for gate in speeds:
+            if gate.verdict != Verdict.PASS:
+                console.print(f"{gate.subject}: {gate.reason}", markup=False, soft_wrap=True)
+        console.print()
+    console.print(render_gates([gate for gate in judged.gates if gate not in speeds]))
     for line in judged_lines(judged):
         console.print(line, markup=False, soft_wrap=True)
     if junit is not None:

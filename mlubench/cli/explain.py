@@ -1,4 +1,4 @@
-"""``mlubench explain``: why a precision answers otherwise."""
+"""``mlubench explain``: why a precision answers otherwise, and what would mend it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
+
+from mlubench.errors import ConfigError
 
 _WIDTH = 100
 
@@ -22,17 +24,31 @@ def explain(
         Parameter(help="a run to compare with, in place of force_float32 of the same run"),
     ] = None,
     images: Annotated[int, Parameter(help="scored images on which layers are compared")] = 32,
+    budget: Annotated[
+        float | None,
+        Parameter(help="points of top-1 that may be lost: search for the layers to keep in float"),
+    ] = None,
     out: Annotated[Path, Parameter(help="folder of runs and caches")] = Path("artifacts"),
 ) -> int:
     """Show which images flipped, which classes lost, and which layers differ most.
 
     Layers are named as in the network; how far each lies from the reference is its signal-to-noise
-    ratio over all images, worst first. Everything is written to RUN/explain/PRECISION too.
+    ratio over all images, worst first. With --budget the worst layers are kept in float, as few as
+    will do, and the command that compiles such a network is printed; what was evaluated is kept,
+    so that a search goes on where it was. Everything is written to RUN/explain/PRECISION too.
     """
     from mlubench.pipeline import explain as explaining
+    from mlubench.pipeline.fallback import fallback_of_run
     from mlubench.pipeline.runs import find_run
     from mlubench.reports.explanation import render_explanation
+    from mlubench.reports.fallback import render_fallback
 
+    if budget is not None and (baseline is not None or not 0 <= budget <= 100):
+        raise ConfigError(
+            f"is {budget:g}" if baseline is None else "goes with force_float32 of the same run",
+            where="--budget",
+            expected="points, 0 to 100, without --baseline",
+        )
     folder = find_run(run, out)
     explained = explaining.explain(
         folder,
@@ -41,10 +57,24 @@ def explain(
         baseline=None if baseline is None else find_run(baseline, out),
         images=images,
     )
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
+    console = _console()
     console.print(render_explanation(explained))
+    if budget is not None:
+        errors = Console(stderr=True, highlight=False)
+        found = fallback_of_run(
+            folder, out, explained.precision, budget / 100, images, errors.print
+        )
+        console.print()
+        console.print(render_fallback(found))
+        if found.command:
+            console.print(found.command, markup=False, soft_wrap=True)
     place = folder / "explain" / explained.precision
     console.print(f"\nwritten to {place}", markup=False, soft_wrap=True)
     return 0
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -74,3 +74,45 @@ def layer_noises(
         fall = before - own if math.isfinite(before) and math.isfinite(own) else None
         layers.append(LayerNoise(name, kinds.get(name, ""), place, own, fall, begins, numbers))
     return sorted(layers, key=lambda one: (one.snr_db, one.place))
+
+
+def rank_by_added_noise(
+    layers: Sequence[LayerNoise],
+    inputs: Mapping[str, Sequence[str]],
+    weighted: Collection[str],
+    elementwise: Collection[str],
+) -> list[str]:
+    """Return the layers that multiply weights, that first which adds most noise of its own.
+
+    What a layer adds is told by the noisiest of it and of the elementwise layers behind it, which
+    have it alone to read (its noise may show only where BatchNorm has brought the channels to one
+    size), less what the noisiest layer that it reads has already. Noise is counted relative to
+    the signal and up to the signal's own size: beyond that a layer is lost, and it says nothing
+    how far.
+
+    Args:
+        layers: in any order.
+        inputs: per layer, those that it reads.
+        weighted: the types of layers that multiply weights.
+        elementwise: the types of those that go with the layer before them.
+
+    Returns:
+        Names; of equals, the earlier layer first.
+    """
+    noise = {one.layer: min(1.0, 10 ** (-one.snr_db / 10)) for one in layers}
+    kinds = {one.layer: one.kind for one in layers}
+    behind: dict[str, list[str]] = {}
+    for name, read in inputs.items():
+        if len(read) == 1 and kinds.get(name) in elementwise:
+            behind.setdefault(read[0], []).append(name)
+
+    def added(layer: str) -> float:
+        unit = [layer]
+        for member in unit:
+            unit.extend(behind.get(member, ()))
+        before = max((noise.get(one, 0.0) for one in inputs.get(layer, ())), default=0.0)
+        return max(noise[member] for member in unit) - before
+
+    chosen = [one for one in layers if one.kind in weighted]
+    ordered = sorted(chosen, key=lambda one: (-added(one.layer), one.place))
+    return [one.layer for one in ordered]

@@ -13,6 +13,7 @@ offline     a compiled network in a folder of its own (mlubench compile)
 classify    such a network over a folder of images (mlubench infer)
 outcome     merging, judging, and the run folder
 explain     which images, classes and layers changed (mlubench explain)
+fallback    which layers to keep in float (mlubench explain --budget)
 page        report.html of a run folder (mlubench report)
 gates       a finished run judged by another one (mlubench compare)
 baselines   which one: pinned, last good, published (mlubench baseline)

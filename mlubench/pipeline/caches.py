@@ -32,7 +32,8 @@ class Entry:
 
     Attributes:
         folder: where it lies.
-        kind: ``onnx``, ``compiled``, ``decoded`` or ``parquet`` (images of Parquet shards).
+        kind: ``onnx``, ``compiled``, ``answers``, ``decoded`` or ``parquet`` (images of Parquet
+            shards).
         key: its content key.
         bytes: the sum of its files' sizes.
         files: how many files it has.

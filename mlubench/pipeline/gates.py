@@ -103,6 +103,7 @@ def judge_benchmark(run: Path, baseline: Path, gates: Gates) -> Judged:
         theirs.run_id,
         [model, *speed_gates(compared, gates)],
         _but_model(compared),
+        compared,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict, worst
+from mlubench.reports.bench_compare import RunsCompared
 from mlubench.reports.run_json import Record
 
 
@@ -35,12 +36,14 @@ class Judged:
         baseline: what it was judged by: another run's id, ``published``, or empty.
         gates: in the order in which they are shown.
         remarks: what else differs from the baseline, a sentence each.
+        compared: of a benchmark, the two runs side by side.
     """
 
     run: str
     baseline: str
     gates: Sequence[Gate]
     remarks: Sequence[str] = ()
+    compared: RunsCompared | None = None
 
     @property
     def verdict(self) -> Verdict:

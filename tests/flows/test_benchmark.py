@@ -110,5 +110,5 @@ def test_a_run_is_compared_with_another(
     assert max(map(len, said.splitlines()[:6])) <= 100
     assert "the smallest loss that 2 and 2 rounds could have shown is none" in said
     assert cli.main(["compare", str(out), str(first)]) == 2
-    assert "is no benchmark run" in capsys.readouterr().err
+    assert "is no run" in capsys.readouterr().err
     assert cli.main(["compare", str(second), str(first), "--min_effect", "100"]) == 2

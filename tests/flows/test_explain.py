@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from mlubench.caffe.weights import read_caffemodel, write_caffemodel
 from mlubench.cli import main
 from mlubench.errors import ConfigError
+from mlubench.pipeline import fallback
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
@@ -93,3 +95,68 @@ def test_what_cannot_be_explained_is_told(evaluated: Outcome, out: Path) -> None
         explain(evaluated.folder, out, "force_float16")
     with pytest.raises(ConfigError, match="is 0"):
         explain(evaluated.folder, out, INT8, images=0)
+
+
+def _with_an_outlier(folder: Path) -> Path:
+    """Write weights that compute the same, with one filter 3000 times the size.
+
+    BatchNorm's statistics undo it; one scale for all of the layer's weights cannot hold both.
+    """
+    weights = read_caffemodel(SAMPLE / "se_resnet50_digits.caffemodel")
+    filters, *more = (blob.copy() for blob in weights[DISTURBED])
+    mean, variance, factor = (blob.copy() for blob in weights[f"{DISTURBED}/bn"])
+    filters[0] *= 3000
+    mean[0] *= 3000
+    variance[0] *= 3000**2
+    changed = weights | {
+        DISTURBED: (filters, *more),
+        f"{DISTURBED}/bn": (mean, variance, factor),
+    }
+    path = folder / "outlier.caffemodel"
+    write_caffemodel(path, "sample", {name: ("", blobs) for name, blobs in changed.items()})
+    return path
+
+
+def test_the_layer_that_int8_cannot_hold_is_kept_in_float(
+    run: Evaluate,
+    out: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(fallback, "_ROUNDS", 2)
+    monkeypatch.setattr(fallback, "_SECONDS", 0.02)
+    lossy = run(
+        model="sample",
+        caffemodel=_with_an_outlier(tmp_path),
+        precision=["force_float32", INT8],
+        weight_quant_granularity="per_tensor",
+        calibration_num=24,
+    )
+    steps: list[str] = []
+    found = fallback.fallback_of_run(lossy.folder, out, INT8, 0.005, 8, steps.append)
+    assert found.kept == (DISTURBED,)
+    assert found.points[0].paired.drop > 0.02
+    assert steps[1:4] == [f"{count} of 86 layers in float" for count in (0, 86, 43)]
+    curve = pd.read_parquet(lossy.folder / "explain" / INT8 / "fallback.parquet")
+    assert curve.kept.tolist() == sorted(point.count for point in found.points)
+    assert (curve.throughput > 0).all()
+    kept = {path: path.stat().st_ino for path in (out / "cache").glob("*/*/")}
+    again = fallback.fallback_of_run(lossy.folder, out, INT8, 0.005, 8, steps.append)
+    assert (again.kept, again.command) == (found.kept, found.command)
+    assert {path: path.stat().st_ino for path in (out / "cache").glob("*/*/")} == kept
+    # What is printed compiles that network.
+    place = tmp_path / "compiled"
+    assert main([*shlex.split(found.command)[1:], "--magicmind_model", str(place)]) == 0
+    built = json.loads((place / "built.json").read_text())
+    assert built["spec"]["keep_float"] == [DISTURBED]
+
+
+def test_the_budget_is_checked(
+    evaluated: Outcome, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["explain", evaluated.folder.name, "--out", str(out), "--images", "2"]
+    assert main([*words, "--budget", "101"]) == 2
+    assert "--budget: is 101" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="force_float16 is not quantised"):
+        fallback.fallback_of_run(evaluated.folder, out, "force_float16", 0.0, 2, lambda _: None)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mlubench.metrics.layer_noise import layer_noises, snr_db
+from mlubench.metrics.layer_noise import layer_noises, rank_by_added_noise, snr_db
 from mlubench.worker.noise import NoiseSums
 
 
@@ -52,3 +52,25 @@ def test_where_noise_begins_and_falls() -> None:
     assert by_name["d"].fall_db == pytest.approx(0)
     assert by_name["b"].fall_db is by_name["a"].fall_db is None
     assert (by_name["b"].kind, by_name["c"].kind, by_name["d"].place) == ("Convolution", "", 3)
+
+
+def test_a_layer_is_ranked_by_what_it_adds() -> None:
+    """conv2's noise shows behind its BatchNorm; conv3 reads a lost signal and adds nothing."""
+    signal = {"conv1": 1e-3, "relu1": 1e-3, "conv2": 1e-5, "bn2": 0.5, "conv3": 4.0, "fc": 0.9}
+    sums = [(name, 1.0, noise, 4) for name, noise in signal.items()]
+    inputs = {
+        "conv1": (),
+        "relu1": ("conv1",),
+        "conv2": ("relu1",),
+        "bn2": ("conv2",),
+        "conv3": ("bn2",),
+        "fc": ("conv3",),
+    }
+    kinds = dict.fromkeys(signal, "Convolution") | {"relu1": "ReLU", "bn2": "BatchNorm"}
+    layers = layer_noises(sums, inputs, kinds)
+    ranked = rank_by_added_noise(layers, inputs, {"Convolution"}, {"ReLU", "BatchNorm"})
+    # 0.5 - 0.001; 1 (of 4.0) - 0.5; 0.001; 0.9 - 1
+    assert ranked == ["conv3", "conv2", "conv1", "fc"]
+    exact = rank_by_added_noise(layers, inputs, {"Convolution"}, set())
+    assert exact[0] == "conv3"
+    assert exact.index("conv2") > exact.index("conv1")
