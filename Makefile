@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# Options of `make eval`, passed on where make's own command line gives them (a variable of that
-# name in the environment is none): make eval MODEL=sample DEVICES="cpu:0 cpu:1"
+# Options of `make eval` and `make nightly`, passed on where make's own command line gives them (a
+# variable of that name in the environment is none): make eval MODEL=sample DEVICES="cpu:0 cpu:1"
 OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL ONNX INPUT_SIZE RESIZE RESIZE_SIZE LABEL_ORDER IMAGE_DIR \
            LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM BATCH_SIZE DYNAMIC_SHAPE \
            IMAGE_NUM ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT INPUT_WIDTH INPUT_HEIGHT RGB2BGR \
@@ -37,7 +37,8 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval bench nightly run server test bench-pipeline bench-crosscheck bench-selfcheck lint format proto clean
+.PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-selfcheck \
+        lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,10 +50,6 @@ eval: $(VENV)/ready  ## judge a network in three precisions (default: the embedd
 
 bench: $(VENV)/ready  ## measure throughput and latency in three precisions: perf.sh
 	@$(BIN)/mlubench bench $(GIVEN_BENCH)
-
-nightly: SUITE ?= nightly
-nightly: $(VENV)/ready  ## run a suite of evaluations and benchmarks and judge it: SUITE=smoke|seed|nightly
-	@$(BIN)/mlubench nightly $(call quoted,$(SUITE))
 
 # The samples' run.sh: one network in one precision, with the samples' defaults and file names.
 run: MODEL ?= senet50
@@ -85,9 +82,15 @@ run: $(VENV)/ready  ## fetch, compile, infer and score one network in one precis
 	    --result_5_file '$(RESULTS)/eval_result_5.txt' \
 	    --top1andtop5_file '$(RESULTS)/eval_result.txt'
 
-server: $(VENV)/ready  ## Prefect's server and UI on 127.0.0.1; runs made meanwhile show there
-	PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/prefect server start \
-	    --host 127.0.0.1 --port $(PREFECT_SERVER_API_PORT)
+nightly: SUITE ?= nightly
+nightly: $(VENV)/ready  ## run a suite and judge it: SUITE=smoke, seed, nightly or your own
+	@$(BIN)/mlubench nightly $(call quoted,$(SUITE)) $(call given,ONLY,quoted) $(GIVEN)
+
+server: $(VENV)/ready  ## Prefect's server, UI, worker and deployments on 127.0.0.1, until Ctrl-C
+	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) exec $(BIN)/python -m flows.service
+
+deploy: $(VENV)/ready  ## tell the running server of prefect.yaml and of the alert
+	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/python -m flows.deploy
 
 test: $(VENV)/ready-dev  ## all tests
 	$(BIN)/pytest

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 
+from flows.ending import ended
 from mlubench.pipeline.compile import CalibrationImages, build_spec
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool
@@ -36,7 +36,10 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
     with locked(run.cache_lock, shared=True):
         outcome = _evaluate(parameters, run)
     publish(outcome)
-    return _state(outcome)
+    verdict = verdict_text(outcome.record.verdict)
+    if outcome.exit_status:
+        verdict = "; ".join(outcome.notes()) or verdict
+    return ended(outcome, verdict, passed=outcome.exit_status == 0)
 
 
 def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
@@ -107,11 +110,3 @@ def _decode_calibration(
         return None
     pixels = decode_images(chosen.calibration, network, run.decoded, "calibration")
     return CalibrationImages(pixels, network.preprocess)
-
-
-def _state(outcome: Outcome) -> State[Outcome]:
-    """Return how the run shows in Prefect; a red one for all that a command would exit non-zero."""
-    verdict = verdict_text(outcome.record.verdict)
-    if outcome.exit_status == 0:
-        return Completed(data=outcome, message=verdict)
-    return Failed(data=outcome, message="; ".join(outcome.notes()) or verdict)

@@ -17,11 +17,11 @@ from typing import Any
 
 from prefect import flow, runtime, tags
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 
 from flows.benchmark import benchmark
+from flows.ending import ended, outcome_of
 from flows.evaluate import evaluate
-from mlubench.pipeline.nightly import NightlyOutcome, ended, skipped
+from mlubench.pipeline.nightly import NightlyOutcome, run_ending, skipped
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import SuiteRun, read_suite
@@ -43,15 +43,13 @@ def nightly(parameters: NightlyParameters) -> State[NightlyOutcome]:
     started = datetime.now(UTC)
     suite = read_suite(parameters)
     with runs_progress(suite.name, artifact_key(suite.name), len(suite.runs)) as begin:
-        endings = [_ending(run, begin) for run in suite.runs]
+        endings = [_ending(run, suite.name, begin) for run in suite.runs]
     outcome = write_nightly(parameters, suite, endings, started)
     publish_nightly(outcome)
-    if outcome.exit_status == 0:
-        return Completed(data=outcome, message=outcome.headline)
-    return Failed(data=outcome, message=outcome.headline)
+    return ended(outcome, outcome.headline, passed=outcome.exit_status == 0)
 
 
-def _ending(run: SuiteRun, begin: Callable[[str], None]) -> RunEnding:
+def _ending(run: SuiteRun, suite: str, begin: Callable[[str], None]) -> RunEnding:
     """Run one evaluation or benchmark; an error is its ending, not the nightly's."""
     begin(run.name)
     if run.absent:
@@ -59,6 +57,8 @@ def _ending(run: SuiteRun, begin: Callable[[str], None]) -> RunEnding:
     begun = time.monotonic()
     asked: Any = run.parameters
     subflow: Any = evaluate if isinstance(asked, EvaluateParameters) else benchmark
-    with tags(run.kind, asked.model or "own files", asked.engine):
-        state = subflow(asked, return_state=True)
-    return ended(run, state.result(raise_on_failure=False), time.monotonic() - begun)
+    # Prefect takes braces for fields.
+    name = run.name.replace("{", "{{").replace("}", "}}")
+    with tags(suite, run.kind, asked.model or "own files", asked.engine):
+        state = subflow.with_options(flow_run_name=name)(asked, return_state=True)
+    return run_ending(run, outcome_of(state), time.monotonic() - begun)

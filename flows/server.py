@@ -18,12 +18,15 @@ import threading
 import time
 import urllib.request
 
-from mlubench.errors import MlubenchError
+from mlubench.errors import ConfigError, MlubenchError
 
-_START_SECONDS = 120.0
+#: How long a server may take to answer, on a busy host.
+START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 _ANSWER_SECONDS = 1.0
 _LOOPBACK = "127.0.0.1"
+#: Prefect's own default.
+_USUAL_PORT = 4200
 
 
 class OwnServer:
@@ -37,7 +40,7 @@ class OwnServer:
     """
 
     def __init__(self) -> None:
-        port = _free_port()
+        port = free_port()
         self.url = f"http://{_LOOPBACK}:{port}/api"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "flows.server", str(port)],
@@ -56,13 +59,13 @@ class OwnServer:
         Raises:
             MlubenchError: it ended, or does not answer in time.
         """
-        end = time.monotonic() + _START_SECONDS
+        end = time.monotonic() + START_SECONDS
         while not answers(self.url):
             if self._process.poll() is not None or time.monotonic() > end:
                 raise MlubenchError(
                     "Prefect's server does not start",
                     where=self.url,
-                    expected=f"an answer within {_START_SECONDS:g} s",
+                    expected=f"an answer within {START_SECONDS:g} s",
                     fix="see what it says: make server",
                 )
             time.sleep(0.1)
@@ -87,7 +90,31 @@ def answers(url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def usual_port() -> int:
+    """Return the port that ``make server`` listens on.
+
+    Raises:
+        ConfigError: the variable that names another one holds no port.
+    """
+    given = os.environ.get("PREFECT_SERVER_API_PORT", str(_USUAL_PORT))
+    if not (given.isdecimal() and 0 < int(given) < 1 << 16):
+        raise ConfigError(
+            "is no port", where=f"PREFECT_SERVER_API_PORT={given}", expected="a number below 65536"
+        )
+    return int(given)
+
+
+def usual_url() -> str:
+    """Return the API that ``make server`` serves.
+
+    Raises:
+        ConfigError: as :func:`usual_port`.
+    """
+    return f"http://{_LOOPBACK}:{usual_port()}/api"
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         return int(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 
-from flows.server import OwnServer, answers
+from flows.server import OwnServer, answers, usual_url
 from mlubench.errors import ConfigError
 from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from mlubench.pipeline.nightly_parameters import NightlyParameters
     from mlubench.pipeline.outcome import Outcome
 
-#: Prefect's own default; ``make server`` listens there.
-_USUAL_PORT = "4200"
 _WIDTH = 100
 
 
@@ -38,10 +36,11 @@ def evaluate(parameters: EvaluateParameters) -> int:
     require_engine(engine_host(parameters.engine, parameters.conf))
     _check_named(parameters)
     prepare_prefect(parameters.out)
+    from flows.ending import outcome_of
     from flows.evaluate import evaluate as flow
 
     state = flow(parameters, return_state=True)
-    outcome = cast("Outcome | BaseException", state.result(raise_on_failure=False))
+    outcome = cast("Outcome | BaseException", outcome_of(state))
     if isinstance(outcome, BaseException):
         raise outcome
     print_outcome(outcome)
@@ -57,9 +56,10 @@ def benchmark(parameters: BenchParameters) -> int:
     require_engine(engine_host(parameters.engine, parameters.conf))
     prepare_prefect(parameters.out)
     from flows.benchmark import benchmark as flow
+    from flows.ending import outcome_of
 
     state = flow(parameters, return_state=True)
-    outcome = cast("BenchOutcome | BaseException", state.result(raise_on_failure=False))
+    outcome = cast("BenchOutcome | BaseException", outcome_of(state))
     if isinstance(outcome, BaseException):
         raise outcome
     print_benchmark(outcome)
@@ -78,11 +78,12 @@ def nightly(parameters: NightlyParameters) -> int:
     prepare_prefect(parameters.out)
     from prefect import tags
 
+    from flows.ending import outcome_of
     from flows.nightly import nightly as flow
 
     with tags("nightly"):
         state = flow(parameters, return_state=True)
-    outcome = cast("NightlyOutcome | BaseException", state.result(raise_on_failure=False))
+    outcome = cast("NightlyOutcome | BaseException", outcome_of(state))
     if isinstance(outcome, BaseException):
         raise outcome
     print_nightly(outcome)
@@ -166,7 +167,7 @@ def prepare_prefect(artifacts: Path) -> None:
     os.environ.setdefault("PREFECT_HOME", str(home))
     # The terminal shows progress and the outcome; Prefect's own lines are in its UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    usual = f"http://127.0.0.1:{os.environ.get('PREFECT_SERVER_API_PORT', _USUAL_PORT)}/api"
+    usual = usual_url()
     # Proxies are for the world outside.
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
     if given := os.environ.get("PREFECT_API_URL"):

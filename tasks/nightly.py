@@ -44,7 +44,7 @@ def publish_nightly(written: NightlyOutcome) -> None:
     create_markdown_artifact(
         key=f"{key}-summary",
         markdown=nightly_markdown(record, link),
-        description=written.headline,
+        description=f"How nightly {record.run_id} ended",
     )
     create_table_artifact(
         key=f"{key}-verdicts",

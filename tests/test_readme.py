@@ -80,11 +80,12 @@ def _run(command: str, folder: Path, **environment: str) -> str:
 
 def test_every_command_is_run_by_a_test_of_this_file() -> None:
     run = sorted(set(_commands()) - NOT_RUN - set(_imagenet_commands()))
-    *cache, own_names, own_files, make_eval, make_server = run
+    *cache, own_names, own_files, make_eval, make_nightly, make_server = run
     assert all(command.startswith(".venv/bin/mlubench cache ") for command in cache)
     assert own_names.startswith(".venv/bin/mlubench eval --conf team ")
     assert own_files.startswith(".venv/bin/mlubench eval --prototxt ")
     assert (make_eval, make_server) == ("make eval", "make server")
+    assert make_nightly == "make nightly SUITE=smoke"
 
 
 def test_both_readmes_have_the_same_commands_and_examples() -> None:
@@ -143,6 +144,14 @@ def test_make_passes_options_on() -> None:
     line = next(line for line in said.splitlines() if "mlubench eval" in line)
     assert shlex.split(line)[1:] == (
         ["eval", "--image_dir", "my images", "--label_file", "it's", "--means", "104", "117", "123"]
+    )
+
+
+def test_make_passes_the_options_of_a_nightly_on() -> None:
+    said = _run("make --dry-run nightly SUITE=seed ONLY='speed of senet50' OUT=o CONF=team", ROOT)
+    line = next(line for line in said.splitlines() if "mlubench nightly" in line)
+    assert shlex.split(line)[1:] == (
+        ["nightly", "seed", "--only", "speed of senet50", "--out", "o", "--conf", "team"]
     )
 
 
@@ -269,6 +278,9 @@ def test_make_server_shows_runs(server: str, tmp_path: Path) -> None:
     port = server.rsplit(":", 1)[1]
     command = f"make eval PRECISION=force_float32 OUT='{tmp_path}'"
     _run(command, ROOT, PREFECT_SERVER_API_PORT=port)
+    (nightly,) = (line for line in _commands() if line.startswith("make nightly "))
+    said = _run(f"{nightly} OUT='{tmp_path}'", ROOT, PREFECT_SERVER_API_PORT=port)
+    assert "pass: 1 passed, 1 not judged" in said
     request = urllib.request.Request(
         f"{server}/api/artifacts/filter", b"{}", {"Content-Type": "application/json"}
     )
@@ -276,4 +288,5 @@ def test_make_server_shows_runs(server: str, tmp_path: Path) -> None:
         artifacts = answer.read().decode()
     assert '"accuracy"' in artifacts
     assert '"summary"' in artifacts
+    assert '"smoke-verdicts"' in artifacts
     assert "force_float32" in artifacts

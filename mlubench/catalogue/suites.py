@@ -35,6 +35,7 @@ class SuiteEntry(BaseModel):
         name: what the entry is called in tables; made of its options where it is not given.
         matrix: options with a list of values each; there is a run for every combination.
         gates: thresholds of these runs, over the suite's own.
+        baseline: what these runs are judged by, in place of the suite's own.
         skip_without: what the host may lack: then the run is skipped, and shown as skipped.
     """
 
@@ -44,6 +45,7 @@ class SuiteEntry(BaseModel):
     name: Name | None = None
     matrix: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}
     gates: dict[str, JsonValue] = {}
+    baseline: Name | None = None
     skip_without: tuple[Absent, ...] = ()
 
 
@@ -53,6 +55,8 @@ class SuiteFile(BaseModel):
     Attributes:
         description: in a sentence.
         gates: thresholds of all its runs.
+        baseline: what they are judged by: ``last-good``, ``pinned``, ``published``, or a run's id;
+            the pinned run, or else the last good one, where it is not given.
         evaluations: options of ``mlubench eval``.
         benchmarks: options of ``mlubench bench``.
     """
@@ -61,6 +65,7 @@ class SuiteFile(BaseModel):
 
     description: Name
     gates: dict[str, JsonValue] = {}
+    baseline: Name | None = None
     evaluations: tuple[SuiteEntry, ...] = ()
     benchmarks: tuple[SuiteEntry, ...] = ()
 
@@ -76,6 +81,7 @@ class Planned:
         options: of the command line, by name.
         varied: those of them that the matrix gave.
         gates: thresholds: the suite's, with the entry's over them.
+        baseline: what it is judged by.
         skip_without: what the host may lack.
     """
 
@@ -85,6 +91,7 @@ class Planned:
     options: Mapping[str, JsonValue]
     varied: Mapping[str, JsonValue]
     gates: Mapping[str, JsonValue]
+    baseline: str | None
     skip_without: tuple[Absent, ...]
 
 
@@ -167,6 +174,7 @@ def _spread(
                     options={**options, **varied},
                     varied=varied,
                     gates={**suite.gates, **entry.gates},
+                    baseline=entry.baseline or suite.baseline,
                     skip_without=entry.skip_without,
                 )
             )

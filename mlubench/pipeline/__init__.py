@@ -18,4 +18,6 @@ page        report.html of a run folder (mlubench report)
 gates       a finished run judged by another one (mlubench compare)
 baselines   which one: pinned, last good, published (mlubench baseline)
 runs        the folders of finished runs
+suite       what a nightly runs: a suite's runs with their options and gates
+nightly     how a nightly's runs ended, judged together (mlubench nightly)
 """

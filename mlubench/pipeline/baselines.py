@@ -20,7 +20,7 @@ from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.gates import PUBLISHED, judge, judge_by_published
 from mlubench.pipeline.runs import RunFacts, all_facts, find_run, read_facts
 from mlubench.reports.accuracy_gates import PublishedFigure
-from mlubench.reports.gates import Judged
+from mlubench.reports.gates import GateRecord, Judged, gate_records
 from mlubench.reports.run_json import Record
 from mlubench.reports.thresholds import Gates
 from mlubench.store import locked, write_json
@@ -55,15 +55,6 @@ class Pin(Record):
     def key(self) -> tuple[str, ...]:
         """Equal to that of the runs that it is the baseline of."""
         return (self.kind, self.model, self.dataset, self.engine, " ".join(self.precisions))
-
-
-class GateRecord(Record):
-    """What a gate said; see :class:`mlubench.reports.gates.Gate`."""
-
-    name: str
-    subject: str
-    verdict: Verdict
-    reason: str
 
 
 class VerdictRecord(Record):
@@ -175,7 +166,7 @@ def record_verdict(judged: Judged, out: Path) -> Path:
         run_id=judged.run,
         baseline=judged.baseline,
         verdict=judged.verdict,
-        gates=tuple(GateRecord(**vars(gate)) for gate in judged.gates),
+        gates=gate_records(judged),
     )
     record.write(path)
     return path
@@ -196,8 +187,8 @@ def find_baseline(run: Path, which: str, out: Path) -> Path | None:
 
     Args:
         run: the folder of the run to judge.
-        which: ``pinned``; ``last-good``, the newest older run like it that nothing was said
-            against; or a run's path or id.
+        which: ``pinned``; ``last-good``, the newest older run of the same options that nothing
+            was said against; or a run's path or id.
         out: folder of runs and caches.
 
     Raises:
@@ -254,7 +245,7 @@ def _published(folder: Path, conf: Sequence[Path]) -> list[PublishedFigure]:
 
 
 def _is_older_and_good(other: RunFacts, facts: RunFacts, out: Path) -> bool:
-    if other.key != facts.key or other.run_id == facts.run_id or _age(other) >= _age(facts):
+    if (other.key, other.options) != (facts.key, facts.options) or _age(other) >= _age(facts):
         return False
     said = recorded_verdict(other.run_id, out)
     return (said.verdict if said else other.verdict) in _GOOD

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.engines.traits import device_names
 from mlubench.pipeline.flags import Flag, Positive, wrong
+from mlubench.pipeline.form import form
 from mlubench.pipeline.parameters import (
     DEFAULT_ENGINE,
     DEFAULT_PRECISIONS,
@@ -32,6 +33,19 @@ class BenchParameters(NetworkSource):
 
     Every combination of precision, batch and shape is measured, on all devices.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra=form(
+            "Options of mlubench bench; what is left alone has its default.",
+            "model",
+            "precision",
+            "batch_size",
+            "devices",
+            "engine",
+            "rounds",
+            "duration",
+        )
+    )
 
     precision: tuple[str, ...] = Field(
         DEFAULT_PRECISIONS, description="numeric modes, repeatable (default: the seed's three)"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mlubench.errors import MlubenchError
 from mlubench.metrics.verdict import Verdict, worst
+from mlubench.pipeline.baselines import LAST_GOOD, PINNED, find_baseline, judge_by, record_verdict
 from mlubench.pipeline.bench_outcome import BenchOutcome
+from mlubench.pipeline.gates import PUBLISHED, judge, judge_alone
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.outcome import Outcome
 from mlubench.pipeline.run import free_run_id
 from mlubench.pipeline.suite import Suite, SuiteRun
-from mlubench.reports.nightly_json import GateRecord, NightlyRecord, RunEnding
+from mlubench.reports.gates import Gate, Judged, gate_records
+from mlubench.reports.junit import write_junit
+from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import headline, nightly_markdown
 from mlubench.store import atomic_folder, locked, write_atomic
 
@@ -48,41 +52,81 @@ class NightlyOutcome:
         return headline(self.record)
 
 
-def judge(outcome: Outcome | BenchOutcome) -> list[GateRecord]:
-    """Return what each gate says of a run that has a result."""
-    if isinstance(outcome, BenchOutcome):
-        return []
-    return [
-        GateRecord(name=row.precision, verdict=row.verdict, reason=outcome.reasons[row.precision])
-        for row in outcome.rows
-        if row.verdict != Verdict.NOT_JUDGED
-    ]
+def judge_run(run: SuiteRun, folder: Path) -> Judged:
+    """Judge a finished run by its baseline and keep what was said, for the nights to come.
+
+    Where there is no baseline yet, an evaluation is judged by itself alone, a benchmark is not.
+
+    Args:
+        run: of the suite.
+        folder: what it wrote.
+
+    Raises:
+        ConfigError: the baseline that the suite names is not there, or cannot be compared with.
+        StoreError: a run cannot be read, or the verdict cannot be written.
+    """
+    out = run.parameters.out
+    judged = _judged(run, folder, out)
+    record_verdict(judged, out)
+    return judged
 
 
-def ended(
+def _judged(run: SuiteRun, folder: Path, out: Path) -> Judged:
+    if run.baseline == PUBLISHED:
+        return judge_by(folder.name, PUBLISHED, run.gates, out, run.parameters.conf)
+    for which in (run.baseline,) if run.baseline else (PINNED, LAST_GOOD):
+        if (baseline := find_baseline(folder, which, out)) is not None:
+            return judge(folder, baseline, run.gates)
+    remark = f"there is no {run.baseline or 'baseline'} yet to judge it by"
+    if run.kind == "benchmark":
+        return Judged(folder.name, "", (), (remark,))
+    return replace(judge_alone(folder, run.gates), remarks=(remark,))
+
+
+def run_ending(
     run: SuiteRun, result: Outcome | BenchOutcome | BaseException, seconds: float
 ) -> RunEnding:
-    """Return how a run ended, from its result or from the error that it has instead."""
+    """Judge a run that has a result; return how it ended, or with what error."""
     if isinstance(result, BaseException):
-        status = result.exit_status if isinstance(result, MlubenchError) else 4
-        what = str(result) or type(result).__name__
-        told = what if isinstance(result, MlubenchError) else f"{type(result).__name__}: {what}"
-        return RunEnding(
-            name=run.name, kind=run.kind, exit_status=status, error=told, seconds=round(seconds, 3)
-        )
-    gates = judge(result)
-    verdict = worst(gate.verdict for gate in gates)
+        return _broken(run, result, seconds)
+    try:
+        judged = judge_run(run, result.folder)
+    except MlubenchError as error:
+        return _broken(run, error, seconds, result.record.run_id)
     own = result.exit_status if isinstance(result, Outcome) else 0
+    wrong = [own] if own == _WRONG_INPUT else []
     page = result.folder / "report.html"
     return RunEnding(
         name=run.name,
         kind=run.kind,
-        verdict=verdict,
-        exit_status=own if own == _WRONG_INPUT else verdict.exit_status,
-        gates=tuple(gates),
-        notes=tuple(result.notes()),
+        verdict=judged.verdict,
+        exit_status=min([judged.verdict.exit_status, *wrong], key=_WORST_FIRST.index),
+        baseline=judged.baseline,
+        gates=gate_records(judged),
+        notes=(*_notes(result), *judged.remarks),
         run_id=result.record.run_id,
         report=f"runs/{result.record.run_id}/{page.name}" if page.is_file() else "",
+        seconds=round(seconds, 3),
+    )
+
+
+def _notes(result: Outcome | BenchOutcome) -> list[str]:
+    """Return what a run says beside its verdicts, which the gates have."""
+    if isinstance(result, BenchOutcome):
+        return result.notes()
+    verdicts = {f"{precision}: {reason}" for precision, reason in result.reasons.items()}
+    return [note for note in result.notes() if note not in verdicts]
+
+
+def _broken(run: SuiteRun, error: BaseException, seconds: float, run_id: str = "") -> RunEnding:
+    ours = isinstance(error, MlubenchError)
+    what = str(error) or type(error).__name__
+    return RunEnding(
+        name=run.name,
+        kind=run.kind,
+        exit_status=error.exit_status if isinstance(error, MlubenchError) else 4,
+        error=what if ours else f"{type(error).__name__}: {what}",
+        run_id=run_id,
         seconds=round(seconds, 3),
     )
 
@@ -136,4 +180,16 @@ def write_nightly(
             record.write(folder / "summary.json")
             page = nightly_markdown(record, lambda report: f"../../{report}")
             write_atomic(folder / "summary.md", page.encode("utf-8"))
+            write_junit(folder / "junit.xml", [_as_tests(run) for run in record.runs])
     return NightlyOutcome(place / record.run_id, record)
+
+
+def _as_tests(run: RunEnding) -> Judged:
+    """Return a run for JUnit: its gates are tests, and that it ran at all is one."""
+    ran = Gate("run", run.kind, Verdict.PASS, "it ran to its end")
+    if run.error:
+        ran = Gate("run", run.kind, Verdict.FAIL, run.error)
+    if run.skipped:
+        ran = Gate("run", run.kind, Verdict.NOT_JUDGED, run.skipped)
+    gates = (Gate(one.name, one.subject, one.verdict, one.reason) for one in run.gates)
+    return Judged(run.name, run.baseline, (ran, *gates), run.notes)

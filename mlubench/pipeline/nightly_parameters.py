@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlubench.pipeline.flags import Positive
+from mlubench.pipeline.form import form
 
 DEFAULT_SUITE = "nightly"
 
@@ -30,6 +31,10 @@ class NightlyOptions(BaseModel):
 
 class NightlyParameters(NightlyOptions):
     """Which suite, with what options."""
+
+    model_config = ConfigDict(
+        json_schema_extra=form("A suite of evaluations and benchmarks, run and judged.", "suite")
+    )
 
     suite: str = Field(
         DEFAULT_SUITE,

@@ -13,6 +13,7 @@ from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.engines.traits import device_names
 from mlubench.errors import ConfigError
 from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
+from mlubench.pipeline.form import form
 from mlubench.validation import fault_text
 
 DEFAULT_ENGINE = "openvino"
@@ -117,6 +118,20 @@ class EvaluateParameters(NetworkParameters):
 
     A network is named (``model``) or given by its files; so are the images (``dataset``).
     """
+
+    model_config = ConfigDict(
+        json_schema_extra=form(
+            "Options of mlubench eval; what is left alone has its default.",
+            "model",
+            "dataset",
+            "precision",
+            "devices",
+            "engine",
+            "image_num",
+            "batch_size",
+            "max_drop",
+        )
+    )
 
     dataset: str | None = Field(
         None, description="images of conf/datasets.yaml (default: digits with the sample)"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
@@ -15,6 +18,9 @@ from mlubench.reports.schemas import ACCURACY, read_parquet
 
 EVALUATION = "evaluation"
 BENCHMARK = "benchmark"
+#: Options that say which images are scored or which configurations are measured: a run of other
+#: ones answers another question.
+_COMPARED = ("image_num", "batch_size", "dynamic_shape", "devices", "threads", "infer_depth")
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class RunFacts:
         dataset: the images' name; empty of a benchmark.
         engine: the engine's name.
         precisions: all of them, sorted.
+        options: what else was asked for that makes a difference, as JSON.
         verdict: the run's own; of a benchmark nothing is judged.
     """
 
@@ -41,6 +48,7 @@ class RunFacts:
     dataset: str
     engine: str
     precisions: tuple[str, ...]
+    options: str
     verdict: Verdict
 
     @property
@@ -91,6 +99,7 @@ def read_facts(folder: Path) -> RunFacts:
             dataset="",
             engine=bench.engine,
             precisions=tuple(sorted(map(str, names))),
+            options=_options(bench.parameters),
             verdict=Verdict.NOT_JUDGED,
         )
     record = RunRecord.read(folder / "run.json")
@@ -104,8 +113,13 @@ def read_facts(folder: Path) -> RunFacts:
         dataset=record.dataset.name,
         engine=record.engine,
         precisions=tuple(sorted(rows["precision"].to_pylist())),
+        options=_options(record.parameters),
         verdict=record.verdict,
     )
+
+
+def _options(parameters: Mapping[str, JsonValue]) -> str:
+    return json.dumps({name: parameters.get(name) for name in _COMPARED})
 
 
 def all_facts(out: Path) -> Iterator[RunFacts]:

@@ -13,6 +13,7 @@ from pydantic import JsonValue, ValidationError
 
 from mlubench import catalogue
 from mlubench.catalogue.suites import Planned, find_suite, read_suite_file
+from mlubench.engines.precisions import REFERENCE
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, MlubenchError
 from mlubench.pipeline.bench_parameters import BenchParameters
@@ -22,6 +23,7 @@ from mlubench.pipeline.network import choose_network
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.offline import network_in_any_order
 from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.reports.thresholds import Gates
 from mlubench.validation import fault_text
 
 #: Options that name files; in a suite they are relative to its file, as in a catalogue.
@@ -37,6 +39,8 @@ _PATHS = (
 )
 #: Options that the nightly itself has, for all runs.
 _NIGHTLYS = ("out", "conf")
+#: Options that are thresholds; a suite has them among its gates.
+_THRESHOLDS = ("max_drop", "max_corrupt")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _HELP = "docs/nightly.md says what each key means"
 
@@ -50,11 +54,16 @@ class SuiteRun:
     Attributes:
         name: the same every night, and only once in the suite.
         parameters: the options of the flow that runs it.
+        gates: the thresholds that it is judged by.
+        baseline: what it is judged by: ``last-good``, ``pinned``, ``published``, or a run's id; the
+            pinned run, or else the last good one, where it is None.
         absent: what the host lacks, where the suite lets it be skipped then; else empty.
     """
 
     name: str
     parameters: Parameters
+    gates: Gates
+    baseline: str | None = None
     absent: str = ""
 
     @property
@@ -114,12 +123,6 @@ def _only(runs: Sequence[SuiteRun], asked: NightlyParameters, path: Path) -> Seq
 
 def _checked(path: Path, planned: Planned, asked: NightlyParameters) -> SuiteRun:
     where = f"{path}: {planned.key}"
-    if planned.gates:
-        raise ConfigError(
-            "no thresholds but an evaluation's max_drop can be set yet",
-            where=f"{where}.gates",
-            fix="leave gates out; give max_drop among the entry's options",
-        )
     for name in _NIGHTLYS:
         if name in planned.options:
             raise ConfigError(
@@ -127,8 +130,16 @@ def _checked(path: Path, planned: Planned, asked: NightlyParameters) -> SuiteRun
                 where=f"{where}.{name}",
                 fix=f"give it to all runs: mlubench nightly --{name}",
             )
+    for name in _THRESHOLDS:
+        if name in planned.options:
+            raise ConfigError(
+                "is a threshold",
+                where=f"{where}.{name}",
+                fix=f"give it among the gates: gates: {{{name}: {planned.options[name]}}}",
+            )
+    gates = _gates(planned, where)
     try:
-        parameters = _parameters(path.parent, planned, asked)
+        parameters = _parameters(path.parent, planned, gates, asked)
         _check_names(parameters)
     except ValidationError as error:
         fault = error.errors()[0]
@@ -139,10 +150,27 @@ def _checked(path: Path, planned: Planned, asked: NightlyParameters) -> SuiteRun
         raise ConfigError(
             error.what, where=f"{where}.{key}", expected=error.expected, fix=_HELP
         ) from error
-    return SuiteRun(_name(planned, parameters), parameters, _absent(planned, parameters))
+    return SuiteRun(
+        _name(planned, parameters),
+        parameters,
+        gates,
+        planned.baseline,
+        _absent(planned, parameters),
+    )
 
 
-def _parameters(folder: Path, planned: Planned, asked: NightlyParameters) -> Parameters:
+def _gates(planned: Planned, where: str) -> Gates:
+    try:
+        return Gates.model_validate(planned.gates)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise ConfigError(fault_text(fault), where=f"{where}.gates.{key}", fix=_HELP) from error
+
+
+def _parameters(
+    folder: Path, planned: Planned, gates: Gates, asked: NightlyParameters
+) -> Parameters:
     options: dict[str, object] = {
         **planned.options,
         **{name: folder / str(planned.options[name]) for name in _PATHS if name in planned.options},
@@ -153,7 +181,12 @@ def _parameters(folder: Path, planned: Planned, asked: NightlyParameters) -> Par
         return BenchParameters.model_validate(options)
     if asked.image_num is not None:
         options["image_num"] = asked.image_num
-    return EvaluateParameters.model_validate(options)
+    parameters = EvaluateParameters.model_validate(options)
+    # Its own page and state then say what the gates say.
+    thresholds: dict[str, object] = {"max_corrupt": gates.max_corrupt}
+    if REFERENCE in parameters.precision and not gates.max_drop_of:
+        thresholds["max_drop"] = gates.max_drop
+    return parameters.model_copy(update=thresholds)
 
 
 def _check_names(parameters: Parameters) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.reports.bench_compare import RunsCompared
+from mlubench.reports.run_json import Record
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,17 @@ class Judged:
     def verdict(self) -> Verdict:
         """The worst of all gates."""
         return worst(gate.verdict for gate in self.gates)
+
+
+class GateRecord(Record):
+    """What a gate said, as it is kept in files; see :class:`Gate`."""
+
+    name: str
+    subject: str
+    verdict: Verdict
+    reason: str
+
+
+def gate_records(judged: Judged) -> tuple[GateRecord, ...]:
+    """Return a run's gates as they are kept in files."""
+    return tuple(GateRecord(**vars(gate)) for gate in judged.gates)

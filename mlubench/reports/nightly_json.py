@@ -7,21 +7,8 @@ from typing import Literal
 from pydantic import AwareDatetime, JsonValue, NonNegativeFloat, NonNegativeInt
 
 from mlubench.metrics.verdict import Verdict
+from mlubench.reports.gates import GateRecord
 from mlubench.reports.run_json import Record
-
-
-class GateRecord(Record):
-    """One gate of one run.
-
-    Attributes:
-        name: what was compared, such as the precision.
-        verdict: what the gate says.
-        reason: why, in a sentence.
-    """
-
-    name: str
-    verdict: Verdict
-    reason: str
 
 
 class RunEnding(Record):
@@ -32,6 +19,7 @@ class RunEnding(Record):
         kind: which flow ran it.
         verdict: the worst of its gates'; ``not_judged`` where it broke or was skipped.
         exit_status: as of a command of its own.
+        baseline: what it was judged by: another run's id, ``published``, or empty.
         gates: one by one.
         error: why it has no result; empty where it has one.
         skipped: what the host lacked; empty where it ran.
@@ -45,6 +33,7 @@ class RunEnding(Record):
     kind: Literal["evaluation", "benchmark"]
     verdict: Verdict = Verdict.NOT_JUDGED
     exit_status: NonNegativeInt = 0
+    baseline: str = ""
     gates: tuple[GateRecord, ...] = ()
     error: str = ""
     skipped: str = ""

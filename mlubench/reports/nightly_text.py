@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.metrics.verdict import Verdict
+from mlubench.reports.gates import GateRecord
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.wording import NONE, markdown_text, verdict_text
 
@@ -23,6 +24,8 @@ _ENDINGS = {
 }
 #: The verdict of a whole that has none, since runs of it broke.
 _BROKEN = "broken"
+#: Gates on what went in, not on what came out.
+_CAUSES = ("model", "dataset")
 _COLOURS = {"failed": "red", "broken": "red", "inconclusive": "yellow", "passed": "green"}
 
 
@@ -35,11 +38,12 @@ def ending(run: RunEnding) -> str:
 
 
 def headline(record: NightlyRecord) -> str:
-    """Return the verdict, the count of each ending, and the first reason for a bad one."""
+    """Return the verdict, the count of each ending, the first reason for a bad one, its cause."""
     counts = Counter(map(ending, record.runs))
     told = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
-    reason = next(iter(reasons(record)), "")
-    return f"{verdict_words(record)}: {told}" + (f". {reason}" if reason else "")
+    first = next(iter(reasons(record)), "")
+    cause = next((text for text in map(_cause, _bad(record)) if text and text not in first), "")
+    return ". ".join(part for part in (f"{verdict_words(record)}: {told}", first, cause) if part)
 
 
 def verdict_words(record: NightlyRecord) -> str:
@@ -50,29 +54,36 @@ def verdict_words(record: NightlyRecord) -> str:
 
 def reasons(record: NightlyRecord) -> list[str]:
     """Return why runs failed, broke or could not tell, a sentence each, the worst first."""
-    bad = [run for run in record.runs if run.exit_status]
-    told = [
-        f"{run.name}: {reason}"
-        for word in _WORDS
-        for run in bad
-        if ending(run) == word
-        for reason in _reasons_of(run)
-    ]
+    bad = _bad(record)
+    told = [f"{run.name}: {reason}" for run in bad for reason in _reasons_of(run)]
     if record.exit_status and not bad:
         told.append("nothing was run: the host lacks what every run needs")
     return told
 
 
+def _bad(record: NightlyRecord) -> list[RunEnding]:
+    """Return the runs that a command would not end with 0 for, the worst first."""
+    bad = [run for run in record.runs if run.exit_status]
+    return sorted(bad, key=lambda run: _WORDS.index(ending(run)))
+
+
+def _cause(run: RunEnding) -> str:
+    """Return what changed in what went into a run, where something did: that may be why."""
+    causes = (gate for gate in run.gates if gate.name in _CAUSES and gate.verdict != Verdict.PASS)
+    return next((f"{_gate(gate)}: {gate.reason}" for gate in causes), "")
+
+
 def _reasons_of(run: RunEnding) -> list[str]:
     if run.error:
         return [run.error.splitlines()[0]]
-    judged = [
-        f"{gate.name}: {gate.reason}"
+    if ending(run) == _BROKEN:
+        return list(run.notes[:1]) or ["see its report"]
+    return [
+        f"{_gate(gate)}: {gate.reason}"
         for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
         for gate in run.gates
         if gate.verdict == verdict
     ]
-    return judged or list(run.notes[:1]) or ["see its report"]
 
 
 def render_nightly(record: NightlyRecord) -> Table:
@@ -94,6 +105,10 @@ def render_nightly(record: NightlyRecord) -> Table:
     return table
 
 
+def _gate(gate: GateRecord) -> str:
+    return f"{gate.name}, {gate.subject}" if gate.subject else gate.name
+
+
 def nightly_cells(
     record: NightlyRecord, link: Callable[[str], str] | None = None
 ) -> list[dict[str, str]]:
@@ -107,9 +122,10 @@ def nightly_cells(
         {
             "run": markdown_text(run.name),
             "verdict": f"**{ending(run)}**" if run.exit_status else ending(run),
-            "why": markdown_text(_why(run)) or "\u2013",
-            "seconds": f"{run.seconds:.0f}",
             "report": _report(run, link),
+            "seconds": f"{run.seconds:.0f}",
+            # The last one: it may be longer than a page is wide.
+            "why": markdown_text(_why(run)) or "\u2013",
         }
         for run in record.runs
     ]
@@ -118,9 +134,11 @@ def nightly_cells(
 def _why(run: RunEnding) -> str:
     if run.skipped:
         return run.skipped
-    if run.exit_status:
+    if not run.exit_status:
+        return f"{len(run.gates)} gates passed" if run.gates else "; ".join(run.notes)
+    if ending(run) == _BROKEN:
         return _reasons_of(run)[0]
-    return f"{len(run.gates)} gates passed" if run.gates else ""
+    return "; ".join(_gate(gate) for gate in run.gates if gate.verdict == run.verdict)
 
 
 def _report(run: RunEnding, link: Callable[[str], str] | None) -> str:
@@ -135,12 +153,7 @@ def nightly_markdown(record: NightlyRecord, link: Callable[[str], str] | None = 
     cells = nightly_cells(record, link)
     headings = list(cells[0]) if cells else []
     table = [headings, ["---"] * len(headings), *(list(row.values()) for row in cells)]
-    gates = [
-        f"- {markdown_text(run.name)}, {markdown_text(gate.name)}: "
-        f"{verdict_text(gate.verdict)}; {markdown_text(gate.reason)}"
-        for run in record.runs
-        for gate in run.gates
-    ]
+    gates = [_gates_markdown(run) for run in record.runs if run.gates]
     errors = [
         f"- {markdown_text(run.name)}\n\n{_indented(run.error)}\n"
         for run in record.runs
@@ -150,12 +163,28 @@ def nightly_markdown(record: NightlyRecord, link: Callable[[str], str] | None = 
         f"# {markdown_text(record.suite)}: {verdict_words(record)}",
         markdown_text(headline(record)),
         "\n".join(f"| {' | '.join(line)} |" for line in table if line),
-        *(["## Gates", "\n".join(gates)] if gates else []),
+        *(["## Gates", *gates] if gates else []),
         *(["## Errors", "\n".join(errors)] if errors else []),
         markdown_text(record.description),
         _provenance(record),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _gates_markdown(run: RunEnding) -> str:
+    """Return a run's gates as a list, the bad ones first, and what else is to be known of it."""
+    by = f", judged by {run.baseline}" if run.baseline else ""
+    order = list(Verdict)[::-1]
+    gates = [
+        f"- **{verdict_text(gate.verdict)}** {markdown_text(_gate(gate))}: "
+        f"{markdown_text(gate.reason)}"
+        for gate in sorted(run.gates, key=lambda gate: order.index(gate.verdict))
+    ]
+    notes = [f"- {markdown_text(note)}" for note in run.notes]
+    if run.kind == "evaluation" and run.verdict == Verdict.FAIL:
+        against = f" --baseline {run.baseline}" if run.baseline else ""
+        notes.append(f"- what changed: `mlubench explain {run.run_id}{against}`")
+    return "\n".join([f"### {markdown_text(run.name)}{by}", "", *gates, *notes])
 
 
 def _provenance(record: NightlyRecord) -> str:

@@ -14,6 +14,7 @@ from prefect.settings import (
 )
 from prefect.testing.utilities import prefect_test_harness
 
+from flows.ending import outcome_of
 from flows.evaluate import evaluate
 from mlubench.pipeline.outcome import Outcome
 from mlubench.pipeline.parameters import check_parameters
@@ -40,7 +41,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(prefect_server: None, out: Path) -> Evaluate:
     def run(**options: Any) -> Outcome:
         parameters = check_parameters(**{"out": out, **options})
-        result: Any = evaluate(parameters, return_state=True).result(raise_on_failure=False)
+        result = outcome_of(evaluate(parameters, return_state=True))
         if isinstance(result, BaseException):
             raise result
         assert isinstance(result, Outcome)

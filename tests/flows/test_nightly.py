@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from prefect import tags
@@ -12,12 +13,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
 from prefect.client.schemas.objects import Artifact
 
+from flows.ending import outcome_of
 from flows.nightly import nightly
 from mlubench.metrics.verdict import Verdict
+from mlubench.pipeline.baselines import pin
 from mlubench.pipeline.nightly import NightlyOutcome
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.reports.nightly_json import NightlyRecord
-from tests.support.planted import write_failing_suite
+from tests.support.planted import SAMPLE_WEIGHTS, disturb, write_failing_suite
 
 SMALL = "{model: sample, precision: [force_float32, force_float16], image_num: 40, %s}"
 Nightly = Callable[..., tuple[Any, NightlyOutcome]]
@@ -28,7 +31,7 @@ def run_nightly(prefect_server: None, out: Path) -> Nightly:
     def run(suite: str, **options: Any) -> tuple[Any, NightlyOutcome]:
         asked = NightlyParameters.model_validate({"suite": suite, "out": out, **options})
         state = nightly(asked, return_state=True)
-        result: Any = state.result(raise_on_failure=False)
+        result = outcome_of(state)
         if isinstance(result, BaseException):
             raise result
         return state, result
@@ -49,8 +52,8 @@ def test_a_suite_goes_on_after_one_breaks_and_one_fails(
     path = tmp_path / "suites" / f"{suite}.yaml"
     more = [
         SMALL % "name: lost, devices: ['cpu:99']",
-        SMALL % "name: doubtful, max_drop: 0",
-        SMALL % "name: free",
+        SMALL % "name: doubtful, gates: {max_drop: 0}",
+        SMALL % "name: well, gates: {max_drop: 100}",
     ]
     path.write_text(path.read_text() + "".join(f"  - {entry}\n" for entry in more))
     state, outcome = run_nightly(suite, conf=[tmp_path])
@@ -59,14 +62,14 @@ def test_a_suite_goes_on_after_one_breaks_and_one_fails(
         "sample on digits": (Verdict.FAIL, 1),
         "lost": (Verdict.NOT_JUDGED, 2),
         "doubtful": (Verdict.INCONCLUSIVE, 3),
-        "free": (Verdict.NOT_JUDGED, 0),
+        "well": (Verdict.PASS, 0),
     }
     assert "no device cpu:99" in outcome.record.runs[1].error
     assert outcome.exit_status == 1
     assert state.type.value == "FAILED"
     assert state.message == outcome.headline
-    assert state.message.startswith("fail: 1 failed, 1 broken, 1 inconclusive, 1 not judged. ")
-    assert "sample on digits: qint8_mixed_float16: top-1 drop" in state.message
+    assert state.message.startswith("fail: 1 failed, 1 broken, 1 inconclusive, 1 passed. ")
+    assert "sample on digits: accuracy-float32, qint8_mixed_float16: top-1 drop" in state.message
     assert NightlyRecord.read(outcome.folder / "summary.json") == outcome.record
     for run in outcome.record.runs:
         assert bool(run.run_id) == (not run.error)
@@ -74,11 +77,12 @@ def test_a_suite_goes_on_after_one_breaks_and_one_fails(
 
 
 def test_what_prefect_shows(run_nightly: Nightly, tmp_path: Path) -> None:
-    suite = _suite(tmp_path, SMALL % "max_drop: 100", SMALL % "name: free")
+    wide = "gates: {max_drop: 100}"
+    suite = _suite(tmp_path, SMALL % wide, SMALL % f"name: b, {wide}")
     with tags("nightly"):
         state, outcome = run_nightly(suite)
     assert state.type.value == "COMPLETED"
-    assert state.message == "pass: 1 passed, 1 not judged"
+    assert state.message == "pass: 2 passed"
     with get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(state.state_details.flow_run_id)
         artifacts = client.read_artifacts(
@@ -95,7 +99,7 @@ def test_what_prefect_shows(run_nightly: Nightly, tmp_path: Path) -> None:
         "mine-summary",
         "mine-verdicts",
         "mine-report-sample-on-digits",
-        "mine-report-free",
+        "mine-report-b",
     }
     assert by_key["mine-progress"].data == 100.0
     assert "passed" in str(by_key["mine-verdicts"].data)
@@ -103,8 +107,8 @@ def test_what_prefect_shows(run_nightly: Nightly, tmp_path: Path) -> None:
     assert summary.startswith("# mine: pass")
     page = outcome.folder.parents[1] / outcome.record.runs[0].report
     assert page.resolve().as_uri() in summary
-    assert len(subflows) == 2
-    assert all({"evaluation", "sample", "openvino"} <= set(run.tags) for run in subflows)
+    assert {run.name for run in subflows} == {"sample on digits", "b"}
+    assert all({"mine", "evaluation", "sample", "openvino"} <= set(run.tags) for run in subflows)
 
 
 def test_without_devices_or_images_nothing_is_green(run_nightly: Nightly, tmp_path: Path) -> None:
@@ -113,3 +117,38 @@ def test_without_devices_or_images_nothing_is_green(run_nightly: Nightly, tmp_pa
     state, outcome = run_nightly(suite)
     assert outcome.record.runs[0].skipped == "there is no device for magicmind"
     assert (state.type.value, outcome.exit_status) == ("FAILED", 2)
+
+
+def test_a_night_is_judged_by_the_one_before_and_a_pin_goes_over_it(
+    run_nightly: Nightly, tmp_path: Path
+) -> None:
+    """A network whose weights were disturbed is another network, and worse."""
+    digits = "{dataset: digits, precision: [force_float32], %s}"
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    own = tmp_path / "artifacts"
+    sound = _suite(first, digits % "model: sample")
+    spoilt = tmp_path / "disturbed.caffemodel"
+    disturb(SAMPLE_WEIGHTS, spoilt, layer="classifier")
+    named = f"model: sample, caffemodel: {spoilt}"
+    _, night = run_nightly(sound, out=own)
+    assert night.record.runs[0].baseline == ""
+    assert "there is no baseline yet to judge it by" in night.record.runs[0].notes
+    _, again = run_nightly(sound, out=own)
+    assert again.record.runs[0].baseline == night.record.runs[0].run_id
+    assert again.exit_status == 0
+    state, worse = run_nightly(_suite(second, digits % named), out=own)
+    assert worse.record.runs[0].baseline == again.record.runs[0].run_id
+    assert worse.exit_status == 1
+    assert "accuracy-baseline, force_float32: top-1 drop" in state.message
+    assert "classifier (weights moved" in state.message
+    gates = {gate.name: gate.verdict for gate in worse.record.runs[0].gates}
+    assert gates["model"] == Verdict.INCONCLUSIVE
+    _, after = run_nightly(sound, out=own)  # what failed is nobody's baseline
+    assert after.record.runs[0].baseline == again.record.runs[0].run_id
+    pin(night.record.runs[0].run_id, own)
+    _, pinned = run_nightly(sound, out=own)
+    assert pinned.record.runs[0].baseline == night.record.runs[0].run_id
+    tests = ElementTree.parse(worse.folder / "junit.xml").getroot()
+    assert int(tests.attrib["failures"]) >= 1

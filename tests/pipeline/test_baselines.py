@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from mlubench.pipeline.baselines import (
 from mlubench.reports.gates import Gate, Judged
 from mlubench.reports.thresholds import Gates
 from tests.support.runs import answers, write_benchmark, write_evaluation
+
+RATES = {"force_float32": [1.0, 2.0]}
 
 
 def _said(run: Path, verdict: Verdict) -> Judged:
@@ -66,6 +69,17 @@ def test_last_good_is_the_newest_older_one_nothing_was_said_against(tmp_path: Pa
     assert find_baseline(runs[0], "last-good", tmp_path) is None
     write_benchmark(tmp_path, 3, {"force_float32": [1.0]})
     assert find_baseline(runs[4], "last-good", tmp_path) == runs[1]
+
+
+def test_a_run_of_other_images_or_configurations_is_not_the_last_good(tmp_path: Path) -> None:
+    """Somebody tries out a few images in between; the nights go on to be judged by each other."""
+    for write in (write_evaluation, lambda out, night: write_benchmark(out, night, RATES)):
+        out = tmp_path / write.__name__.strip("<>")
+        first, tried, night = (write(out, number) for number in range(3))
+        record = json.loads((tried / "run.json").read_text())
+        record["parameters"] |= {"image_num": 40, "batch_size": [3]}
+        (tried / "run.json").write_text(json.dumps(record))
+        assert find_baseline(night, "last-good", out) == first
 
 
 def test_what_was_said_is_kept_with_its_gates(tmp_path: Path) -> None:

@@ -10,19 +10,23 @@ import pytest
 from mlubench.errors import ConfigError, DeviceError
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.nightly import ended, exit_status, skipped, write_nightly
+from mlubench.pipeline.nightly import exit_status, run_ending, skipped, write_nightly
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import Suite, SuiteRun
-from mlubench.reports.nightly_json import GateRecord, NightlyRecord, RunEnding
+from mlubench.reports.gates import GateRecord
+from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import ending, headline, nightly_cells, nightly_markdown
+from mlubench.reports.thresholds import Gates
 
-RUN = SuiteRun("sample on digits", EvaluateParameters())
+RUN = SuiteRun("sample on digits", EvaluateParameters(), Gates())
 STATUS = {Verdict.PASS: 0, Verdict.NOT_JUDGED: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
 
 
 def _judged(verdict: Verdict, name: str = "sample on digits") -> RunEnding:
-    gate = GateRecord(name="qint8_mixed_float16", verdict=verdict, reason="drop 2.00 points")
+    gate = GateRecord(
+        name="accuracy-float32", subject="int8", verdict=verdict, reason="drop 2.00 points"
+    )
     return RunEnding(
         name=name,
         kind="evaluation",
@@ -34,9 +38,11 @@ def _judged(verdict: Verdict, name: str = "sample on digits") -> RunEnding:
     )
 
 
-BROKEN = ended(RUN, DeviceError("is lost", where="cpu:0"), 1.0)
-WRONG = ended(RUN, ConfigError("is wrong", where="--model"), 1.0)
-SKIPPED = skipped(SuiteRun("cards", BenchParameters(), "there is no device for magicmind"))
+BROKEN = run_ending(RUN, DeviceError("is lost", where="cpu:0"), 1.0)
+WRONG = run_ending(RUN, ConfigError("is wrong", where="--model"), 1.0)
+SKIPPED = skipped(
+    SuiteRun("cards", BenchParameters(), Gates(), absent="there is no device for magicmind")
+)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_the_worst_run_decides(
 def test_errors_keep_what_they_say_and_strangers_are_named() -> None:
     assert (BROKEN.exit_status, WRONG.exit_status) == (4, 2)
     assert BROKEN.error == "cpu:0: is lost"
-    stranger = ended(RUN, ZeroDivisionError("division by zero"), 1.0)
+    stranger = run_ending(RUN, ZeroDivisionError("division by zero"), 1.0)
     assert (stranger.exit_status, ending(stranger)) == (4, "broken")
     assert stranger.error == "ZeroDivisionError: division by zero"
 
@@ -98,7 +104,7 @@ def _record(runs: list[RunEnding]) -> NightlyRecord:
 def test_the_headline_is_one_line_with_the_worst_reason_first() -> None:
     record = _record([BROKEN, _judged(Verdict.FAIL, "b|c")])
     assert headline(record) == (
-        "fail: 1 failed, 1 broken. b|c: qint8_mixed_float16: drop 2.00 points"
+        "fail: 1 failed, 1 broken. b|c: accuracy-float32, int8: drop 2.00 points"
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from mlubench.catalogue.suites import suite_files
+from mlubench.catalogue.suites import SuiteEntry, SuiteFile, suite_files
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.errors import ConfigError
 from mlubench.pipeline.bench_parameters import BenchParameters
@@ -15,6 +16,10 @@ from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import Suite, read_suite
 
 SEED_PRECISIONS = ("force_float32", "force_float16", "qint8_mixed_float16")
+
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
 
 
 def _suite(folder: Path, body: str, **options: object) -> Suite:
@@ -46,13 +51,11 @@ def test_what_a_host_lacks_is_told_of_each_run(
     monkeypatch.delenv("ILSVRC2012_DATASETS_PATH", raising=False)
     absent = {run.name: run.absent for run in read_suite(NightlyParameters()).runs}
     assert absent["sample on digits"] == ""
-    assert absent["senet50 on imagenet_val, engine openvino"] == (
-        "ILSVRC2012_DATASETS_PATH is not set"
-    )
+    assert absent["senet50 on imagenet_val"] == ("ILSVRC2012_DATASETS_PATH is not set")
     monkeypatch.setenv("ILSVRC2012_DATASETS_PATH", str(tmp_path))
     absent = {run.name: run.absent for run in read_suite(NightlyParameters()).runs}
     # A folder that is named and empty is a fault, not an absence.
-    assert absent["senet50 on imagenet_val, engine openvino"] == ""
+    assert absent["senet50 on imagenet_val"] == ""
 
 
 def test_nothing_may_be_lacking_where_the_suite_does_not_say_so(
@@ -94,6 +97,21 @@ def test_the_nightlys_options_reach_every_run(tmp_path: Path) -> None:
     assert evaluation.out == benchmark.out == tmp_path / "o"
 
 
+def test_gates_and_baselines_of_an_entry_go_over_the_suites(tmp_path: Path) -> None:
+    body = """
+gates: {max_drop: 2, max_corrupt: 3}
+baseline: published
+evaluations: [{name: a}, {name: b, gates: {max_drop: 1}, baseline: pinned}]
+benchmarks: [{gates: {min_effect: 9}}]
+"""
+    a, b, c = _suite(tmp_path, body).runs
+    assert (a.gates.max_drop, b.gates.max_drop, c.gates.min_effect) == (2, 1, 9)
+    assert (a.baseline, b.baseline) == ("published", "pinned")
+    # A run's own page says what the nightly says.
+    assert isinstance(b.parameters, EvaluateParameters)
+    assert (b.parameters.max_drop, b.parameters.max_corrupt) == (1, 3)
+
+
 def test_files_are_relative_to_the_suite(tmp_path: Path) -> None:
     body = """
 evaluations:
@@ -119,7 +137,9 @@ evaluations:
         ("{model: sample, dataset: digit}", "evaluations.0.dataset: there is no 'digit'"),
         ("{model: sample, engine: tvm}", "evaluations.0.engine: there is no engine"),
         ("{model: sample, batch_size: 0}", "evaluations.0.batch_size"),
-        ("{model: sample, gates: {top1: 0.5}}", "evaluations.0.gates: no thresholds but"),
+        ("{model: sample, gates: {top1: 0.5}}", "evaluations.0.gates.top1: Extra inputs"),
+        ("{model: sample, gates: {max_drop: -1}}", "evaluations.0.gates.max_drop"),
+        ("{model: sample, max_drop: 0.5}", "evaluations.0.max_drop: is a threshold"),
         ("{model: sample, out: x}", "evaluations.0.out: is no option of a suite"),
         ("{model: sample, conf: [x]}", "mlubench nightly --conf"),
     ],
@@ -136,5 +156,31 @@ def test_the_matrix_of_the_nightly_has_every_kind() -> None:
     assert {run.parameters.engine for run in runs} == {"openvino", "magicmind"}
     assert {run.parameters.model for run in runs} >= {"sample", "senet50", "squeezenet_v1_1"}
     judged = [run.parameters for run in runs if isinstance(run.parameters, EvaluateParameters)]
-    assert all(one.max_drop is not None for one in judged)
+    assert {run.gates.max_drop_of.get("qint8_mixed_float16") for run in runs} == {None, 1.5}
     assert {name for one in judged for name in one.precision} <= set(PRECISIONS)
+
+
+def test_the_pages_example_is_right(tmp_path: Path) -> None:
+    """With the networks and images of the README's examples."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for text in re.findall(r"^```yaml\n(.*?)^```$", readme + PAGE, re.DOTALL | re.MULTILINE):
+        (place,) = re.findall(r"^# (team/\S+\.yaml)", text)
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    suite = read_suite(NightlyParameters(suite="ours", conf=(tmp_path / "team",)))
+    assert [run.name for run in suite.runs] == [
+        "mine on ours, engine openvino",
+        "mine on ours, engine magicmind",
+        "squeezenet_v1_1 on ours, engine openvino",
+        "squeezenet_v1_1 on ours, engine magicmind",
+        "mine, cpu:0",
+    ]
+    assert {run.gates.max_loss for run in suite.runs} == {0.3}
+
+
+def test_the_pages_tables_have_every_key_and_every_suite() -> None:
+    table = PAGE.split("| key | what |")[1].split("\n\n")[0]
+    keys = {*SuiteFile.model_fields, *SuiteEntry.model_fields}
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == keys
+    table = PAGE.split("| suite | what |")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(suite_files())

@@ -1,0 +1,253 @@
+"""The whole way: a server, deployments, a worker, runs that pass, fail, alert and are cancelled."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, LogFilter, TaskRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelling, Crashed, Failed, Scheduled
+from prefect.variables import Variable
+
+from flows.alerts import ALERT_URL, deploy_alert
+from mlubench.errors import ConfigError
+from mlubench.store import entry_damage
+from tests.support.planted import write_failing_suite
+from tests.support.processes import becomes
+from tests.support.service import ROOT, Receiver, Service
+
+SECRET = "a-token-that-nobody-logs"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, out: Path) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    service = Service(folder, out)
+    with service.running(folder):
+        yield service
+    # Ctrl-C ends all that it began, whatever a test left running.
+    assert becomes(lambda: not service.processes()), service.processes()
+    assert service.process is not None
+    assert service.process.returncode == 0, service.log()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[SyncPrefectClient]:
+    url = {PREFECT_API_URL: service.environment["PREFECT_API_URL"]}
+    with temporary_settings(url), get_client(sync_client=True) as client:
+        yield client
+
+
+def _start(service: Service, **parameters: Any) -> subprocess.CompletedProcess[str]:
+    given = json.dumps(parameters)
+    return service.prefect(
+        "deployment", "run", "nightly/nightly", "-p", f"parameters={given}", "--watch"
+    )
+
+
+def _latest(client: SyncPrefectClient, suite: str) -> FlowRun:
+    runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(name={"like_": f"{suite} 20"}))
+    return max(runs, key=lambda run: run.expected_start_time or run.created)
+
+
+def _artifacts(client: SyncPrefectClient, run: FlowRun) -> dict[str | None, Any]:
+    found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id={"any_": [run.id]}))
+    return {artifact.key: artifact.data for artifact in found}
+
+
+def test_the_schedule_yields_runs(client: SyncPrefectClient) -> None:
+    """With a wrong version of SQLAlchemy it says that it is active, and no run ever comes."""
+    deployment = client.read_deployment_by_name("nightly/nightly")
+    scheduled = FlowRunFilter.model_validate(
+        {"state": {"type": {"any_": ["SCHEDULED"]}}, "deployment_id": {"any_": [deployment.id]}}
+    )
+    assert becomes(lambda: bool(client.read_flow_runs(flow_run_filter=scheduled)))
+    for run in client.read_flow_runs(flow_run_filter=scheduled):
+        assert run.expected_start_time is not None
+        there = run.expected_start_time.astimezone(ZoneInfo("Asia/Shanghai"))
+        assert (there.hour, there.minute) == (2, 30)
+        assert "nightly" in run.tags
+
+
+def test_deployments_run_one_at_a_time_in_this_checkout(client: SyncPrefectClient) -> None:
+    assert client.read_work_pool("mlubench").concurrency_limit == 1
+    for name in ("evaluate", "benchmark", "nightly"):
+        deployment = client.read_deployment_by_name(f"{name}/{name}")
+        assert name in deployment.tags
+        assert deployment.global_concurrency_limit is not None
+        assert deployment.global_concurrency_limit.limit == 1
+        (step,) = deployment.pull_steps or ()
+        assert step == {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "field", "bound"),
+    [
+        ("evaluate", "EvaluateParameters", "max_corrupt", {"minimum": 0}),
+        ("benchmark", "BenchParameters", "rounds", {"exclusiveMinimum": 0}),
+        ("nightly", "NightlyParameters", "suite", {"minLength": 1}),
+    ],
+)
+def test_the_uis_form_has_names_bounds_and_help(
+    client: SyncPrefectClient, name: str, model: str, field: str, bound: dict[str, int]
+) -> None:
+    deployment = client.read_deployment_by_name(f"{name}/{name}")
+    schema: Any = deployment.parameter_openapi_schema
+    fields = schema["definitions"][model]["properties"]
+    assert bound.items() <= fields[field].items()
+    assert next(iter(fields)) in ("model", "suite")  # what matters comes first
+    assert all(one.get("description") for one in fields.values())
+
+
+def test_a_wrong_parameter_is_refused_before_a_run_exists(service: Service) -> None:
+    done = _start(service, suit="smoke")
+    assert done.returncode == 1
+    assert "suit" in done.stdout + done.stderr
+    assert not [line for line in service.processes().values() if "prefect.engine" in line]
+
+
+def test_the_smoke_suite_completes(service: Service, client: SyncPrefectClient) -> None:
+    done = _start(service, suite="smoke", out=str(service.artifacts))
+    assert done.returncode == 0, done.stdout + done.stderr + service.log()
+    run = _latest(client, "smoke")
+    assert run.state is not None
+    assert run.state.name == "Completed"
+    assert run.state.message == "pass: 1 passed, 1 not judged"
+    artifacts = _artifacts(client, run)
+    assert set(artifacts) == {
+        "smoke-progress",
+        "smoke-summary",
+        "smoke-verdicts",
+        "smoke-report-sample-on-digits",
+    }
+    verdicts = json.loads(artifacts["smoke-verdicts"])
+    assert [row["verdict"] for row in verdicts] == ["passed", "not judged"]
+    # The link leads to the page, in a browser too.
+    address = artifacts["smoke-report-sample-on-digits"].split("(")[1].rstrip(")")
+    assert address.startswith("http://127.0.0.1:")
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert "<html" in answer.read().decode()
+
+
+def test_a_failed_gate_is_red_and_posted(
+    service: Service, client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    suite = write_failing_suite(tmp_path)
+    with Receiver().running() as receiver:
+        address = f"{receiver.url}/hook/{SECRET}"
+        service.prefect("variable", "set", "--overwrite", "mlubench_alert_url", address)
+        said = subprocess.run(
+            [sys.executable, "-m", "flows.deploy"],
+            cwd=tmp_path,
+            env=service.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert "alerts: on" in said
+        done = _start(service, suite=suite, conf=[str(tmp_path)], out=str(service.artifacts))
+        assert done.returncode == 1, done.stdout + done.stderr
+        run = _latest(client, suite)
+        assert run.state is not None
+        assert run.state.name == "Failed"
+        assert becomes(lambda: bool(receiver.got))
+    (kind, body), *more = receiver.got
+    assert not more
+    assert kind == "application/json"
+    posted = json.loads(body)
+    assert posted["state"] == "Failed"
+    assert posted["verdict"] == run.state.message
+    assert posted["verdict"].startswith("fail: 1 failed. sample on digits: accuracy-float32, ")
+    assert posted["run"] == run.name
+    assert posted["page"].startswith(f"http://127.0.0.1:{service.port}/")
+
+    logs = client.read_logs(LogFilter.model_validate({"flow_run_id": {"any_": [run.id]}}))
+    texts = [said, service.log(), *(log.message for log in logs)]
+    texts.append((service.home / "server.log").read_text())
+    assert not [text for text in texts if SECRET in text]
+    assert not [log.message for log in logs if "Traceback" in log.message]
+
+
+def test_a_crash_is_posted_and_what_is_no_nightly_is_not(
+    client: SyncPrefectClient,
+) -> None:
+    """The state alone is set: the flow's process has no part in the alert."""
+    with Receiver().running() as receiver, temporary_alert(client, f"{receiver.url}/{SECRET}"):
+        for name, state in (("evaluate", Failed()), ("nightly", Crashed(message="killed"))):
+            deployment = client.read_deployment_by_name(f"{name}/{name}")
+            tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+            run = client.create_flow_run_from_deployment(deployment.id, state=tomorrow)
+            client.set_flow_run_state(run.id, state, force=True)
+        assert becomes(lambda: bool(receiver.got))
+    (posted,) = (json.loads(body) for _, body in receiver.got)
+    assert (posted["state"], posted["verdict"], posted["run"]) == ("Crashed", "killed", run.name)
+    assert not client.read_automations_by_name("mlubench-nightly-alert")
+
+
+@contextmanager
+def temporary_alert(client: SyncPrefectClient, address: str) -> Iterator[None]:
+    Variable.set(ALERT_URL, address, overwrite=True)
+    assert "on" in deploy_alert(client)
+    yield
+    Variable.unset(ALERT_URL)
+    assert "off" in deploy_alert(client)
+
+
+def test_an_address_that_is_none_is_refused_and_not_told(client: SyncPrefectClient) -> None:
+    Variable.set(ALERT_URL, f"hooks.example.org/{SECRET}", overwrite=True)
+    with pytest.raises(ConfigError, match="mlubench_alert_url") as caught:
+        deploy_alert(client)
+    assert SECRET not in str(caught.value)
+    Variable.unset(ALERT_URL)
+
+
+def test_a_cancelled_run_leaves_nothing_behind(
+    service: Service, client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    """Cancelled while int8 is calibrated: no process, no half file, no compiled network."""
+    done = service.prefect(
+        "deployment",
+        "run",
+        "nightly/nightly",
+        "-p",
+        f"parameters={json.dumps({'suite': 'smoke', 'out': str(tmp_path)})}",
+    )
+    assert done.returncode == 0, done.stderr
+    cache = tmp_path / "cache" / "compiled"
+    compiling = TaskRunFilter.model_validate(
+        {"state": {"type": {"any_": ["RUNNING"]}}, "name": {"like_": "compile qint8"}}
+    )
+    assert becomes(lambda: bool(client.read_task_runs(task_run_filter=compiling))), service.log()
+    assert becomes(lambda: bool(list(cache.glob(".tmp-*"))))
+    run = _latest(client, "smoke")
+    client.set_flow_run_state(run.id, Cancelling())
+
+    def over() -> bool:
+        state = client.read_flow_run(run.id).state
+        return state is not None and state.is_cancelled()
+
+    assert becomes(over) or becomes(over), service.log()
+    ours = ("prefect.engine", "mlubench.worker")
+    assert becomes(
+        lambda: not [c for c in service.processes().values() if any(our in c for our in ours)]
+    )
+    assert not list(tmp_path.rglob(".tmp-*"))
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "nightly").exists()
+    entries = [path for path in cache.iterdir() if path.is_dir()]
+    assert len(entries) == 2  # the float precisions, which were whole before
+    assert all(entry_damage(entry) is None for entry in entries)
+    assert run.expected_start_time is not None
+    assert client.read_flow_run(run.id).total_run_time < timedelta(minutes=5)
