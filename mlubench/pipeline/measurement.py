@@ -24,7 +24,8 @@ class Measurement:
         device: int32 [requests], which of them.
         thread: int32 [requests], which of its threads.
         group: int32 [requests], which shapes.
-        moments: float64 [requests, 6], :data:`MOMENTS`, seconds since the first one.
+        moments: float64 [requests, 6], :data:`MOMENTS`, seconds since the first one; a quick
+            request may be done before the call that launched it is back.
         device_seconds: float64 [requests], computing by the device's own clock; NaN where it has
             none.
         samples: of each group's request: its batch.

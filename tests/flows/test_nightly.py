@@ -69,7 +69,10 @@ def test_a_suite_goes_on_after_one_breaks_and_one_fails(
     assert state.type.value == "FAILED"
     assert state.message == outcome.headline
     assert state.message.startswith("fail: 1 failed, 1 broken, 1 inconclusive, 1 passed. ")
-    assert "sample on digits: accuracy-float32, qint8_mixed_float16: top-1 drop" in state.message
+    # Which gate is told first depends on whether an earlier run is there to be compared with.
+    assert "sample on digits: accuracy-" in state.message
+    failed = {gate.name for gate in outcome.record.runs[0].gates if gate.verdict is Verdict.FAIL}
+    assert "accuracy-float32" in failed
     assert NightlyRecord.read(outcome.folder / "summary.json") == outcome.record
     for run in outcome.record.runs:
         assert bool(run.run_id) == (not run.error)

@@ -84,7 +84,11 @@ def test_every_thread_of_every_device_meets_its_iterations(
         least = 7 if not host_async else depth * -(-7 // depth)
         assert (counts == least).all()
     assert found.images == 2 * len(found.group)
-    assert (np.diff(found.moments[:, :4], axis=1) >= -1e-4).all()
+    begin, copied, launched, done = found.moments[:, :4].T
+    assert (begin <= copied).all()
+    assert (copied <= launched).all()
+    # A quick request may be done before the call that launched it is back.
+    assert (done - copied >= -1e-4).all()
     assert (found.moments[:, 5] >= found.moments[:, 4]).all()
     own_clock = measuring.host.name == "openvino"
     assert np.isfinite(found.device_seconds).all() == own_clock
