@@ -14,6 +14,7 @@ import pyarrow as pa
 from mlubench.engines.precisions import REFERENCE
 from mlubench.reports.accuracy import AccuracyRow, verdict_reasons
 from mlubench.reports.device_names import grouped
+from mlubench.reports.drawing import DARK, LIGHT
 from mlubench.reports.flips import Flip
 from mlubench.reports.plots import accuracy_plots
 from mlubench.reports.run_json import RunRecord
@@ -59,7 +60,7 @@ def render_report(
         provenance: further versions and digests, by name.
     """
     return (
-        _environment()
+        page_environment()
         .get_template("report.html")
         .render(
             run=run,
@@ -78,7 +79,8 @@ def render_report(
     )
 
 
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Return how pages are rendered: all names escaped, a missing one is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mlubench.reports"),
         autoescape=True,
@@ -87,6 +89,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals.update(light=LIGHT, dark=DARK)
     environment.filters["grouped"] = grouped
     environment.filters["figure"] = lambda value: NONE if value is None else f"{value:.0f}"
     return environment

@@ -1,19 +1,40 @@
-"""Pictures of a report: geometry computed here, drawn as inline SVG by ``templates/plots.html``."""
+"""Pictures of accuracy: intervals below each other over one axis."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from mlubench.metrics.verdict import in_points
 from mlubench.reports.accuracy import AccuracyRow
+from mlubench.reports.drawing import LIGHT, as_svg, drawing
 from mlubench.reports.wording import RowText, row_text
 
-#: Narrow enough that its text stays readable on a phone, where it is shown at about 0.85.
-_WIDTH = 420.0
-_MARGIN = 24.0
-_ROW_HEIGHT = 46.0
+_INCHES_PER_LINE, _INCHES_OF_AXIS = 0.56, 0.36
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a page.
+
+    Attributes:
+        title: its heading; also what a screen reader is told.
+        note: how to read it.
+        figure: what is drawn.
+    """
+
+    title: str
+    note: str
+    figure: Figure
+
+    @property
+    def svg(self) -> Markup:
+        """The picture as an element of a page."""
+        return as_svg(self.figure, self.title)
 
 
 @dataclass(frozen=True)
@@ -37,55 +58,7 @@ class Interval:
     limit: float | None = None
 
 
-@dataclass(frozen=True)
-class Line:
-    """An interval where it is drawn: all in units of the picture's view box."""
-
-    name: str
-    text: str
-    y: float
-    low: float
-    value: float
-    high: float
-    limit: float | None
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A labelled position on the horizontal axis."""
-
-    x: float
-    text: str
-
-
-@dataclass(frozen=True)
-class IntervalPlot:
-    """A picture of intervals below each other over one axis.
-
-    Attributes:
-        title: its heading; also what a screen reader is told.
-        note: how to read it.
-        width: of the view box.
-        height: of the view box.
-        margin: where the axis begins and ends, from either side.
-        lines: the intervals.
-        ticks: the axis.
-        zero: where 0 lies, or None where it is not within the axis.
-    """
-
-    title: str
-    note: str
-    width: float
-    height: float
-    margin: float
-    lines: tuple[Line, ...]
-    ticks: tuple[Tick, ...]
-    zero: float | None
-
-
-def accuracy_plots(
-    rows: Sequence[AccuracyRow], max_drop: Mapping[str, float]
-) -> list[IntervalPlot]:
+def accuracy_plots(rows: Sequence[AccuracyRow], max_drop: Mapping[str, float]) -> list[Picture]:
     """Return the pictures of the accuracy rows: the accuracies, then the drops, if any.
 
     Args:
@@ -94,7 +67,9 @@ def accuracy_plots(
     """
     texts = {row.precision: row_text(row) for row in rows}
     accuracies = [_accuracy(row, texts[row.precision]) for row in rows]
-    plots = [interval_plot("Top-1 accuracy, %", "Dot and 95 % interval.", accuracies)]
+    plots = [
+        Picture("Top-1 accuracy, %", "Dot and 95 % interval.", interval_figure(accuracies)),
+    ]
     drops = [
         drop
         for row in rows
@@ -105,58 +80,44 @@ def accuracy_plots(
             "Dot and 95 % interval of the paired difference; right of 0 is a loss. "
             "The upright mark is the limit."
         )
-        plots.append(interval_plot("Top-1 drop against force_float32, points", note, drops))
+        title = "Top-1 drop against force_float32, points"
+        plots.append(Picture(title, note, interval_figure(drops, zero=True)))
     return plots
 
 
-def interval_plot(title: str, note: str, intervals: Sequence[Interval]) -> IntervalPlot:
-    """Return where the parts of a picture lie.
+def interval_figure(intervals: Sequence[Interval], *, zero: bool = False) -> Figure:
+    """Return intervals below each other, each under its name and figures.
 
     Args:
-        title: its heading.
-        note: how to read it.
         intervals: one or more, top to bottom.
+        zero: whether 0 is marked, and within the axis.
     """
-    ends = [
-        end for line in intervals for end in (line.low, line.high, line.limit) if end is not None
-    ]
-    steps = _steps(min(ends), max(ends))
-    first, last = steps[0], steps[-1]
+    with drawing(_INCHES_OF_AXIS + _INCHES_PER_LINE * len(intervals)) as (figure, axes):
+        for place, interval in enumerate(intervals):
+            _draw(axes, place, interval)
+        if zero:
+            axes.axvline(0, color=LIGHT["faint"], linewidth=1.2)
+        axes.set_ylim(len(intervals) - 0.4, -0.75)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.margins(x=0.04)
+        axes.grid(axis="x")
+    return figure
 
-    def x(value: float) -> float:
-        return round(_MARGIN + (value - first) / (last - first) * (_WIDTH - 2 * _MARGIN), 2)
 
-    return IntervalPlot(
-        title=title,
-        note=note,
-        width=_WIDTH,
-        height=_ROW_HEIGHT * len(intervals) + 28,
-        margin=_MARGIN,
-        lines=tuple(
-            Line(
-                name=line.name,
-                text=line.text,
-                y=_ROW_HEIGHT * number,
-                low=x(line.low),
-                value=x(line.value),
-                high=x(line.high),
-                limit=None if line.limit is None else x(line.limit),
-            )
-            for number, line in enumerate(intervals)
-        ),
-        ticks=tuple(Tick(x(step), f"{step:g}") for step in steps),
-        zero=x(0.0) if first <= 0 <= last else None,
+def _draw(axes: Axes, place: int, interval: Interval) -> None:
+    ends = [interval.low, interval.high]
+    colour = LIGHT["accent"]
+    axes.plot(ends, [place, place], color=colour, linewidth=2, marker="|", markersize=9)
+    axes.plot([interval.value], [place], color=colour, marker="o", markersize=7)
+    if interval.limit is not None:
+        limits = [interval.limit, interval.limit]
+        axes.plot(limits, [place - 0.2, place + 0.2], color=LIGHT["fail"], linewidth=3)
+    across = axes.get_yaxis_transform()
+    axes.text(0, place - 0.32, interval.name, transform=across)
+    axes.text(
+        1, place - 0.32, interval.text, transform=across, ha="right", color=LIGHT["faint"], size=9
     )
-
-
-def _steps(low: float, high: float) -> list[float]:
-    """Return round numbers that enclose both, 1, 2 or 5 times a power of ten apart."""
-    span = max(high - low, 1e-6)
-    power = 10.0 ** math.floor(math.log10(span / 5))
-    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 5)
-    first = math.floor(low / step)
-    last = max(math.ceil(high / step), first + 1)
-    return [round(number * step, 9) for number in range(first, last + 1)]
 
 
 def _accuracy(row: AccuracyRow, text: RowText) -> Interval:
