@@ -37,8 +37,8 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-selfcheck \
-        lint format proto clean
+.PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-rivals \
+        bench-selfcheck lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -103,6 +103,9 @@ GUESTS := mlubench/__init__.py mlubench/errors.py mlubench/store.py mlubench/wor
 
 bench-crosscheck: $(VENV)/ready-dev  ## speeds against MLPerf's LoadGen and OpenVINO's benchmark_app
 	$(BIN)/python -m tests.bench.crosscheck
+
+bench-rivals: $(VENV)/ready-dev  ## an evaluation against the scripts that people write by hand
+	$(BIN)/python -m tests.bench.rivals
 
 bench-selfcheck: $(VENV)/ready-dev  ## whether comparisons of speed raise false alarms and see a loss
 	$(BIN)/python -m tests.bench.selfcheck

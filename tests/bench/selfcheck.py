@@ -7,6 +7,7 @@ interleaved, as in a benchmark. It takes about six minutes and wants a quiet mac
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -25,7 +26,7 @@ from mlubench.pipeline.run import Run
 from mlubench.reports.wording import verdict_text
 
 _SLOW = "tests.bench.slow_engine"
-_COMPARISONS, _SLOWED, _ROUNDS = 20, 3, 20
+_ROUNDS = 20
 _WARM_SECONDS, _SECONDS = 0.05, 0.25
 #: One request at a time: its time is the engine's alone, and a late host is a slower device.
 _IN_FLIGHT = 1
@@ -33,6 +34,10 @@ _IN_FLIGHT = 1
 
 def main() -> int:
     """Make the comparisons; 0 where all are as they must be, 1 where not."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--same", type=int, default=20, help="comparisons with itself")
+    parser.add_argument("--slowed", type=int, default=3, help="comparisons with a slowed worker")
+    given = parser.parse_args()
     console = Console(highlight=False)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -40,8 +45,8 @@ def main() -> int:
         Measuring(engine_host(_SLOW), ["cpu:0"]) as slow,
     ):
         network = _sample(Path(folder), well)
-        same = [_compare(well, well, network, place) for place in range(_COMPARISONS)]
-        slower = [_compare(well, slow, network, place) for place in range(_SLOWED)]
+        same = [_compare(well, well, network, place) for place in range(given.same)]
+        slower = [_compare(well, slow, network, place) for place in range(given.slowed)]
     for title, changes in (("with itself", same), ("with a worker slowed by a tenth", slower)):
         console.print(f"{len(changes)} comparisons {title}:")
         for change in changes:

@@ -115,14 +115,14 @@ def test_since_which_run_speed_changed(tmp_path: Path) -> None:
     assert series.name == f"tiny, {INT8}, batch 8, static, cpu:0"
 
 
-def test_the_documents_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readmes_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for night in range(2):
         _append(tmp_path / "artifacts", night, lost=5 * night)
         run = write_benchmark(tmp_path, night, {INT8: [900.0, 1000.0 + night]})
         rows = read_parquet(run / "throughput.parquet", THROUGHPUT)
         history = tmp_path / "artifacts" / "history"
         append_throughput(history, BenchRecord.read(run / "run.json"), rows)
-    document = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    document = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     queries = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     over_time, changes, fastest = (duckdb.sql(query).fetchall() for query in queries)
