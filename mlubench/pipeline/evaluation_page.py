@@ -140,7 +140,7 @@ def _wrong_input(record: RunRecord, asked: EvaluateParameters) -> list[str]:
     return [
         *([order] if order else []),
         *(
-            [f"{corrupt} images are damaged, --max_corrupt allows {asked.max_corrupt}"]
+            [f"damaged images: {corrupt}, --max_corrupt allows {asked.max_corrupt}"]
             if corrupt > asked.max_corrupt
             else []
         ),

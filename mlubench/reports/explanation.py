@@ -270,7 +270,8 @@ def decibels(value: float | None) -> str:
         return NONE
     if math.isinf(value):
         return "equal" if value > 0 else "no signal"
-    return f"{value:.1f}"
+    # Adding 0 turns a rounded -0.0 into 0.0.
+    return f"{round(value, 1) + 0:.1f}"
 
 
 def _finite(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,11 +64,20 @@ class FlipList:
 
 
 def flip_lists(groups: Sequence[FlipGroup]) -> list[FlipList]:
-    """Return a list per precision and direction, cut so that the page stays small."""
-    parts = [(group, part) for group in groups for part in by_direction(group.flips)]
+    """Return a list per precision and direction, cut so that the page stays small.
+
+    The precision that lost most comes first, each with the lost images before the won ones.
+    """
+    parts = [(group, part) for group in groups for part in _most_lost_first(group.flips)]
     pictures = min(PICTURED, max(1, _PICTURES // max(1, len(parts))))
     rows = min(_ROWS_OF_A_LIST, max(1, _ROWS // max(1, len(parts))))
     return [_list(group, part, pictures, rows) for group, part in parts]
+
+
+def _most_lost_first(flips: Sequence[Flip]) -> list[list[Flip]]:
+    lost = Counter(flip.precision for flip in flips if not flip.won)
+    # Sorting keeps the order of equals: by precision, the lost first.
+    return sorted(by_direction(flips), key=lambda part: -lost[part[0].precision])
 
 
 def _list(group: FlipGroup, part: Sequence[Flip], pictures: int, rows: int) -> FlipList:

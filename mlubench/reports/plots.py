@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -90,9 +91,8 @@ def accuracy_plots(
         if (drop := _drop(row, texts[row.precision], max_drop.get(row.precision)))
     ]
     if drops:
-        note = (
-            "Dot and 95 % interval of the paired difference; right of 0 is a loss. "
-            "The upright mark is the limit."
+        note = "Dot and 95 % interval of the paired difference; right of 0 is a loss." + (
+            " The upright mark is the limit." if max_drop else ""
         )
         title = "Top-1 drop against force_float32, points"
         plots.append(Picture(title, note, interval_figure(drops, zero=True)))
@@ -137,11 +137,13 @@ def _draw(axes: Axes, place: int, interval: Interval) -> None:
             markerfacecolor="none",
             markeredgewidth=1.6,
         )
-    across = axes.get_yaxis_transform()
-    axes.text(0, place - 0.32, interval.name, transform=across)
-    axes.text(
-        1, place - 0.32, interval.text, transform=across, ha="right", color=LIGHT["faint"], size=9
-    )
+    # On paper of their own: lines do not run through the words.
+    words: Any = {
+        "transform": axes.get_yaxis_transform(),
+        "bbox": {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 1.5},
+    }
+    axes.text(0, place - 0.32, interval.name, **words)
+    axes.text(1, place - 0.32, interval.text, ha="right", color=LIGHT["faint"], size=9, **words)
 
 
 def _accuracy(row: AccuracyRow, text: RowText, published: Sequence[PublishedRecord]) -> Interval:

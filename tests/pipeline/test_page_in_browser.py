@@ -10,7 +10,7 @@ import pytest
 from mlubench.pipeline.page import write_page
 from mlubench.reports.flips import PICTURED
 from tests.support.browser import PHONE, opened
-from tests.support.pages import HOSTILE, INT8, LOST, STEP, write_nights, write_whole_run
+from tests.support.pages import HOSTILE, INT8, LAYERS, LOST, STEP, write_nights, write_whole_run
 from tests.support.runs import START
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def test_the_verdict_and_the_worst_gate_are_seen_first(browser: Browser, whole: 
         assert "Judged against 20261101-020000-tiny" in verdict.inner_text()
         assert "1 fail, 1 inconclusive, 1 pass" in verdict.inner_text()
         assert "another host than the baseline's" in verdict.inner_text()
-        assert "1 images are damaged, --max_corrupt allows 0" in verdict.inner_text()
+        assert "damaged images: 1, --max_corrupt allows 0" in verdict.inner_text()
         gates = _rows(tab, "#gates > table")
         assert [row[:3] for row in gates] == [
             ["FAIL", "accuracy-float32", INT8],
@@ -70,8 +70,10 @@ def test_tables_have_the_figures(browser: Browser, whole: Path) -> None:
         assert f"{100 * LOST / 399:.2f}" in accuracy[1][3]
         layers = _rows(tab, "#layers .wide:first-of-type table")
         assert layers[0][:3] == [f"{HOSTILE} Convolution", "2", "7.5"]
-        assert layers[-1][2] == "equal"
-        assert "begins here" in [row[3] for row in layers]
+        assert [row[2] for row in layers[1:3]] == ["12.0", "30.0"]
+        assert len(layers) < LAYERS
+        assert f"{len(layers)} of {LAYERS}; all of them are in" in tab.inner_text("#layers")
+        assert "Differences begin in: conv1." in tab.inner_text("#layers")
         classes = _rows(tab, "#classes table")
         assert sum(int(row[2]) for row in classes) == LOST
         assert all(float(row[4]) > 0 for row in classes)

@@ -70,5 +70,12 @@ def test_very_many_are_cut_and_counted() -> None:
     assert {one.total for one in lists} == {3000}
 
 
+def test_the_precision_that_lost_most_comes_first() -> None:
+    flips = [*_flips(2, "a"), *_flips(9, "a", won=True), *_flips(3, "b"), *_flips(1, "c", won=True)]
+    lists = flip_lists([FlipGroup("float32", flips, {})])
+    order = [(one.precision, one.won) for one in lists]
+    assert order == [("b", False), ("a", False), ("a", True), ("c", True)]
+
+
 def test_nothing_flipped() -> None:
     assert flip_lists([FlipGroup("float32", [], {})]) == []

@@ -30,6 +30,7 @@ LOST = 50
 #: The first night of the lower level.
 STEP = 5
 NIGHTS = 9
+LAYERS = 20
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 
 
@@ -74,12 +75,13 @@ def flips_of(run: Path) -> list[Flip]:
 
 
 def explanation(run: Path, against: str = REFERENCE) -> Explanation:
-    """Return what was found out about int8: five layers, the worst with a hostile name."""
+    """Return what was found out about int8: the worst layer has a hostile name."""
     right = np.ones(100, bool)
     wrong = right.copy()
     wrong[:3] = False
     ids = np.full(100, "zero")
     ratios = {"conv1": 40.0, "pool1": 41.0, HOSTILE: 7.5, "fc": 12.0, "split": math.inf}
+    ratios |= {f"conv{number}": 30.0 for number in range(2, LAYERS - 3)}
     layers = [
         LayerNoise(name, "Convolution", place, ratio, None, place == 0, 1000)
         for place, (name, ratio) in enumerate(ratios.items())
