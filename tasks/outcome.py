@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 
 from mlubench.pipeline import outcome
 from mlubench.pipeline.outcome import Evaluation, Outcome
 from mlubench.reports.console import accuracy_cells, accuracy_markdown, summary_lines
+from tasks.pages import page_address, served_address
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
@@ -21,7 +27,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)
 def publish(written: Outcome) -> None:
-    """Show the table and a summary in Prefect's UI."""
+    """Show the table, a summary, the main picture and a link to the page in Prefect's UI."""
     create_table_artifact(
         key="accuracy",
         table=accuracy_cells(written.rows),
@@ -32,6 +38,19 @@ def publish(written: Outcome) -> None:
         markdown=_summary(written),
         description=f"How run {written.record.run_id} ended",
     )
+    create_link_artifact(
+        key="report",
+        link=page_address(written.folder / "report.html"),
+        link_text=f"report of {written.record.run_id}",
+        description=f"Page of run {written.record.run_id}",
+    )
+    # A browser shows no picture of a file on a server's page.
+    if (picture := served_address(written.folder / "plot.png")) is not None:
+        create_image_artifact(
+            key="plot",
+            image_url=picture,
+            description=f"Main picture of run {written.record.run_id}",
+        )
 
 
 def _summary(written: Outcome) -> str:

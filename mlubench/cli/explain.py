@@ -35,10 +35,12 @@ def explain(
     Layers are named as in the network; how far each lies from the reference is its signal-to-noise
     ratio over all images, worst first. With --budget the worst layers are kept in float, as few as
     will do, and the command that compiles such a network is printed; what was evaluated is kept,
-    so that a search goes on where it was. Everything is written to RUN/explain/PRECISION too.
+    so that a search goes on where it was. Everything is written to RUN/explain/PRECISION too, and
+    shown on the run's page.
     """
     from mlubench.pipeline import explain as explaining
     from mlubench.pipeline.fallback import fallback_of_run
+    from mlubench.pipeline.page import page_again
     from mlubench.pipeline.runs import find_run
     from mlubench.reports.explanation import render_explanation
     from mlubench.reports.fallback import render_fallback
@@ -57,10 +59,9 @@ def explain(
         baseline=None if baseline is None else find_run(baseline, out),
         images=images,
     )
-    console = _console()
+    console, errors = _console(), Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(render_explanation(explained))
     if budget is not None:
-        errors = Console(stderr=True, highlight=False)
         found = fallback_of_run(
             folder, out, explained.precision, budget / 100, images, errors.print
         )
@@ -68,6 +69,8 @@ def explain(
         console.print(render_fallback(found))
         if found.command:
             console.print(found.command, markup=False, soft_wrap=True)
+    if trouble := page_again(folder):
+        errors.print(trouble, markup=False)
     place = folder / "explain" / explained.precision
     console.print(f"\nwritten to {place}", markup=False, soft_wrap=True)
     return 0

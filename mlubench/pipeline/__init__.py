@@ -12,9 +12,10 @@ dispatch    shards to device workers, with retries
 offline     a compiled network in a folder of its own (mlubench compile)
 classify    such a network over a folder of images (mlubench infer)
 outcome     merging, judging, and the run folder
+thumbnails  pictures of flipped images, for the page
 explain     which images, classes and layers changed (mlubench explain)
 fallback    which layers to keep in float (mlubench explain --budget)
-page        report.html of a run folder (mlubench report)
+page        report.html of a run folder (mlubench report); evaluation_page has that of an evaluation
 gates       a finished run judged by another one (mlubench compare)
 baselines   which one: pinned, last good, published (mlubench baseline)
 runs        the folders of finished runs

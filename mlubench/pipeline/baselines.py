@@ -65,12 +65,14 @@ class VerdictRecord(Record):
         baseline: what it was judged by.
         verdict: the worst of all gates.
         gates: all of them.
+        remarks: what else differs from the baseline, a sentence each.
     """
 
     run_id: str
     baseline: str
     verdict: Verdict
     gates: tuple[GateRecord, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def pin(run: str, out: Path) -> Pin:
@@ -167,6 +169,7 @@ def record_verdict(judged: Judged, out: Path) -> Path:
         baseline=judged.baseline,
         verdict=judged.verdict,
         gates=gate_records(judged),
+        remarks=tuple(judged.remarks),
     )
     record.write(path)
     return path

@@ -18,6 +18,7 @@ from mlubench.pipeline.devices import addresses
 from mlubench.pipeline.gates import read_evaluation
 from mlubench.pipeline.layer_graph import layer_graph
 from mlubench.pipeline.prepared import Prepared, prepared_again
+from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy_gates import EvaluatedRun
 from mlubench.reports.explanation import Explanation, write_explanation
 from mlubench.reports.flips import flips_between
@@ -57,7 +58,8 @@ def explain(
 ) -> Explanation:
     """Compare a precision of an evaluation with its force_float32, or with another run's.
 
-    The explanation is written to ``explain/<precision>`` in the run folder too.
+    The explanation is written to ``explain/<precision>`` in the run folder too, with pictures of
+    the images that flipped.
 
     Args:
         run: the run folder.
@@ -85,7 +87,7 @@ def explain(
             against = _baseline(baseline, chosen, prepared)
         rows = chosen_rows(prepared, images)
         layers = compared_layers(prepared, against.model, model, rows, progress)
-        names = prepared.network.order.names
+        names, scored = prepared.network.order.names, prepared.scored
     before, after, _ = common_rows(against.predictions, ours.predictions, chosen, against.precision)
     pairs = pair_images(against.predictions, ours.predictions, chosen, against.precision)
     if not len(pairs):
@@ -101,7 +103,9 @@ def explain(
         images=len(rows),
         class_names=names,
     )
-    write_explanation(explained, run / "explain" / chosen)
+    folder = run / "explain" / chosen
+    write_explanation(explained, folder)
+    write_thumbnails(folder, explained.flips, scored)
     return explained
 
 

@@ -65,7 +65,7 @@ class _Tried:
 def fallback_of_run(
     run: Path, out: Path, precision: str, budget: float, images: int, tell: Tell
 ) -> Fallback:
-    """Search for a run's layers to keep in float; write explain/<precision>/fallback.parquet.
+    """Search for a run's layers to keep in float; write the curve to explain/<precision>.
 
     Args:
         run: the folder of an evaluation.
@@ -81,7 +81,7 @@ def fallback_of_run(
     """
     with prepared_again(RunRecord.read(run / "run.json"), out) as prepared:
         found = search_fallback(prepared, precision, budget, images, tell)
-    write_fallback(found, run / "explain" / precision / "fallback.parquet")
+    write_fallback(found, run / "explain" / precision)
     return found
 
 

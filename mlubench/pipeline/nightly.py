@@ -15,6 +15,7 @@ from mlubench.pipeline.bench_outcome import BenchOutcome
 from mlubench.pipeline.gates import PUBLISHED, judge, judge_alone
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.outcome import Outcome
+from mlubench.pipeline.page import page_again
 from mlubench.pipeline.run import free_run_id
 from mlubench.pipeline.suite import Suite, SuiteRun
 from mlubench.reports.gates import Gate, Judged, gate_records
@@ -55,7 +56,8 @@ class NightlyOutcome:
 def judge_run(run: SuiteRun, folder: Path) -> Judged:
     """Judge a finished run by its baseline and keep what was said, for the nights to come.
 
-    Where there is no baseline yet, an evaluation is judged by itself alone, a benchmark is not.
+    An evaluation's page then says so too; where it cannot be written, a remark tells. Where there
+    is no baseline yet, an evaluation is judged by itself alone, a benchmark is not.
 
     Args:
         run: of the suite.
@@ -68,7 +70,8 @@ def judge_run(run: SuiteRun, folder: Path) -> Judged:
     out = run.parameters.out
     judged = _judged(run, folder, out)
     record_verdict(judged, out)
-    return judged
+    trouble = page_again(folder) if run.kind == "evaluation" else ""
+    return replace(judged, remarks=(*judged.remarks, trouble)) if trouble else judged
 
 
 def _judged(run: SuiteRun, folder: Path, out: Path) -> Judged:

@@ -23,6 +23,7 @@ from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.page import write_page
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import free_run_id
+from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy import (
     AccuracyRow,
     Setup,
@@ -31,6 +32,7 @@ from mlubench.reports.accuracy import (
     verdict_reasons,
 )
 from mlubench.reports.device_names import grouped
+from mlubench.reports.flips import find_flips
 from mlubench.reports.history import append_accuracy
 from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
 from mlubench.reports.run_json import (
@@ -38,6 +40,7 @@ from mlubench.reports.run_json import (
     DeviceUse,
     ImageCounts,
     ModelRecord,
+    PublishedRecord,
     RunRecord,
 )
 from mlubench.reports.schemas import write_parquet
@@ -167,6 +170,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_parquet(folder / "predictions.parquet", predictions)
             write_parquet(folder / "accuracy.parquet", accuracy_table(rows))
             write_parquet(folder / "shards.parquet", shards)
+            write_thumbnails(folder, find_flips(predictions), evaluation.scored)
             _write_seed_folders(folder, evaluation, labels)
             write_page(folder)
     append_accuracy(runs.parent / "history", record, accuracy_table(rows))
@@ -282,6 +286,9 @@ def _record(
         label_order=evaluation.network.order.name,
         damage={record.name: record.kind for record in evaluation.scored.records if record.kind},
         provenance=_provenance(evaluation, wrong_order),
+        published=tuple(
+            PublishedRecord(**figure.model_dump()) for figure in evaluation.network.published
+        ),
         verdict=verdict,
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.errors import StoreError, in_words
 from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import Paired
@@ -24,6 +26,9 @@ from mlubench.reports.wording import NONE
 from mlubench.store import write_json
 
 _SHOWN = 15
+_FILE = "explain.json"
+#: What explain.json adds to a flip and to a class for its readers.
+_NAMES = ("true", "reference_class", "class")
 
 #: layers.parquet of an explanation, worst first. Decibels; snr_db is null where both are equal,
 #: fall_db where the noise begins in this layer or it reads none.
@@ -93,7 +98,7 @@ def write_explanation(explained: Explanation, folder: Path) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    write_json(folder / "explain.json", explanation_json(explained))
+    write_json(folder / _FILE, explanation_json(explained))
     layers = [{**asdict(one), "snr_db": _finite(one.snr_db)} for one in explained.layers]
     write_parquet(folder / "layers.parquet", pa.Table.from_pylist(layers, schema=LAYERS))
     flips = [asdict(one) for one in explained.flips]
@@ -124,6 +129,55 @@ def explanation_json(explained: Explanation) -> dict[str, Any]:
     }
 
 
+def read_explanation(folder: Path, class_names: Sequence[str]) -> Explanation:
+    """Read what :func:`write_explanation` wrote.
+
+    Args:
+        folder: ``explain/<precision>`` of a run.
+        class_names: of the network, in its own order.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    path = folder / _FILE
+    try:
+        told = json.loads(path.read_bytes())
+        return Explanation(
+            run=told["run"],
+            precision=told["precision"],
+            against=told["against"],
+            paired=Paired(**told["answers"]),
+            flips=[Flip(**_without(one, *_NAMES)) for one in told["flips"]],
+            classes=[ClassDrop(**_without(one, "drop")) for one in told["classes"]],
+            layers=_layers(told["layers"]),
+            images=told["images_of_layers"],
+            class_names=class_names,
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"cannot be read: {in_words(error)}",
+            where=str(path),
+            expected="what mlubench explain wrote",
+            fix="run mlubench explain again",
+        ) from error
+
+
+def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _layers(told: Sequence[Mapping[str, Any]]) -> list[LayerNoise]:
+    """Return layers with the infinite ratios that JSON has not: the worst first, the equal last."""
+    known = [place for place, one in enumerate(told) if one["snr_db"] is not None]
+    first = known[0] if known else 0
+    return [
+        LayerNoise(**{**one, "snr_db": -math.inf if place < first else math.inf})
+        if one["snr_db"] is None
+        else LayerNoise(**one)
+        for place, one in enumerate(told)
+    ]
+
+
 def render_explanation(explained: Explanation) -> Group:
     """Return the explanation as tables that fit 100 columns, each cut to the worst."""
     paired = explained.paired
@@ -151,8 +205,8 @@ def _layers_table(explained: Explanation) -> Table:
     for heading in ("place", "SNR, dB", "falls by, dB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in explained.layers[:_SHOWN]:
-        fall = "begins here" if one.begins else _decibels(one.fall_db)
-        table.add_row(Text(one.layer), one.kind, str(one.place), _decibels(one.snr_db), fall)
+        fall = "begins here" if one.begins else decibels(one.fall_db)
+        table.add_row(Text(one.layer), one.kind, str(one.place), decibels(one.snr_db), fall)
     return table
 
 
@@ -210,10 +264,14 @@ def _table(title: str) -> Table:
     )
 
 
-def _decibels(value: float | None) -> str:
+def decibels(value: float | None) -> str:
+    """Return a ratio as text; ``equal`` of no noise, ``no signal`` where there is noise alone."""
     if value is None:
         return NONE
-    return "equal" if value == math.inf else f"{value:.1f}"
+    if math.isinf(value):
+        return "equal" if value > 0 else "no signal"
+    # Adding 0 turns a rounded -0.0 into 0.0.
+    return f"{round(value, 1) + 0:.1f}"
 
 
 def _finite(value: float) -> float | None:

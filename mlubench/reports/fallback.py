@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.errors import StoreError, in_words
 from mlubench.metrics.paired import Paired
 from mlubench.metrics.speed import compare_speed
 from mlubench.metrics.verdict import in_points
-from mlubench.reports.schemas import write_parquet
+from mlubench.reports.schemas import read_parquet, write_parquet
+from mlubench.store import write_json
 
 #: fallback.parquet, a row for each count that was tried. Fractions, images per second.
 FALLBACK = pa.schema(
@@ -75,8 +78,84 @@ class Fallback:
     command: str
 
 
-def write_fallback(found: Fallback, path: Path) -> None:
-    """Write the curve as Parquet.
+@dataclass(frozen=True)
+class CurvePoint:
+    """A count of layers in float, as it is kept; fractions, images per second.
+
+    Attributes:
+        count: how many.
+        drop: of top-1 against force_float32.
+        drop_low: lower end of its 95 % interval.
+        drop_high: upper end of it.
+        agreement: the fraction with the same best class.
+        throughput: the median of the rounds.
+        speedup: over force_float32.
+    """
+
+    count: int
+    drop: float
+    drop_low: float
+    drop_high: float
+    agreement: float
+    throughput: float
+    speedup: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A search for the layers that must stay in float, as it is kept.
+
+    Attributes:
+        budget: the drop that is allowed, a fraction.
+        layers: how many could be kept.
+        kept: the layers that are within the budget; None where no count is.
+        command: that compiles the network so; empty where no count is within the budget.
+        points: what was tried, by count.
+    """
+
+    budget: float
+    layers: int
+    kept: tuple[str, ...] | None
+    command: str
+    points: Sequence[CurvePoint]
+
+
+def read_curve(folder: Path) -> Curve | None:
+    """Read what :func:`write_fallback` wrote; None where there is nothing.
+
+    Args:
+        folder: ``explain/<precision>`` of a run.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    path = folder / "fallback.json"
+    if not path.is_file():
+        return None
+    rows = read_parquet(folder / "fallback.parquet", FALLBACK).to_pylist()
+    columns = [field for field in CurvePoint.__dataclass_fields__ if field != "count"]
+    points = [CurvePoint(row["kept"], **{name: row[name] for name in columns}) for row in rows]
+    try:
+        told = json.loads(path.read_bytes())
+        kept = told["kept"]
+        return Curve(
+            budget=float(told["budget"]),
+            layers=int(told["layers"]),
+            kept=None if kept is None else tuple(map(str, kept)),
+            command=str(told["command"]),
+            points=points,
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"cannot be read: {in_words(error)}",
+            where=str(path),
+            expected="what mlubench explain --budget wrote",
+            fix="run it again",
+        ) from error
+
+
+def write_fallback(found: Fallback, folder: Path) -> None:
+    """Write fallback.parquet, the curve, and fallback.json, what came of it, into a folder.
 
     Raises:
         StoreError: it cannot be written.
@@ -96,7 +175,15 @@ def write_fallback(found: Fallback, path: Path) -> None:
         }
         for point in found.points
     ]
-    write_parquet(path, pa.Table.from_pylist(rows, schema=FALLBACK))
+    write_parquet(folder / "fallback.parquet", pa.Table.from_pylist(rows, schema=FALLBACK))
+    end = {
+        "precision": found.precision,
+        "budget": found.budget,
+        "layers": len(found.ranked),
+        "kept": None if found.kept is None else list(found.kept),
+        "command": found.command,
+    }
+    write_json(folder / "fallback.json", end)
 
 
 def render_fallback(found: Fallback) -> Group:
@@ -129,12 +216,13 @@ def render_fallback(found: Fallback) -> Group:
             f"{compare_speed(found.reference_speed, point.speed).ratio:.2f}",
             "yes" if paired.drop <= found.budget else "no",
         )
-    return Group(table, Text(_end(found)))
+    return Group(table, Text(fallback_end(found.kept)))
 
 
-def _end(found: Fallback) -> str:
-    if found.kept is None:
+def fallback_end(kept: Sequence[str] | None) -> str:
+    """Return what came of a search, in a sentence."""
+    if kept is None:
         return "no count is within the budget: it is not these layers' quantisation that loses it"
-    if not found.kept:
+    if not kept:
         return "the budget is kept with every layer quantised"
-    return f"in float, that first which adds most noise: {', '.join(found.kept)}"
+    return f"in float, that first which adds most noise: {', '.join(kept)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,9 @@ import pyarrow.compute as pc
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.reports.predictions import best, scored_part
+
+#: So many images of each precision and direction may be pictured.
+PICTURED = 40
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,27 @@ def flips_between(reference: pa.Table, candidate: pa.Table) -> list[Flip]:
         rows = np.flatnonzero(changed)
         flips += _flips(reference.take(rows), candidate.take(rows))
     return flips
+
+
+def by_direction(flips: Sequence[Flip]) -> Iterator[list[Flip]]:
+    """Give the lost and the won images of each precision, the most telling ones first.
+
+    That is where both answers are surest: of equals, the order is the given one.
+
+    Args:
+        flips: those of a precision and direction behind each other.
+    """
+    for _, group in groupby(flips, key=lambda flip: (flip.precision, flip.won)):
+        yield sorted(group, key=lambda flip: -min(flip.reference_score, flip.score))
+
+
+def pictured(flips: Sequence[Flip]) -> list[Flip]:
+    """Return those that are pictured, a bounded number of each precision and direction.
+
+    Args:
+        flips: as :func:`by_direction` takes them.
+    """
+    return [flip for part in by_direction(flips) for flip in part[:PICTURED]]
 
 
 def _flips(reference: pa.Table, candidate: pa.Table) -> list[Flip]:

@@ -7,6 +7,7 @@ writers never meet; each appears whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +56,21 @@ THROUGHPUT_SERIES = (
     "infer_depth",
     "host",
 )
+
+
+#: A page shows so many runs at most.
+RUNS_SHOWN = 100
+#: Inputs of a run that may change its figures, by column, in words.
+_INPUTS = {
+    "prototxt_sha256": "the network's text",
+    "weights_sha256": "its weights",
+    "dataset_digest": "the images",
+    "engine_version": "the engine's version",
+    "host": "the host",
+}
+#: Run ids begin with when the run began.
+_STAMP = len("20261103-093015-")
+_OLDEST_FIRST = [("created_utc", "ascending"), ("run_id", "ascending")]
 
 
 @dataclass(frozen=True)
@@ -129,8 +145,8 @@ def append_accuracy(history: Path, record: RunRecord, rows: pa.Table) -> Path:
     Raises:
         StoreError: it cannot be written.
     """
-    facts = {**_facts(record), "dataset_digest": record.dataset.digest}
-    return _append(history / "accuracy", record.run_id, facts, rows, ACCURACY_HISTORY)
+    folder = history / "accuracy"
+    return _append(folder, record.run_id, _accuracy_facts(record), rows, ACCURACY_HISTORY)
 
 
 def append_throughput(history: Path, record: BenchRecord, rows: pa.Table) -> Path:
@@ -146,6 +162,52 @@ def read_accuracy_history(history: Path) -> pa.Table:
         StoreError: a file is damaged.
     """
     return _read(history / "accuracy", ACCURACY_HISTORY)
+
+
+def accuracy_until(
+    history: Path | None, record: RunRecord, rows: pa.Table, most: int = RUNS_SHOWN
+) -> pa.Table:
+    """Return an evaluation's rows and those of the runs like it before it, oldest first.
+
+    Like it are those of the same network, images, engine, batch and shape. Later runs are left
+    out, so that a run's page stays what it is.
+
+    Args:
+        history: the folder of the history; the run itself need not be in it. None: it alone.
+        record: the run's.
+        rows: of its accuracy.parquet.
+        most: runs, its own among them; the newest ones.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    own = _with_run(_accuracy_facts(record), rows, ACCURACY_HISTORY)
+    likeness = _likeness(own)
+    tables = [own]
+    # A file's name tells when and of what the run was, so that few of very many are read.
+    words = re.sub(r"-\d+$", "", record.run_id[_STAMP:])
+    paths = (history / "accuracy").glob("*.parquet") if history else ()
+    for path in sorted(paths, reverse=True):
+        if len(tables) == most:
+            break
+        if path.stem != record.run_id and path.stem[_STAMP:].startswith(words):
+            table = read_parquet(path, ACCURACY_HISTORY)
+            if _likeness(table) == likeness and _age(table) < _age(own):
+                tables.append(table)
+    return pa.concat_tables(tables).sort_by(_OLDEST_FIRST)
+
+
+def what_changed(rows: pa.Table, run_id: str) -> list[str]:
+    """Return what of its inputs a run had otherwise than the run before it.
+
+    Args:
+        rows: of :func:`accuracy_until`.
+        run_id: not the first run.
+    """
+    by_run = {row["run_id"]: row for row in rows.to_pylist()}
+    ids = list(by_run)
+    before, after = by_run[ids[ids.index(run_id) - 1]], by_run[run_id]
+    return [what for column, what in _INPUTS.items() if before[column] != after[column]]
 
 
 def read_throughput_history(history: Path) -> pa.Table:
@@ -201,17 +263,24 @@ def _facts(record: RunRecord | BenchRecord) -> dict[str, Any]:
     }
 
 
+def _accuracy_facts(record: RunRecord) -> dict[str, Any]:
+    return {**_facts(record), "dataset_digest": record.dataset.digest}
+
+
+def _likeness(rows: pa.Table) -> tuple[Any, ...]:
+    """Return what a run's rows have in common with those of other runs of their series."""
+    names = [name for name in ACCURACY_SERIES if name != "precision"]
+    return tuple(rows.slice(0, 1).select(names).to_pylist()[0].values()) if len(rows) else ()
+
+
+def _age(rows: pa.Table) -> tuple[datetime, str]:
+    return rows["created_utc"][0].as_py(), rows["run_id"][0].as_py()
+
+
 def _append(
     folder: Path, run_id: str, facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema
 ) -> Path:
-    columns = {
-        **{
-            name: pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
-            for name, value in facts.items()
-        },
-        **{name: rows[name] for name in rows.column_names},
-    }
-    table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+    table = _with_run(facts, rows, schema)
     # Not under a name that ends as the data's do: DuckDB's *.parquet finds hidden files too.
     written = folder / f"{run_id}.new"
     write_parquet(written, table)
@@ -223,7 +292,18 @@ def _append(
     return path
 
 
+def _with_run(facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with the facts of their run before them."""
+    columns = {
+        **{
+            name: pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
+            for name, value in facts.items()
+        },
+        **{name: rows[name] for name in rows.column_names},
+    }
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
 def _read(folder: Path, schema: pa.Schema) -> pa.Table:
     tables = [read_parquet(path, schema) for path in sorted(folder.glob("*.parquet"))]
-    keys = [("created_utc", "ascending"), ("run_id", "ascending")]
-    return pa.concat_tables([schema.empty_table(), *tables]).sort_by(keys)
+    return pa.concat_tables([schema.empty_table(), *tables]).sort_by(_OLDEST_FIRST)

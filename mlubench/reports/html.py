@@ -1,82 +1,131 @@
-"""report.html: one page that needs nothing but itself."""
+"""report.html of an evaluation: one page that needs nothing but itself."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import jinja2
 import pyarrow as pa
 
 from mlubench.engines.precisions import REFERENCE
-from mlubench.reports.accuracy import AccuracyRow, verdict_reasons
+from mlubench.metrics.classes import ClassDrop
+from mlubench.metrics.levels import CLASS_LEVEL
+from mlubench.metrics.verdict import Verdict, in_points
+from mlubench.reports.accuracy import AccuracyRow
 from mlubench.reports.device_names import grouped
 from mlubench.reports.drawing import DARK, LIGHT
+from mlubench.reports.explanation import Explanation, decibels
+from mlubench.reports.fallback import Curve, fallback_end
+from mlubench.reports.flip_lists import FlipGroup, flip_lists
 from mlubench.reports.flips import Flip
-from mlubench.reports.plots import accuracy_plots
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.wording import NONE, row_text, verdict_text
+from mlubench.reports.history_plot import accuracy_history
+from mlubench.reports.layer_plots import curve_picture, layer_picture
+from mlubench.reports.page_verdict import PageVerdict
+from mlubench.reports.plots import Picture, accuracy_plots
+from mlubench.reports.run_json import PublishedRecord, RunRecord
+from mlubench.reports.wording import NONE, RowText, p_text, row_text, verdict_text
 
-#: Lost and won images listed per precision; a page of many thousands does not open on a phone.
-_LISTED = 500
+#: Rows of the tables of classes and of layers; the files have all of them.
+_WORST = 15
+_USUAL_OUT = "artifacts"
 
 
 @dataclass(frozen=True)
-class FlipList:
-    """The lost or the won images of a precision, as listed."""
+class Explained:
+    """What was found out about a precision.
 
-    precision: str
-    won: bool
-    total: int
-    flips: tuple[Flip, ...]
+    Attributes:
+        explanation: which images, classes and layers.
+        curve: of the layers kept in float; None where it was not asked for.
+        thumbnails: JPEGs of flipped images, by name.
+    """
+
+    explanation: Explanation
+    curve: Curve | None
+    thumbnails: Mapping[str, bytes]
 
 
-def render_report(
-    run: RunRecord,
-    rows: Sequence[AccuracyRow],
-    flips: Sequence[Flip],
-    *,
-    max_drop: Mapping[str, float],
-    class_names: Sequence[str],
-    corrupt: Mapping[str, str],
-    shards: pa.Table,
-    provenance: Mapping[str, str],
-) -> str:
+@dataclass(frozen=True)
+class EvaluationPage:
+    """All that the page of an evaluation shows.
+
+    Attributes:
+        run: the run's record.
+        rows: its accuracy, as :func:`mlubench.reports.accuracy.accuracy_rows` returned it.
+        verdict: how it was judged.
+        max_drop: per precision, the largest drop allowed, as a fraction.
+        flips: the changed images, as :func:`mlubench.reports.flips.find_flips` returned them.
+        thumbnails: JPEGs of some of them, by name.
+        classes: per precision, its classes against force_float32, the surest loss first.
+        class_ids: of the network's classes, in its own order.
+        class_names: likewise.
+        explained: what ``mlubench explain`` left, by precision.
+        history: of :func:`mlubench.reports.history.accuracy_until`.
+        shards: of schema :data:`~mlubench.reports.schemas.SHARDS`.
+        remarks: what of this could not be read, a sentence each.
+    """
+
+    run: RunRecord
+    rows: Sequence[AccuracyRow]
+    verdict: PageVerdict
+    max_drop: Mapping[str, float]
+    flips: Sequence[Flip]
+    thumbnails: Mapping[str, bytes]
+    classes: Mapping[str, Sequence[ClassDrop]]
+    class_ids: Sequence[str]
+    class_names: Sequence[str]
+    explained: Sequence[Explained]
+    history: pa.Table
+    shards: pa.Table
+    remarks: Sequence[str] = ()
+
+
+def render_report(page: EvaluationPage) -> str:
     """Return the page: HTML, style and pictures in one, no script, nothing fetched.
 
     All names are escaped; the same arguments give the same page.
-
-    Args:
-        run: the run's record.
-        rows: its accuracy, as :func:`mlubench.reports.accuracy.accuracy_rows` returned it.
-        flips: the changed images, as :func:`mlubench.reports.flips.find_flips` returned them.
-        max_drop: per precision, the largest drop allowed, as a fraction.
-        class_names: the name of each class, in the network's own order.
-        corrupt: per corrupt image, what is wrong with it.
-        shards: of schema :data:`~mlubench.reports.schemas.SHARDS`.
-        provenance: further versions and digests, by name.
     """
+    run = page.run
+    history, steps = accuracy_history(page.history)
     return (
         page_environment()
         .get_template("report.html")
         .render(
             run=run,
-            verdict=verdict_text(run.verdict),
-            rows=[(row.verdict, row_text(row)) for row in rows],
-            reasons=verdict_reasons(rows, max_drop),
-            plots=accuracy_plots(rows, max_drop),
+            verdict=page.verdict,
+            remarks=[*page.verdict.remarks, *page.remarks],
+            rows=[(_verdict(row, page.verdict), row_text(row)) for row in page.rows],
+            plots=accuracy_plots(page.rows, page.max_drop, run.published),
+            published=_published(page.rows, run.published),
             reference=REFERENCE,
-            flip_lists=_flip_lists(flips),
-            class_names=class_names,
-            corrupt=sorted(corrupt.items()),
-            devices=_devices(shards),
+            compared=any(row.drop is not None for row in page.rows),
+            flip_lists=flip_lists(_flip_groups(page)),
+            pictured=bool(page.thumbnails),
+            class_tables=[_class_table(name, drops) for name, drops in page.classes.items()],
+            class_level=CLASS_LEVEL,
+            class_names=page.class_names,
+            name_of_class=dict(zip(page.class_ids, page.class_names, strict=True)),
+            layer_parts=[_layer_part(one, run) for one in page.explained],
+            unexplained=_unexplained(page),
+            history=history,
+            runs=len(set(page.history["run_id"].to_pylist())),
+            steps=steps,
+            corrupt=sorted(run.damage.items()),
+            devices=_devices(page.shards),
             parameters=json.dumps(run.parameters, indent=2, sort_keys=True, ensure_ascii=False),
-            provenance=_provenance(run, provenance),
+            provenance=_provenance(run),
+            command=lambda *words: command(run, *words),
         )
     )
+
+
+def main_picture(page: EvaluationPage) -> Picture:
+    """Return the picture that tells most: the drops, or the accuracies where nothing drops."""
+    return accuracy_plots(page.rows, page.max_drop, page.run.published)[-1]
 
 
 def page_environment() -> jinja2.Environment:
@@ -92,16 +141,80 @@ def page_environment() -> jinja2.Environment:
     environment.globals.update(light=LIGHT, dark=DARK)
     environment.filters["grouped"] = grouped
     environment.filters["figure"] = lambda value: NONE if value is None else f"{value:.0f}"
+    environment.filters["points"] = in_points
+    environment.filters["p_text"] = p_text
+    environment.filters["decibels"] = decibels
+    environment.filters["verdict_text"] = verdict_text
     return environment
 
 
-def _flip_lists(flips: Sequence[Flip]) -> list[FlipList]:
-    """Return the flips in one list per precision and direction, cut to what is listed."""
-    lists = []
-    for (precision, won), group in groupby(flips, key=lambda flip: (flip.precision, flip.won)):
-        members = tuple(group)
-        lists.append(FlipList(precision, won, len(members), members[:_LISTED]))
-    return lists
+def command(run: RunRecord, verb: str, *words: str) -> str:
+    """Return a command line about a run, as a user would type it."""
+    out = str(run.parameters.get("out", _USUAL_OUT))
+    place = [] if out == _USUAL_OUT else ["--out", out]
+    return shlex.join(["mlubench", verb, run.run_id, *words, *place])
+
+
+def _verdict(row: AccuracyRow, verdict: PageVerdict) -> tuple[Verdict, str]:
+    """Return what was said of a precision; of the reference, that it is one, if nothing was."""
+    said = verdict.of(row.precision)
+    if said == Verdict.NOT_JUDGED and row.precision == REFERENCE:
+        return said, "reference"
+    return said, verdict_text(said)
+
+
+def _published(
+    rows: Sequence[AccuracyRow], published: Sequence[PublishedRecord]
+) -> list[tuple[RowText, PublishedRecord]]:
+    """Return this run's figures beside each published one of the same precision."""
+    texts = {row.precision: row_text(row) for row in rows}
+    return [(texts[one.precision], one) for one in published if one.precision in texts]
+
+
+def _flip_groups(page: EvaluationPage) -> list[FlipGroup]:
+    """Return the flips against force_float32, and those against another run, if any."""
+    others = [
+        FlipGroup(one.explanation.against, one.explanation.flips, one.thumbnails)
+        for one in page.explained
+        if one.explanation.against != REFERENCE
+    ]
+    return [FlipGroup(REFERENCE, page.flips, page.thumbnails), *others]
+
+
+def _class_table(precision: str, drops: Sequence[ClassDrop]) -> dict[str, Any]:
+    changed = [one for one in drops if one.lost or one.won]
+    return {
+        "precision": precision,
+        "classes": len(drops),
+        "changed": len(changed),
+        "lost": sum(one.p_holm <= CLASS_LEVEL for one in drops),
+        "rows": changed[:_WORST],
+    }
+
+
+def _layer_part(one: Explained, run: RunRecord) -> dict[str, Any]:
+    told, curve = one.explanation, one.curve
+    budget = ["--precision", told.precision, "--budget", "0.5"]
+    return {
+        "told": told,
+        "picture": layer_picture(told.precision, told.against, told.layers),
+        "layers": told.layers[:_WORST],
+        "origins": [layer.layer for layer in told.origins],
+        "curve": curve,
+        "curve_picture": curve_picture(told.precision, curve) if curve else None,
+        "curve_end": fallback_end(curve.kept) if curve else "",
+        "curve_command": command(run, "explain", *budget),
+    }
+
+
+def _unexplained(page: EvaluationPage) -> list[tuple[str, str]]:
+    """Return the precisions whose layers were not compared, with the command that does."""
+    known = {one.explanation.precision for one in page.explained}
+    return [
+        (row.precision, command(page.run, "explain", "--precision", row.precision))
+        for row in page.rows
+        if row.drop is not None and row.precision not in known
+    ]
 
 
 def _devices(shards: pa.Table) -> list[dict[str, Any]]:
@@ -114,7 +227,7 @@ def _devices(shards: pa.Table) -> list[dict[str, Any]]:
     return devices
 
 
-def _provenance(run: RunRecord, more: Mapping[str, str]) -> list[tuple[str, str]]:
+def _provenance(run: RunRecord) -> list[tuple[str, str]]:
     return [
         ("run", run.run_id),
         ("created", run.created_utc.isoformat(sep=" ", timespec="seconds")),
@@ -123,5 +236,5 @@ def _provenance(run: RunRecord, more: Mapping[str, str]) -> list[tuple[str, str]
         ("prototxt, SHA-256", run.model.prototxt_sha256),
         ("weights, SHA-256", run.model.weights_sha256),
         ("dataset, digest", run.dataset.digest),
-        *sorted(more.items()),
+        *sorted(run.provenance.items()),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -11,7 +12,8 @@ from matplotlib.figure import Figure
 
 from mlubench.metrics.verdict import in_points
 from mlubench.reports.accuracy import AccuracyRow
-from mlubench.reports.drawing import LIGHT, as_svg, drawing
+from mlubench.reports.drawing import LIGHT, as_png, as_svg, drawing
+from mlubench.reports.run_json import PublishedRecord
 from mlubench.reports.wording import RowText, row_text
 
 _INCHES_PER_LINE, _INCHES_OF_AXIS = 0.56, 0.36
@@ -36,6 +38,11 @@ class Picture:
         """The picture as an element of a page."""
         return as_svg(self.figure, self.title)
 
+    def png(self) -> bytes:
+        """Return the picture on light paper, its title in it."""
+        self.figure.suptitle(self.title, x=0.01, ha="left", size=11)
+        return as_png(self.figure)
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -48,6 +55,7 @@ class Interval:
         value: the estimate.
         high: upper end.
         limit: the largest value allowed, or None.
+        others: values that others found.
     """
 
     name: str
@@ -56,29 +64,35 @@ class Interval:
     value: float
     high: float
     limit: float | None = None
+    others: tuple[float, ...] = ()
 
 
-def accuracy_plots(rows: Sequence[AccuracyRow], max_drop: Mapping[str, float]) -> list[Picture]:
+def accuracy_plots(
+    rows: Sequence[AccuracyRow],
+    max_drop: Mapping[str, float],
+    published: Sequence[PublishedRecord] = (),
+) -> list[Picture]:
     """Return the pictures of the accuracy rows: the accuracies, then the drops, if any.
 
     Args:
         rows: as :func:`mlubench.reports.accuracy.accuracy_rows` returned them.
         max_drop: per precision, the largest drop allowed, as a fraction.
+        published: what others measured.
     """
     texts = {row.precision: row_text(row) for row in rows}
-    accuracies = [_accuracy(row, texts[row.precision]) for row in rows]
-    plots = [
-        Picture("Top-1 accuracy, %", "Dot and 95 % interval.", interval_figure(accuracies)),
-    ]
+    accuracies = [_accuracy(row, texts[row.precision], published) for row in rows]
+    note = "Dot and 95 % interval." + (
+        " The diamond is a published figure." if any(one.others for one in accuracies) else ""
+    )
+    plots = [Picture("Top-1 accuracy, %", note, interval_figure(accuracies))]
     drops = [
         drop
         for row in rows
         if (drop := _drop(row, texts[row.precision], max_drop.get(row.precision)))
     ]
     if drops:
-        note = (
-            "Dot and 95 % interval of the paired difference; right of 0 is a loss. "
-            "The upright mark is the limit."
+        note = "Dot and 95 % interval of the paired difference; right of 0 is a loss." + (
+            " The upright mark is the limit." if max_drop else ""
         )
         title = "Top-1 drop against force_float32, points"
         plots.append(Picture(title, note, interval_figure(drops, zero=True)))
@@ -113,16 +127,34 @@ def _draw(axes: Axes, place: int, interval: Interval) -> None:
     if interval.limit is not None:
         limits = [interval.limit, interval.limit]
         axes.plot(limits, [place - 0.2, place + 0.2], color=LIGHT["fail"], linewidth=3)
-    across = axes.get_yaxis_transform()
-    axes.text(0, place - 0.32, interval.name, transform=across)
-    axes.text(
-        1, place - 0.32, interval.text, transform=across, ha="right", color=LIGHT["faint"], size=9
+    for value in interval.others:
+        axes.plot(
+            [value],
+            [place],
+            color=LIGHT["series2"],
+            marker="D",
+            markersize=6,
+            markerfacecolor="none",
+            markeredgewidth=1.6,
+        )
+    # On paper of their own: lines do not run through the words.
+    words: Any = {
+        "transform": axes.get_yaxis_transform(),
+        "bbox": {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 1.5},
+    }
+    axes.text(0, place - 0.32, interval.name, **words)
+    axes.text(1, place - 0.32, interval.text, ha="right", color=LIGHT["faint"], size=9, **words)
+
+
+def _accuracy(row: AccuracyRow, text: RowText, published: Sequence[PublishedRecord]) -> Interval:
+    return Interval(
+        row.precision,
+        f"{text.top1} ({text.top1_interval})",
+        100 * row.top1_low,
+        100 * row.top1,
+        100 * row.top1_high,
+        others=tuple(100 * one.top1 for one in published if one.precision == row.precision),
     )
-
-
-def _accuracy(row: AccuracyRow, text: RowText) -> Interval:
-    figures = f"{text.top1} ({text.top1_interval})"
-    return Interval(row.precision, figures, 100 * row.top1_low, 100 * row.top1, 100 * row.top1_high)
 
 
 def _drop(row: AccuracyRow, text: RowText, limit: float | None) -> Interval | None:

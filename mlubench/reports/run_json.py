@@ -130,6 +130,25 @@ class DeviceUse(Record):
     utilisation_max_percent: NonNegativeFloat | None
 
 
+class PublishedRecord(Record):
+    """An accuracy of the network that somebody else measured, as the catalogue had it.
+
+    Attributes:
+        source: who, on what.
+        precision: MagicMind's name of the numeric mode.
+        top1: a fraction.
+        top5: a fraction.
+        differs: in what that measurement differs from the catalogue's entry; empty if in nothing
+            that is known.
+    """
+
+    source: str
+    precision: str
+    top1: NonNegativeFloat
+    top5: NonNegativeFloat
+    differs: str = ""
+
+
 class RunRecord(Record):
     """run.json, version 1.
 
@@ -150,6 +169,7 @@ class RunRecord(Record):
         label_order: how the network numbers its classes: 2012, 2015 or digits.
         damage: per corrupt image, what is wrong with it.
         provenance: further versions, digests and remarks that the figures hang on, by name.
+        published: what others measured of the network.
         verdict: the worst of the precisions'.
     """
 
@@ -169,4 +189,5 @@ class RunRecord(Record):
     label_order: str = ""
     damage: dict[str, str] = {}
     provenance: dict[str, str] = {}
+    published: tuple[PublishedRecord, ...] = ()
     verdict: Verdict

@@ -60,6 +60,9 @@ SHARDS = pa.schema(
 #: One finished shard; its facts are in the file's key-value metadata.
 SHARD_RESULT = pa.schema([_required("top5_index", TOP_INDEX), _required("top5_score", TOP_SCORE)])
 
+#: thumbnails.parquet, sorted by image: small JPEGs of flipped images, as the network saw them.
+THUMBNAILS = pa.schema([_required("image", pa.string()), _required("jpeg", pa.binary())])
+
 #: accuracy.parquet, a row per precision. Fractions; agreement to mcnemar_p are against
 #: force_float32, null in its own row and where the run has none.
 ACCURACY = pa.schema(

@@ -45,7 +45,7 @@ def row_text(row: AccuracyRow) -> RowText:
         drop_interval=_interval(row.drop_low, row.drop_high),
         agreement=_points(row.agreement),
         lost_won=NONE if row.lost is None else f"{row.lost} / {row.won}",
-        p=NONE if row.mcnemar_p is None else _p_text(row.mcnemar_p),
+        p=NONE if row.mcnemar_p is None else p_text(row.mcnemar_p),
         verdict="reference" if row.precision == REFERENCE else verdict_text(row.verdict),
     )
 
@@ -72,6 +72,6 @@ def _interval(low: float | None, high: float | None) -> str:
     return f"{in_points(low)} to {in_points(high)}"
 
 
-def _p_text(p: float) -> str:
+def p_text(p: float) -> str:
     """Return a p value; what would round to nothing is told as less than 0.001."""
     return "< 0.001" if p < 0.0005 else f"{p:.3f}"

@@ -15,7 +15,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, LogFilter, TaskRunFilter
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    LogFilter,
+    TaskRunFilter,
+)
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Crashed, Failed, Scheduled
@@ -139,6 +145,13 @@ def test_the_smoke_suite_completes(service: Service, client: SyncPrefectClient) 
     assert address.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(address, timeout=10) as answer:
         assert "<html" in answer.read().decode()
+    # So does the picture that the evaluation's own page in the UI shows.
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["plot"]))
+    (picture,) = client.read_artifacts(artifact_filter=wanted)
+    assert picture.type == "image"
+    assert str(picture.data).startswith(address.rsplit("/", 1)[0])
+    with urllib.request.urlopen(str(picture.data), timeout=10) as answer:
+        assert answer.read(8) == b"\x89PNG\r\n\x1a\n"
 
 
 def test_a_failed_gate_is_red_and_posted(

@@ -33,7 +33,9 @@ def test_the_run_folder_is_as_the_contract_has_it(run: Evaluate) -> None:
         "predictions.parquet",
         "shards.parquet",
         "accuracy.parquet",
+        "thumbnails.parquet",
         "report.html",
+        "plot.png",
         *(f"sample_{precision}_false_8" for precision in PRECISIONS),
     }
     record = json.loads((outcome.folder / "run.json").read_text())

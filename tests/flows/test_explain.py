@@ -64,6 +64,11 @@ def test_what_int8_changes(
     prototxt = (SAMPLE / "se_resnet50_digits.prototxt").read_text()
     assert all(f'"{name}"' in prototxt for name in layers.layer)
     assert layers.iloc[0].layer in printed
+    page = (evaluated.folder / "report.html").read_text()
+    assert f"Signal-to-noise of {INT8} against force_float32, dB" in page
+    assert layers.iloc[0].layer in page
+    assert page.count("data:image/jpeg") == len(flips)
+    assert sorted(pd.read_parquet(folder / "thumbnails.parquet").image) == sorted(flips.image)
 
 
 def test_float32_against_itself_is_equal(evaluated: Outcome, out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -12,16 +13,19 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mlubench.metrics.verdict import Verdict
-from mlubench.reports.accuracy import AccuracyRow, accuracy_rows
+from mlubench.metrics.classes import ClassDrop
+from mlubench.reports.accuracy import AccuracyRow, accuracy_rows, accuracy_table
 from mlubench.reports.flips import Flip, find_flips
-from mlubench.reports.html import render_report
+from mlubench.reports.history import accuracy_until
+from mlubench.reports.html import EvaluationPage, command, render_report
+from mlubench.reports.page_verdict import by_own_limits
+from mlubench.reports.run_json import PublishedRecord, RunRecord
 from mlubench.reports.schemas import SHARDS
 from tests.reports import examples
 
 _LIMITS = {"force_float16": 0.02, "qint8_mixed_float16": 0.01}
 _HOSTILE = "<script>alert(1)</script>\"'&"
-_VOID = {"meta", "br"}
+_VOID = {"meta", "br", "img"}
 
 
 class _Page(HTMLParser):
@@ -84,15 +88,39 @@ def _shards(device: str = "cpu:0") -> pa.Table:
 
 
 def _render(rows: list[AccuracyRow], flips: list[Flip], **changes: Any) -> str:
+    limits = changes.get("max_drop", _LIMITS)
+    run = changes.pop("run", _record())
     arguments: dict[str, Any] = {
-        "max_drop": _LIMITS,
+        "run": run,
+        "rows": rows,
+        "verdict": by_own_limits(rows, limits, []),
+        "max_drop": limits,
+        "flips": flips,
+        "thumbnails": {},
+        "classes": {"qint8_mixed_float16": [_drop("n3", 2, 1), _drop("n5", 0, 0)]},
+        "class_ids": [f"n{number}" for number in range(10)],
         "class_names": examples.CLASSES,
-        "corrupt": {"image_030.JPEG": "empty file", "image_007.JPEG": "ends too early"},
+        "explained": [],
+        "history": accuracy_until(None, run, accuracy_table(rows)),
         "shards": _shards(),
-        "provenance": {"openvino": "2026.4.0"},
     }
-    run = changes.pop("run", examples.run_record())
-    return render_report(run, rows, flips, **(arguments | changes))
+    return render_report(EvaluationPage(**(arguments | changes)))
+
+
+def _record(**changes: Any) -> RunRecord:
+    facts = {
+        "damage": {"image_030.JPEG": "empty file", "image_007.JPEG": "ends too early"},
+        "provenance": {"openvino": "2026.4.0"},
+        "published": (
+            PublishedRecord(source="a vendor", precision="force_float32", top1=0.5, top5=0.75),
+            PublishedRecord(source="others", precision="force_float16", top1=0.25, top5=0.5),
+        ),
+    }
+    return examples.run_record().model_copy(update=facts | changes)
+
+
+def _drop(class_id: str, lost: int, won: int) -> ClassDrop:
+    return ClassDrop(class_id, 40, lost, won, 0.5, 1.0)
 
 
 def test_page_shows_everything(rows: list[AccuracyRow], flips: list[Flip]) -> None:
@@ -100,8 +128,13 @@ def test_page_shows_everything(rows: list[AccuracyRow], flips: list[Flip]) -> No
     expected = [
         "tiny on digits: inconclusive",
         "398 of 401 scored; 400 present, 2 corrupt, 1 missing, 0 duplicate, 3 not in the list",
-        f"qint8_mixed_float16: {rows[2].lost} lost",
-        f"qint8_mixed_float16: {rows[2].won} won",
+        f"qint8_mixed_float16 against force_float32: {rows[2].lost} lost",
+        f"qint8_mixed_float16 against force_float32: {rows[2].won} won",
+        "0 of 2 classes show a loss against force_float32",
+        "class 3 n3 40 2 1 2.50 1.000",
+        "75.00 a vendor",
+        "mlubench explain 20261103-093015-tiny --precision force_float16",
+        "This is the first run of its kind.",
         "image_007.JPEG ends too early",
         "force_float32 a host cpu:0 2 400 20.5 2",
         "decode 3.2 s",
@@ -118,8 +151,8 @@ def test_page_shows_everything(rows: list[AccuracyRow], flips: list[Flip]) -> No
     for flip in flips:
         assert (
             f"{flip.image} {examples.CLASSES[flip.label]} {flip.class_id} "
-            f"{examples.CLASSES[flip.reference_index]} {flip.reference_score:.4f} "
-            f"{examples.CLASSES[flip.index]} {flip.score:.4f}"
+            f"{examples.CLASSES[flip.reference_index]} {flip.reference_score:.3f} "
+            f"{examples.CLASSES[flip.index]} {flip.score:.3f}"
         ) in text
 
 
@@ -151,18 +184,23 @@ def test_pictures_are_well_formed(rows: list[AccuracyRow], flips: list[Flip]) ->
 
 
 def test_hostile_names_are_text(rows: list[AccuracyRow], flips: list[Flip]) -> None:
-    record = examples.run_record()
-    run = record.model_copy(
-        update={
-            "run_id": _HOSTILE,
-            "host": _HOSTILE,
-            "engine": _HOSTILE,
-            "devices": [_HOSTILE],
-            "parameters": {_HOSTILE: _HOSTILE},
-            "seconds": {_HOSTILE: 1.0},
-            "model": record.model.model_copy(update={"name": _HOSTILE}),
-            "dataset": record.dataset.model_copy(update={"name": _HOSTILE}),
-        }
+    record = _record()
+    run = _record(
+        run_id=_HOSTILE,
+        host=_HOSTILE,
+        engine=_HOSTILE,
+        devices=[_HOSTILE],
+        parameters={_HOSTILE: _HOSTILE, "out": _HOSTILE},
+        seconds={_HOSTILE: 1.0},
+        damage={_HOSTILE: _HOSTILE},
+        provenance={_HOSTILE: _HOSTILE},
+        published=(
+            PublishedRecord(
+                source=_HOSTILE, precision=_HOSTILE, top1=0.5, top5=0.5, differs=_HOSTILE
+            ),
+        ),
+        model=record.model.model_copy(update={"name": _HOSTILE}),
+        dataset=record.dataset.model_copy(update={"name": _HOSTILE}),
     )
     bad_rows = [
         *rows[:2],
@@ -176,16 +214,18 @@ def test_hostile_names_are_text(rows: list[AccuracyRow], flips: list[Flip]) -> N
         bad_rows,
         bad_flips,
         run=run,
+        thumbnails={_HOSTILE: b"\xff"},
         max_drop={_HOSTILE: 0.01},
+        classes={_HOSTILE: [_drop(_HOSTILE, 1, 0)]},
         class_names=[_HOSTILE] * 10,
-        corrupt={_HOSTILE: _HOSTILE},
         shards=_shards(_HOSTILE),
-        provenance={_HOSTILE: _HOSTILE},
+        remarks=[_HOSTILE],
     )
     page = _Page(text)
     assert "<script" not in text
     assert "script" not in page.tags
-    assert page.text.count(_HOSTILE) >= 15
+    assert page.text.count(_HOSTILE) >= 25
+    assert page.tags.count("img") == 1
 
 
 def test_same_page_again(rows: list[AccuracyRow], flips: list[Flip]) -> None:
@@ -202,9 +242,23 @@ def test_long_lists_are_cut_and_say_so(rows: list[AccuracyRow], flips: list[Flip
 
 
 def test_run_with_one_precision(rows: list[AccuracyRow]) -> None:
-    run = examples.run_record().model_copy(update={"verdict": Verdict.NOT_JUDGED})
-    text = _Page(
-        _render(rows[:1], [], run=run, corrupt={}, shards=SHARDS.empty_table(), provenance={})
-    ).text
+    run = _record(damage={}, published=())
+    text = _Page(_render(rows[:1], [], run=run, classes={}, shards=SHARDS.empty_table())).text
     assert "not judged" in text
-    assert text.count("None.") == 2
+    assert text.count("mlubench eval --precision force_float32 ...") == 3
+    assert "None are known" in text
+    assert "Corrupt images" not in text
+
+
+def test_a_limit_of_its_own_is_a_verdict(rows: list[AccuracyRow], flips: list[Flip]) -> None:
+    text = _Page(_render(rows, flips)).text
+    assert "not judged" not in text
+    assert "Gates: 1 inconclusive, 1 pass." in text
+
+
+def test_commands_can_be_copied_whatever_the_names_are() -> None:
+    run = _record(run_id="a b", parameters={"out": "/x y"})
+    words = ["mlubench", "explain", "a b", "--precision", "p", "--out", "/x y"]
+    assert shlex.split(command(run, "explain", "--precision", "p")) == words
+    usual = _record(parameters={"out": "artifacts"})
+    assert command(usual, "explain") == f"mlubench explain {usual.run_id}"

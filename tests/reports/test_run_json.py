@@ -42,6 +42,7 @@ def test_keys_are_the_contracts(tmp_path: Path) -> None:
         "model",
         "parameters",
         "provenance",
+        "published",
         "run_id",
         "schema_version",
         "seconds",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mlubench.metrics.verdict import Verdict
 from mlubench.reports.accuracy import Setup, accuracy_rows, accuracy_table
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.predictions import predictions_table
 from mlubench.reports.run_json import DatasetRecord, ImageCounts, ModelRecord, RunRecord
-from mlubench.reports.schemas import write_parquet
+from mlubench.reports.schemas import SHARDS, write_parquet
 from mlubench.reports.throughput import (
     Configuration,
     Measured,
@@ -123,7 +124,25 @@ def write_evaluation(
     write_parquet(folder / "predictions.parquet", predictions)
     rows = accuracy_table(accuracy_rows(predictions, setup, {}))
     write_parquet(folder / "accuracy.parquet", rows)
+    write_parquet(folder / "shards.parquet", _shards(given, images, created))
     return folder
+
+
+def _shards(precisions: Iterable[str], images: int, started: datetime) -> pa.Table:
+    """Return one shard for each precision."""
+    shard = {
+        "shard": 0,
+        "first_image": 0,
+        "images": images,
+        "device": "cpu:0",
+        "host": "a host",
+        "attempts": 1,
+        "started_utc": started,
+        "seconds": 1.0,
+        "failures": [],
+    }
+    rows = [{"precision": precision, **shard} for precision in sorted(precisions)]
+    return pa.Table.from_pylist(rows, schema=SHARDS)
 
 
 def _top(classes: np.ndarray, score: float) -> tuple[np.ndarray, np.ndarray]:
