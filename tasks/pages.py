@@ -18,10 +18,15 @@ def page_address(page: Path) -> str:
 
     Browsers do not follow links from a server's page to a file.
     """
-    page = page.resolve()
+    return served_address(page) or page.resolve().as_uri()
+
+
+def served_address(file: Path) -> str | None:
+    """Return the address of a file at the server that serves its folder, if one does."""
+    file = file.resolve()
     served: Any = Variable.get(PAGES, default=None)
     if isinstance(served, dict) and {"address", "folder"} <= served.keys():
         folder = Path(served["folder"])
-        if page.is_relative_to(folder):
-            return f"{served['address']}/{quote(page.relative_to(folder).as_posix())}"
-    return page.as_uri()
+        if file.is_relative_to(folder):
+            return f"{served['address']}/{quote(file.relative_to(folder).as_posix())}"
+    return None

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.browser import browser as browser
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlubench.errors import ConfigError
+from mlubench.errors import ConfigError, MlubenchError
+from mlubench.pipeline.bench_page import write_bench_page
 from mlubench.pipeline.network import label_order
 from mlubench.pipeline.parameters import check_parameters
 from mlubench.reports.accuracy import rows_of
@@ -22,17 +23,11 @@ def write_page(folder: Path) -> Path:
     The same files give the same bytes.
 
     Raises:
-        ConfigError: the run is a benchmark, which has no page, or of a version without what the
-            page needs.
+        ConfigError: the run is of a version without what the page needs.
         StoreError: a file cannot be read, or the page not be written.
     """
     if BenchRecord.is_in(folder):
-        raise ConfigError(
-            "is a benchmark, which has no page",
-            where=str(folder),
-            expected="a run of mlubench eval",
-            fix="mlubench compare shows two benchmarks",
-        )
+        return write_bench_page(folder)
     record = RunRecord.read(folder / "run.json")
     if not record.label_order:
         raise ConfigError(
@@ -55,3 +50,15 @@ def write_page(folder: Path) -> Path:
     path = folder / "report.html"
     write_atomic(path, page.encode("utf-8"))
     return path
+
+
+def page_again(folder: Path) -> str:
+    """Render a page whose run has news; return why that could not be, or nothing.
+
+    No verdict and no explanation is lost for the sake of its page.
+    """
+    try:
+        write_page(folder)
+    except MlubenchError as error:
+        return f"report.html could not be written again: {error}"
+    return ""

@@ -7,6 +7,7 @@ writers never meet; each appears whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ import pyarrow as pa
 
 from mlubench.errors import StoreError
 from mlubench.metrics.steps import stretches
+from mlubench.metrics.verdict import in_points
+from mlubench.reports.bench_console import figure
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
@@ -57,6 +60,13 @@ THROUGHPUT_SERIES = (
 )
 
 
+#: A page shows so many runs at most.
+RUNS_SHOWN = 100
+#: Run ids begin with when the run began.
+_STAMP = len("20261103-093015-")
+_OLDEST_FIRST = [("created_utc", "ascending"), ("run_id", "ascending")]
+
+
 @dataclass(frozen=True)
 class Point:
     """A figure of one run."""
@@ -79,6 +89,21 @@ class Step:
     since: Point
     before: float
     after: float
+
+    @property
+    def accuracy_text(self) -> str:
+        """The step of an accuracy in words."""
+        change = f"{100 * (self.after - self.before):+.2f} points"
+        return self._text(f"{in_points(self.before)} %", f"{in_points(self.after)} %", change)
+
+    @property
+    def throughput_text(self) -> str:
+        """The step of a throughput in words."""
+        change = f"{100 * (self.after / self.before - 1):+.1f} %" if self.before else "from nothing"
+        return self._text(figure(self.before), f"{figure(self.after)} images/s", change)
+
+    def _text(self, before: str, after: str, change: str) -> str:
+        return f"{before} to {after} ({change}) since run {self.since.run_id}"
 
 
 @dataclass(frozen=True)
@@ -129,8 +154,8 @@ def append_accuracy(history: Path, record: RunRecord, rows: pa.Table) -> Path:
     Raises:
         StoreError: it cannot be written.
     """
-    facts = {**_facts(record), "dataset_digest": record.dataset.digest}
-    return _append(history / "accuracy", record.run_id, facts, rows, ACCURACY_HISTORY)
+    folder = history / "accuracy"
+    return _append(folder, record.run_id, _accuracy_facts(record), rows, ACCURACY_HISTORY)
 
 
 def append_throughput(history: Path, record: BenchRecord, rows: pa.Table) -> Path:
@@ -148,6 +173,29 @@ def read_accuracy_history(history: Path) -> pa.Table:
     return _read(history / "accuracy", ACCURACY_HISTORY)
 
 
+def accuracy_until(
+    history: Path | None, record: RunRecord, rows: pa.Table, most: int = RUNS_SHOWN
+) -> pa.Table:
+    """Return an evaluation's rows and those of the runs like it before it, oldest first.
+
+    Like it are those of the same network, images, engine, batch and shape. Later runs are left
+    out, so that a run's page stays what it is.
+
+    Args:
+        history: the folder of the history; the run itself need not be in it. None: it alone.
+        record: the run's.
+        rows: of its accuracy.parquet.
+        most: runs, its own among them; the newest ones.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    own = _with_run(_accuracy_facts(record), rows, ACCURACY_HISTORY)
+    folder = history / "accuracy" if history else None
+    alike = [name for name in ACCURACY_SERIES if name != "precision"]
+    return _until(folder, own, alike, most)
+
+
 def read_throughput_history(history: Path) -> pa.Table:
     """Return the rows of all benchmarks, oldest first.
 
@@ -155,6 +203,42 @@ def read_throughput_history(history: Path) -> pa.Table:
         StoreError: a file is damaged.
     """
     return _read(history / "throughput", THROUGHPUT_HISTORY)
+
+
+def throughput_until(
+    history: Path | None, record: BenchRecord, rows: pa.Table, most: int = RUNS_SHOWN
+) -> pa.Table:
+    """Return a benchmark's rows and those of the runs like it before it, oldest first.
+
+    Like it are those of the same network, engine and host; see :func:`accuracy_until`.
+    """
+    own = _with_run(_facts(record), rows, THROUGHPUT_HISTORY)
+    folder = history / "throughput" if history else None
+    return _until(folder, own, ("model", "engine", "host"), most)
+
+
+def _until(folder: Path | None, own: pa.Table, alike: Sequence[str], most: int) -> pa.Table:
+    """Return a run's rows and those of older runs that have these columns in common with it."""
+    tables = [own]
+    run_id = own["run_id"][0].as_py()
+    # A file's name tells when and of what the run was, so that few of very many are read.
+    words = re.sub(r"-\d+$", "", run_id[_STAMP:])
+    for path in sorted(folder.glob("*.parquet") if folder else (), reverse=True):
+        if len(tables) == most:
+            break
+        if path.stem != run_id and path.stem[_STAMP:].startswith(words):
+            table = read_parquet(path, own.schema)
+            if _values(table, alike) == _values(own, alike) and _age(table) < _age(own):
+                tables.append(table)
+    return pa.concat_tables(tables).sort_by(_OLDEST_FIRST)
+
+
+def _values(rows: pa.Table, columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(rows.slice(0, 1).select(list(columns)).to_pylist()[0].values())
+
+
+def _age(rows: pa.Table) -> tuple[datetime, str]:
+    return rows["created_utc"][0].as_py(), rows["run_id"][0].as_py()
 
 
 def find_series(
@@ -201,9 +285,8 @@ def _facts(record: RunRecord | BenchRecord) -> dict[str, Any]:
     }
 
 
-def _append(
-    folder: Path, run_id: str, facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema
-) -> Path:
+def _with_run(facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with the facts of their run before them."""
     columns = {
         **{
             name: pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
@@ -211,7 +294,17 @@ def _append(
         },
         **{name: rows[name] for name in rows.column_names},
     }
-    table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _accuracy_facts(record: RunRecord) -> dict[str, Any]:
+    return {**_facts(record), "dataset_digest": record.dataset.digest}
+
+
+def _append(
+    folder: Path, run_id: str, facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema
+) -> Path:
+    table = _with_run(facts, rows, schema)
     # Not under a name that ends as the data's do: DuckDB's *.parquet finds hidden files too.
     written = folder / f"{run_id}.new"
     write_parquet(written, table)
@@ -225,5 +318,4 @@ def _append(
 
 def _read(folder: Path, schema: pa.Schema) -> pa.Table:
     tables = [read_parquet(path, schema) for path in sorted(folder.glob("*.parquet"))]
-    keys = [("created_utc", "ascending"), ("run_id", "ascending")]
-    return pa.concat_tables([schema.empty_table(), *tables]).sort_by(keys)
+    return pa.concat_tables([schema.empty_table(), *tables]).sort_by(_OLDEST_FIRST)

@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlubench.cli import main
-from mlubench.errors import ConfigError
-from mlubench.pipeline.page import write_page
-from tests.support.runs import write_benchmark, write_evaluation
-
-
-def test_a_benchmark_has_none(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="has no page"):
-        write_page(write_benchmark(tmp_path, 0, {"force_float32": [1.0]}))
+from tests.support.runs import write_evaluation
 
 
 def test_a_run_of_an_older_version_is_told(

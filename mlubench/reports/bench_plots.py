@@ -1,0 +1,303 @@
+"""Pictures of a benchmark: throughput, latency, stages, rounds and scaling over devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import median
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from mlubench.engines.precisions import PRECISIONS
+from mlubench.reports.bench_console import figure as short
+from mlubench.reports.drawing import LIGHT, SERIES, drawing
+from mlubench.reports.plots import Picture
+
+#: A row of throughput.parquet.
+Row = Mapping[str, Any]
+
+_INCHES_OF_AXIS, _INCHES_OF_KEY = 0.4, 0.3
+_INCHES_PER_BAR, _INCHES_PER_LINE = 0.22, 0.46
+#: Room right of the longest bar for its figures, as a share of it.
+_ROOM = 0.6
+#: Percentiles that lie further apart than this need a logarithmic axis.
+_WIDE = 8.0
+_PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
+_STAGES = ("copy_in", "compute", "copy_out")
+_KEY_COLUMNS = 3
+
+
+def bench_plots(rows: Sequence[Row]) -> list[Picture]:
+    """Return all pictures of a benchmark that its rows have something for.
+
+    Args:
+        rows: of throughput.parquet.
+    """
+    scaling = scaling_rows(rows)
+    rounds = max(row["rounds"] for row in rows)
+    return [
+        throughput_picture(rows),
+        latency_picture(rows),
+        *([scaling_picture(scaling)] if scaling else []),
+        stages_picture(rows),
+        *([rounds_picture(rows)] if rounds > 1 else []),
+    ]
+
+
+def throughput_picture(rows: Sequence[Row]) -> Picture:
+    """Return the throughput of every configuration, grouped by batch, precisions side by side."""
+    groups = grouped_rows(rows)
+    bars = sum(len(members) + 1 for members in groups.values())
+    longest = max(row["throughput_high"] or row["throughput"] for row in rows)
+    with drawing(_INCHES_OF_AXIS + _INCHES_OF_KEY + _INCHES_PER_BAR * bars) as (figure, axes):
+        place = 0.0
+        for name, members in groups.items():
+            axes.text(0, place, name, transform=axes.get_yaxis_transform(), va="center")
+            for row in members:
+                place += 1
+                _bar(axes, place, row)
+            place += 1
+        axes.set_xlim(0, longest * (1 + _ROOM))
+        axes.set_ylim(place - 0.4, -0.6)
+        _plain_axis(axes)
+        _key(figure, rows)
+    note = "Median of the rounds and its 95 % interval; longer is faster."
+    return Picture("Throughput, images per second", note, figure)
+
+
+def _bar(axes: Axes, place: float, row: Row) -> None:
+    value, low, high = (row[f"throughput{end}"] for end in ("", "_low", "_high"))
+    axes.barh(place, value, height=0.8, color=colour_of(row["precision"]))
+    end, text = value, short(value)
+    if low is not None and high is not None:
+        axes.plot([low, high], [place, place], color=LIGHT["ink"], linewidth=1.2, marker="|")
+        end, text = high, f"{text} ({short(low)} to {short(high)})"
+    text += f", x {row['speedup']:.2f}" if row["speedup"] is not None else ""
+    axes.annotate(
+        text,
+        (max(end, value), place),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        size=9,
+        color=LIGHT["faint"],
+    )
+
+
+def latency_picture(rows: Sequence[Row]) -> Picture:
+    """Return p50 to p99.9 of every configuration's latency, with their intervals."""
+    values = [row[f"{name}_ms"] for row in rows for name in _PERCENTILES]
+    with _lines_of(rows, _latency_text) as (figure, axes):
+        for place, row in enumerate(rows):
+            _percentiles(axes, place, row)
+        if max(values) > _WIDE * min(values) > 0:
+            _logarithmic(axes)
+        axes.margins(x=0.03)
+    note = (
+        "Large dot p50, small ones p90, p95, p99 and p99.9, hollow where MLPerf's rule wants more "
+        "requests; the shade is the 95 % interval."
+    )
+    return Picture("Latency of a request, ms", note, figure)
+
+
+def _latency_text(row: Row) -> str:
+    return f"p50 {short(row['p50_ms'])}, p99 {short(row['p99_ms'])}"
+
+
+def _percentiles(axes: Axes, place: int, row: Row) -> None:
+    colour = colour_of(row["precision"])
+    values = [row[f"{name}_ms"] for name in _PERCENTILES]
+    axes.plot([values[0], values[-1]], [place, place], color=colour, linewidth=1.4)
+    for name, value in zip(_PERCENTILES, values, strict=True):
+        low, high = row[f"{name}_low_ms"], row[f"{name}_high_ms"]
+        if low is not None and high is not None:
+            axes.plot(
+                [low, high],
+                [place, place],
+                color=colour,
+                linewidth=8,
+                alpha=0.25,
+                solid_capstyle="butt",
+            )
+        enough = row["requests"] >= row[f"{name}_needed"]
+        axes.plot(
+            [value],
+            [place],
+            color=colour,
+            marker="o",
+            markersize=8 if name == "p50" else 5,
+            markerfacecolor=colour if enough else LIGHT["paper"],
+        )
+
+
+def stages_picture(rows: Sequence[Row]) -> Picture:
+    """Return what share of a request each of its stages has, in every configuration."""
+    with _lines_of(rows, _stages_text) as (figure, axes):
+        for place, row in enumerate(rows):
+            times = [row[f"{stage}_ms"] for stage in _STAGES]
+            whole = sum(times) or 1.0
+            left = 0.0
+            for number, time in enumerate(times):
+                share = 100 * time / whole
+                axes.barh(place, share, left=left, height=0.36, color=LIGHT[SERIES[number]])
+                left += share
+        axes.set_xlim(0, 100)
+        handles = [
+            Line2D([], [], color=LIGHT[SERIES[number]], linewidth=6, label=stage.replace("_", " "))
+            for number, stage in enumerate(_STAGES)
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    note = "Medians; computing includes waiting in the device's queue."
+    return Picture("Stages of a request, %", note, figure)
+
+
+def _stages_text(row: Row) -> str:
+    return " + ".join(short(row[f"{stage}_ms"]) for stage in _STAGES) + " ms"
+
+
+def rounds_picture(rows: Sequence[Row]) -> Picture:
+    """Return the throughput of each round against the configuration's own median."""
+    relative = [[100 * one / row["throughput"] for one in row["round_throughput"]] for row in rows]
+    together = [median(values) for values in zip(*relative, strict=False)]
+    with drawing(2.4) as (figure, axes):
+        for row, values in zip(rows, relative, strict=True):
+            numbers = range(1, len(values) + 1)
+            axes.plot(numbers, values, color=colour_of(row["precision"]), linewidth=1, alpha=0.6)
+        axes.plot(range(1, len(together) + 1), together, color=LIGHT["ink"], linewidth=2.4)
+        axes.axhline(100, color=LIGHT["faint"], linewidth=0.8)
+        axes.set_xlabel("round")
+        axes.set_ylabel("% of its own median")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y")
+        _key(figure, rows, ("all together", LIGHT["ink"]))
+    note = (
+        "Every configuration is measured in each round: where all lines go up and down together "
+        "it is the machine that drifts."
+    )
+    return Picture("Round by round", note, figure)
+
+
+def scaling_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that were measured on several numbers of devices; none of one number."""
+    by_work: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        work = (row["precision"], row["batch_size"], row["dynamic_shape"])
+        by_work.setdefault(work, []).append(row)
+    several = [members for members in by_work.values() if len(members) > 1]
+    return sorted(
+        (row for members in several for row in members),
+        key=lambda row: (_order(row["precision"]), len(row["devices"])),
+    )
+
+
+def scaling_picture(rows: Sequence[Row]) -> Picture:
+    """Return throughput over the number of devices, with the line of perfect scaling.
+
+    Args:
+        rows: of :func:`scaling_rows`.
+    """
+    by_precision: dict[str, list[Row]] = {}
+    for row in rows:
+        by_precision.setdefault(row["precision"], []).append(row)
+    with drawing(2.8) as (figure, axes):
+        for precision, members in by_precision.items():
+            _scaling_line(axes, members, colour_of(precision))
+        axes.set_xlabel("devices")
+        axes.set_ylabel("images per second")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y")
+        _key(figure, rows)
+    note = f"Batch {rows[0]['batch_size']}; dashed: as many times one device's."
+    return Picture("Scaling over devices", note, figure)
+
+
+def _scaling_line(axes: Axes, members: Sequence[Row], colour: str) -> None:
+    counts = [len(row["devices"]) for row in members]
+    values = [row["throughput"] for row in members]
+    axes.plot(counts, values, color=colour, marker="o", markersize=6)
+    for count, row in zip(counts, members, strict=True):
+        low, high = row["throughput_low"], row["throughput_high"]
+        if low is not None and high is not None:
+            axes.plot([count, count], [low, high], color=colour, linewidth=2, marker="_")
+    perfect = [values[0] * count / counts[0] for count in counts]
+    axes.plot(counts, perfect, color=colour, linewidth=1, linestyle=(0, (4, 3)))
+
+
+@contextmanager
+def _lines_of(rows: Sequence[Row], text_of: Callable[[Row], str]) -> Iterator[tuple[Figure, Axes]]:
+    """Give axes with a line for each row at its place, its name and figures above it."""
+    height = _INCHES_OF_AXIS + _INCHES_OF_KEY + _INCHES_PER_LINE * len(rows)
+    with drawing(height) as (figure, axes):
+        across = axes.get_yaxis_transform()
+        for place, (row, name) in enumerate(zip(rows, configuration_names(rows), strict=True)):
+            axes.text(0, place - 0.3, name, transform=across)
+            style: dict[str, Any] = {"ha": "right", "color": LIGHT["faint"], "size": 9}
+            axes.text(1, place - 0.3, text_of(row), transform=across, **style)
+        yield figure, axes
+        axes.set_ylim(len(rows) - 0.4, -0.8)
+        _plain_axis(axes)
+
+
+def _plain_axis(axes: Axes) -> None:
+    """Leave the lower axis alone, with a grid."""
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _key(figure: Figure, rows: Sequence[Row], *more: tuple[str, str]) -> None:
+    """Put the precisions' colours above the axes, and further lines' names and colours."""
+    precisions = dict.fromkeys(row["precision"] for row in rows)
+    named = [*((precision, colour_of(precision)) for precision in precisions), *more]
+    handles = [Line2D([], [], color=colour, linewidth=5, label=name) for name, colour in named]
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=len(handles) if len(handles) <= _KEY_COLUMNS else 2,
+        handlelength=1,
+        columnspacing=1.2,
+    )
+
+
+def grouped_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows by what they have in common but for the precision, in words."""
+    several = len({tuple(row["devices"]) for row in rows}) > 1
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_group(row, devices=several), []).append(row)
+    return groups
+
+
+def configuration_names(rows: Sequence[Row]) -> list[str]:
+    """Return each row's configuration in words, as short as tells it from the others."""
+    several = len({tuple(row["devices"]) for row in rows}) > 1
+    return [f"{row['precision']}, {_group(row, devices=several)}" for row in rows]
+
+
+def colour_of(precision: str) -> str:
+    """Return a precision's colour, the same in all pictures."""
+    return LIGHT[SERIES[_order(precision) % len(SERIES)]]
+
+
+def _order(precision: str) -> int:
+    return PRECISIONS.index(precision) if precision in PRECISIONS else len(PRECISIONS)
+
+
+def _group(row: Row, *, devices: bool) -> str:
+    words = [f"batch {row['batch_size']}", *(["dynamic"] if row["dynamic_shape"] else [])]
+    count = len(row["devices"])
+    if devices:
+        words.append("1 device" if count == 1 else f"{count} devices")
+    return ", ".join(words)
