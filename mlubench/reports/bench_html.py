@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlubench.metrics.verdict import worst
+from mlubench.metrics.verdict import Verdict, worst
 from mlubench.reports.bench_console import figure
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.bench_plots import (
@@ -15,6 +15,7 @@ from mlubench.reports.bench_plots import (
     bench_plots,
     colour_of,
     configuration_names,
+    precision_order,
     scaling_rows,
 )
 from mlubench.reports.gates import GateRecord, worst_first
@@ -69,9 +70,11 @@ def render_bench(
             rows=rows,
             verdict=verdict,
             verdict_text=verdict_text,
-            gates=worst_first(gates),
+            bad=worst_first([gate for gate in gates if gate.verdict != Verdict.PASS]),
+            good=[gate for gate in gates if gate.verdict == Verdict.PASS],
             baseline=baseline,
             notes=speed_notes(rows),
+            all_disturbed=all(row["disturbed"] for row in rows),
             speeds=[_speed_cells(row) for row in rows],
             latencies=[(name, _latency_cells(row)) for name, row in zip(names, rows, strict=True)],
             percentiles=[name for _, name in _PERCENTILES],
@@ -100,7 +103,7 @@ def _speed_cells(row: Row) -> dict[str, Any]:
         "precision": row["precision"],
         "executed": row["executed_precision"],
         "batch": row["batch_size"],
-        "shape": "dynamic" if row["dynamic_shape"] else "static",
+        "shape": "dynamic" if row["dynamic_shape"] else "",
         "devices": len(row["devices"]),
         "throughput": bounded,
         "speedup": speedup,
@@ -175,6 +178,7 @@ def _history_plot(history: Sequence[Series]) -> Picture | None:
     shown = [series for series in history if len(series.points) > 1]
     if not shown:
         return None
+    shown.sort(key=lambda series: precision_order(series.key["precision"]))
     names = configuration_names([series.key for series in shown])
     groups: dict[str, list[Series]] = {}
     for series, name in zip(shown, names, strict=True):

@@ -20,15 +20,18 @@ from mlubench.reports.plots import Picture
 #: A row of throughput.parquet.
 Row = Mapping[str, Any]
 
-_INCHES_OF_AXIS, _INCHES_OF_KEY = 0.4, 0.3
-_INCHES_PER_BAR, _INCHES_PER_LINE = 0.22, 0.46
+#: In inches: of many lines with text, so narrow that it can be read on a phone.
+WIDTH = 4.8
+_INCHES_OF_AXIS, _INCHES_OF_KEY, _INCHES_OF_KEYS = 0.4, 0.3, 0.45
+_INCHES_PER_BAR, _INCHES_PER_LINE = 0.22, 0.42
 #: Room right of the longest bar for its figures, as a share of it.
-_ROOM = 0.6
+_ROOM = 0.4
 #: Percentiles that lie further apart than this need a logarithmic axis.
 _WIDE = 8.0
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
-_STAGES = ("copy_in", "compute", "copy_out")
-_KEY_COLUMNS = 3
+#: Stages, in colours that no usual precision has.
+_STAGES = {"copy_in": SERIES[3], "compute": SERIES[4], "copy_out": SERIES[5]}
+_KEY_WORDS = 32
 
 
 def bench_plots(rows: Sequence[Row]) -> list[Picture]:
@@ -52,8 +55,9 @@ def throughput_picture(rows: Sequence[Row]) -> Picture:
     """Return the throughput of every configuration, grouped by batch, precisions side by side."""
     groups = grouped_rows(rows)
     bars = sum(len(members) + 1 for members in groups.values())
+    height = _INCHES_OF_AXIS + _INCHES_OF_KEYS + _INCHES_PER_BAR * bars
     longest = max(row["throughput_high"] or row["throughput"] for row in rows)
-    with drawing(_INCHES_OF_AXIS + _INCHES_OF_KEY + _INCHES_PER_BAR * bars) as (figure, axes):
+    with drawing(height, width=WIDTH) as (figure, axes):
         place = 0.0
         for name, members in groups.items():
             axes.text(0, place, name, transform=axes.get_yaxis_transform(), va="center")
@@ -65,25 +69,24 @@ def throughput_picture(rows: Sequence[Row]) -> Picture:
         axes.set_ylim(place - 0.4, -0.6)
         _plain_axis(axes)
         _key(figure, rows)
-    note = "Median of the rounds and its 95 % interval; longer is faster."
+    note = "Median of the rounds and its 95 % interval; in parentheses times force_float32."
     return Picture("Throughput, images per second", note, figure)
 
 
 def _bar(axes: Axes, place: float, row: Row) -> None:
     value, low, high = (row[f"throughput{end}"] for end in ("", "_low", "_high"))
     axes.barh(place, value, height=0.8, color=colour_of(row["precision"]))
-    end, text = value, short(value)
+    end = value
     if low is not None and high is not None:
         axes.plot([low, high], [place, place], color=LIGHT["ink"], linewidth=1.2, marker="|")
-        end, text = high, f"{text} ({short(low)} to {short(high)})"
-    text += f", x {row['speedup']:.2f}" if row["speedup"] is not None else ""
+        end = max(end, high)
+    speedup = "" if row["speedup"] is None else f" ({row['speedup']:.2f})"
     axes.annotate(
-        text,
-        (max(end, value), place),
+        short(value) + speedup,
+        (end, place),
         xytext=(6, 0),
         textcoords="offset points",
         va="center",
-        size=9,
         color=LIGHT["faint"],
     )
 
@@ -141,29 +144,32 @@ def stages_picture(rows: Sequence[Row]) -> Picture:
             times = [row[f"{stage}_ms"] for stage in _STAGES]
             whole = sum(times) or 1.0
             left = 0.0
-            for number, time in enumerate(times):
+            for time, colour in zip(times, _STAGES.values(), strict=True):
                 share = 100 * time / whole
-                axes.barh(place, share, left=left, height=0.36, color=LIGHT[SERIES[number]])
+                axes.barh(place, share, left=left, height=0.36, color=LIGHT[colour])
                 left += share
         axes.set_xlim(0, 100)
         handles = [
-            Line2D([], [], color=LIGHT[SERIES[number]], linewidth=6, label=stage.replace("_", " "))
-            for number, stage in enumerate(_STAGES)
+            Line2D([], [], color=LIGHT[colour], linewidth=5, label=stage.replace("_", " "))
+            for stage, colour in _STAGES.items()
         ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
-    note = "Medians; computing includes waiting in the device's queue."
+        place_key(figure, handles)
+    note = (
+        "Medians, in milliseconds right of the name; computing includes waiting in the device's "
+        "queue."
+    )
     return Picture("Stages of a request, %", note, figure)
 
 
 def _stages_text(row: Row) -> str:
-    return " + ".join(short(row[f"{stage}_ms"]) for stage in _STAGES) + " ms"
+    return " + ".join(f"{row[f'{stage}_ms']:.2g}" for stage in _STAGES)
 
 
 def rounds_picture(rows: Sequence[Row]) -> Picture:
     """Return the throughput of each round against the configuration's own median."""
     relative = [[100 * one / row["throughput"] for one in row["round_throughput"]] for row in rows]
     together = [median(values) for values in zip(*relative, strict=False)]
-    with drawing(2.4) as (figure, axes):
+    with drawing(2.4, width=WIDTH) as (figure, axes):
         for row, values in zip(rows, relative, strict=True):
             numbers = range(1, len(values) + 1)
             axes.plot(numbers, values, color=colour_of(row["precision"]), linewidth=1, alpha=0.6)
@@ -182,15 +188,22 @@ def rounds_picture(rows: Sequence[Row]) -> Picture:
 
 
 def scaling_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that were measured on several numbers of devices; none of one number."""
-    by_work: dict[tuple[Any, ...], list[Row]] = {}
+    """Return the rows of the work that was measured on most numbers of devices, by precision.
+
+    That is one batch and shape, the largest of equals; there is none where the devices were always
+    the same.
+    """
+    by_work: dict[tuple[bool, int], list[Row]] = {}
     for row in rows:
-        work = (row["precision"], row["batch_size"], row["dynamic_shape"])
-        by_work.setdefault(work, []).append(row)
-    several = [members for members in by_work.values() if len(members) > 1]
+        by_work.setdefault((not row["dynamic_shape"], row["batch_size"]), []).append(row)
+    counts = {
+        work: len({len(row["devices"]) for row in members}) for work, members in by_work.items()
+    }
+    chosen = max(by_work, key=lambda work: (counts[work], work))
+    if counts[chosen] < 2:
+        return []
     return sorted(
-        (row for members in several for row in members),
-        key=lambda row: (_order(row["precision"]), len(row["devices"])),
+        by_work[chosen], key=lambda row: (precision_order(row["precision"]), len(row["devices"]))
     )
 
 
@@ -203,7 +216,7 @@ def scaling_picture(rows: Sequence[Row]) -> Picture:
     by_precision: dict[str, list[Row]] = {}
     for row in rows:
         by_precision.setdefault(row["precision"], []).append(row)
-    with drawing(2.8) as (figure, axes):
+    with drawing(2.8, width=WIDTH) as (figure, axes):
         for precision, members in by_precision.items():
             _scaling_line(axes, members, colour_of(precision))
         axes.set_xlabel("devices")
@@ -232,10 +245,10 @@ def _scaling_line(axes: Axes, members: Sequence[Row], colour: str) -> None:
 def _lines_of(rows: Sequence[Row], text_of: Callable[[Row], str]) -> Iterator[tuple[Figure, Axes]]:
     """Give axes with a line for each row at its place, its name and figures above it."""
     height = _INCHES_OF_AXIS + _INCHES_OF_KEY + _INCHES_PER_LINE * len(rows)
-    with drawing(height) as (figure, axes):
+    with drawing(height, width=WIDTH) as (figure, axes):
         across = axes.get_yaxis_transform()
         for place, (row, name) in enumerate(zip(rows, configuration_names(rows), strict=True)):
-            axes.text(0, place - 0.3, name, transform=across)
+            axes.text(0, place - 0.3, name, transform=across, size=9)
             style: dict[str, Any] = {"ha": "right", "color": LIGHT["faint"], "size": 9}
             axes.text(1, place - 0.3, text_of(row), transform=across, **style)
         yield figure, axes
@@ -262,10 +275,16 @@ def _key(figure: Figure, rows: Sequence[Row], *more: tuple[str, str]) -> None:
     precisions = dict.fromkeys(row["precision"] for row in rows)
     named = [*((precision, colour_of(precision)) for precision in precisions), *more]
     handles = [Line2D([], [], color=colour, linewidth=5, label=name) for name, colour in named]
+    place_key(figure, handles)
+
+
+def place_key(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Put a key above the axes, in as many columns as there is room for."""
+    names = [str(handle.get_label()) for handle in handles]
     figure.legend(
-        handles=handles,
+        handles=list(handles),
         loc="outside upper left",
-        ncols=len(handles) if len(handles) <= _KEY_COLUMNS else 2,
+        ncols=len(handles) if sum(map(len, names)) <= _KEY_WORDS else 2,
         handlelength=1,
         columnspacing=1.2,
     )
@@ -288,10 +307,11 @@ def configuration_names(rows: Sequence[Row]) -> list[str]:
 
 def colour_of(precision: str) -> str:
     """Return a precision's colour, the same in all pictures."""
-    return LIGHT[SERIES[_order(precision) % len(SERIES)]]
+    return LIGHT[SERIES[precision_order(precision) % len(SERIES)]]
 
 
-def _order(precision: str) -> int:
+def precision_order(precision: str) -> int:
+    """Return a precision's place among all that there are."""
     return PRECISIONS.index(precision) if precision in PRECISIONS else len(PRECISIONS)
 
 

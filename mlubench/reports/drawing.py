@@ -112,14 +112,17 @@ def drawing(height: float, *, width: float = WIDTH_INCHES) -> Iterator[tuple[Fig
 
 
 @contextmanager
-def panels(heights: Sequence[float]) -> Iterator[tuple[Figure, list[Axes]]]:
+def panels(
+    heights: Sequence[float], *, width: float = WIDTH_INCHES
+) -> Iterator[tuple[Figure, list[Axes]]]:
     """Give a figure with axes below each other, in the pages' style.
 
     Args:
         heights: of each, in inches.
+        width: in inches.
     """
     with mpl.rc_context(_STYLE):
-        size = (WIDTH_INCHES, sum(heights))
+        size = (width, sum(heights))
         figure = Figure(figsize=size, dpi=_PIXELS_PER_INCH, layout="constrained")
         axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=list(heights))
         yield figure, list(axes[:, 0])

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from mlubench.reports.bench_plots import WIDTH, place_key
 from mlubench.reports.drawing import LIGHT, panels
 from mlubench.reports.history import Series
 from mlubench.reports.plots import Picture
@@ -31,7 +32,7 @@ def history_picture(
     heights = [_INCHES_PER_PANEL] * len(groups)
     heights[0] += _INCHES_OF_KEY
     runs = _runs([one for members in groups.values() for one in members])
-    with panels(heights) as (figure, axes):
+    with panels(heights, width=WIDTH) as (figure, axes):
         for panel, (name, members) in zip(axes, groups.items(), strict=True):
             for series in members:
                 key, colour = colour_of(series)
@@ -43,8 +44,7 @@ def history_picture(
         handles = [
             Line2D([], [], color=colour, linewidth=5, label=key) for key, colour in keys.items()
         ]
-        columns = len(handles) if len(handles) <= 3 else 2
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=1)
+        place_key(figure, handles)
     note = "A dot is a run, the line the level that lasted; upright dashes where it changed."
     return Picture(title, note, figure)
 

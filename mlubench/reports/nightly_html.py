@@ -63,6 +63,7 @@ class RunText:
         link: to its page; empty where it has none.
         since: since which night it is bad.
         cause: what changed in what went in.
+        hint: that, or else which layers differ.
         bad: gates that did not pass.
         good: gates that did.
         explained: explanations, each with its sentences.
@@ -76,6 +77,7 @@ class RunText:
     link: str
     since: str
     cause: str
+    hint: str
     bad: Sequence[GateRecord]
     good: Sequence[GateRecord]
     explained: Sequence[tuple[Explained, Sequence[str]]]
@@ -124,6 +126,7 @@ def _run_text(run: RunEnding, record: NightlyRecord, past: Sequence[PastNight]) 
         link=f"../../{run.report}" if run.report else "",
         since=bad_since(run, past),
         cause=cause(run),
+        hint=cause(run) or next((explained_lines(told)[0] for told in run.explained), ""),
         bad=worst_first([gate for gate in run.gates if gate.verdict in _BAD]),
         good=[gate for gate in run.gates if gate.verdict not in _BAD],
         explained=[(told, explained_lines(told)) for told in run.explained],
