@@ -10,7 +10,7 @@ from mlubench.errors import StoreError
 from mlubench.pipeline.baselines import judgement_of
 from mlubench.reports.bench_html import render_bench
 from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.bench_plots import throughput_picture
+from mlubench.reports.bench_plots import throughput_png
 from mlubench.reports.history import THROUGHPUT_SERIES, Series, find_series, throughput_until
 from mlubench.reports.schemas import THROUGHPUT, read_parquet
 from mlubench.store import write_atomic
@@ -38,7 +38,7 @@ def write_bench_page(folder: Path) -> Path:
         history_fault=fault,
     )
     path = folder / "report.html"
-    write_atomic(folder / "plot.png", throughput_picture(table.to_pylist()).png())
+    write_atomic(folder / "plot.png", throughput_png(table.to_pylist()))
     write_atomic(path, page.encode("utf-8"))
     return path
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.reports.bench_console import figure as short
-from mlubench.reports.drawing import LIGHT, SERIES, drawing
+from mlubench.reports.drawing import LIGHT, SERIES, as_png, drawing
 from mlubench.reports.plots import Picture
 
 #: A row of throughput.parquet.
@@ -26,6 +26,8 @@ _INCHES_OF_AXIS, _INCHES_OF_KEY, _INCHES_OF_KEYS = 0.4, 0.3, 0.45
 _INCHES_PER_BAR, _INCHES_PER_LINE = 0.22, 0.42
 #: Room right of the longest bar for its figures, as a share of it.
 _ROOM = 0.4
+#: Devices that lines of several precisions lie apart, so that none hides another's interval.
+_ASIDE = 0.04
 #: Percentiles that lie further apart than this need a logarithmic axis.
 _WIDE = 8.0
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
@@ -71,6 +73,13 @@ def throughput_picture(rows: Sequence[Row]) -> Picture:
         _key(figure, rows)
     note = "Median of the rounds and its 95 % interval; in parentheses times force_float32."
     return Picture("Throughput, images per second", note, figure)
+
+
+def throughput_png(rows: Sequence[Row]) -> bytes:
+    """Return that picture by itself, its title in it, as a PNG file."""
+    picture = throughput_picture(rows)
+    picture.figure.axes[0].set_title(picture.title)
+    return as_png(picture.figure)
 
 
 def _bar(axes: Axes, place: float, row: Row) -> None:
@@ -217,8 +226,9 @@ def scaling_picture(rows: Sequence[Row]) -> Picture:
     for row in rows:
         by_precision.setdefault(row["precision"], []).append(row)
     with drawing(2.8, width=WIDTH) as (figure, axes):
-        for precision, members in by_precision.items():
-            _scaling_line(axes, members, colour_of(precision))
+        for number, (precision, members) in enumerate(by_precision.items()):
+            aside = _ASIDE * (number - (len(by_precision) - 1) / 2)
+            _scaling_line(axes, members, colour_of(precision), aside)
         axes.set_xlabel("devices")
         axes.set_ylabel("images per second")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -229,16 +239,17 @@ def scaling_picture(rows: Sequence[Row]) -> Picture:
     return Picture("Scaling over devices", note, figure)
 
 
-def _scaling_line(axes: Axes, members: Sequence[Row], colour: str) -> None:
+def _scaling_line(axes: Axes, members: Sequence[Row], colour: str, aside: float) -> None:
     counts = [len(row["devices"]) for row in members]
     values = [row["throughput"] for row in members]
-    axes.plot(counts, values, color=colour, marker="o", markersize=6)
-    for count, row in zip(counts, members, strict=True):
+    places = [count + aside for count in counts]
+    axes.plot(places, values, color=colour, marker="o", markersize=6)
+    for place, row in zip(places, members, strict=True):
         low, high = row["throughput_low"], row["throughput_high"]
         if low is not None and high is not None:
-            axes.plot([count, count], [low, high], color=colour, linewidth=2, marker="_")
+            axes.plot([place, place], [low, high], color=colour, linewidth=1.4, marker="_")
     perfect = [values[0] * count / counts[0] for count in counts]
-    axes.plot(counts, perfect, color=colour, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(places, perfect, color=colour, linewidth=1, linestyle=(0, (4, 3)))
 
 
 @contextmanager

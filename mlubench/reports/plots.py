@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mlubench.metrics.verdict import in_points
 from mlubench.reports.accuracy import AccuracyRow
-from mlubench.reports.drawing import LIGHT, as_png, as_svg, drawing
+from mlubench.reports.drawing import LIGHT, as_svg, drawing
 from mlubench.reports.wording import RowText, row_text
 
 _INCHES_PER_LINE, _INCHES_OF_AXIS = 0.56, 0.36
@@ -35,11 +35,6 @@ class Picture:
     def svg(self) -> Markup:
         """The picture as an element of a page."""
         return as_svg(self.figure, self.title)
-
-    def png(self) -> bytes:
-        """Return the picture on light paper, its title in it."""
-        self.figure.suptitle(self.title, x=0.01, ha="left", size=11)
-        return as_png(self.figure)
 
 
 @dataclass(frozen=True)
