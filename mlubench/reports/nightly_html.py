@@ -31,6 +31,8 @@ _LOOKS = {
     "skipped": ("not_judged", "s"),
 }
 _ABSENT = ("not_judged", "")
+#: The gates on classes are many where a network is spoilt.
+_CLASSES = "classes"
 _BAD = (Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 
@@ -64,9 +66,10 @@ class RunText:
         since: since which night it is bad.
         cause: what changed in what went in.
         hint: that, or else which layers differ.
-        bad: gates that did not pass.
+        bad: gates that did not pass, without those on classes.
+        bad_classes: those.
         good: gates that did.
-        explained: explanations, each with its sentences.
+        explained: explanations, the worst precision first.
         steps: what to run next.
     """
 
@@ -79,8 +82,9 @@ class RunText:
     cause: str
     hint: str
     bad: Sequence[GateRecord]
+    bad_classes: Sequence[GateRecord]
     good: Sequence[GateRecord]
-    explained: Sequence[tuple[Explained, Sequence[str]]]
+    explained: Sequence[Explained]
     steps: Sequence[Step]
 
 
@@ -118,6 +122,7 @@ def render_nightly_page(record: NightlyRecord, past: Sequence[PastNight]) -> str
 
 def _run_text(run: RunEnding, record: NightlyRecord, past: Sequence[PastNight]) -> RunText:
     word = ending(run)
+    bad = worst_first([gate for gate in run.gates if gate.verdict in _BAD])
     return RunText(
         run=run,
         ending=word,
@@ -127,9 +132,10 @@ def _run_text(run: RunEnding, record: NightlyRecord, past: Sequence[PastNight]) 
         since=bad_since(run, past),
         cause=cause(run),
         hint=cause(run) or next((explained_lines(told)[0] for told in run.explained), ""),
-        bad=worst_first([gate for gate in run.gates if gate.verdict in _BAD]),
+        bad=[gate for gate in bad if gate.name != _CLASSES],
+        bad_classes=[gate for gate in bad if gate.name == _CLASSES],
         good=[gate for gate in run.gates if gate.verdict not in _BAD],
-        explained=[(told, explained_lines(told)) for told in run.explained],
+        explained=run.explained,
         steps=next_steps(run, record),
     )
 
