@@ -18,13 +18,13 @@ from prefect.types import SecretDict
 from prefect.variables import Variable
 from pydantic import SecretStr
 
+from flows.webhook import ALERT_BLOCK
 from mlubench.catalogue.yaml_file import read_yaml
 from mlubench.errors import ConfigError
 
 #: Prefect's variable with the webhook's address.
 ALERT_URL = "mlubench_alert_url"
 _FILE = Path(__file__).resolve().parent.parent / "automations" / "nightly-alert.yaml"
-_BLOCK = "mlubench-alert"
 
 
 def deploy_alert(client: SyncPrefectClient) -> str:
@@ -50,7 +50,7 @@ def deploy_alert(client: SyncPrefectClient) -> str:
     block = Webhook(
         url=SecretStr(str(url)), headers=SecretDict({"Content-Type": "application/json"})
     )
-    webhook = block.save(_BLOCK, overwrite=True)
+    webhook = block.save(ALERT_BLOCK, overwrite=True)
     payload = definition.pop("payload")
     action = {"type": "call-webhook", "block_document_id": str(webhook), "payload": payload}
     client.create_automation(AutomationCore.model_validate({**definition, "actions": [action]}))
@@ -60,4 +60,4 @@ def deploy_alert(client: SyncPrefectClient) -> str:
 def _forget_webhook() -> None:
     """Remove the copy of an address that is no longer wanted."""
     with contextlib.suppress(ValueError, ObjectNotFound):
-        Webhook.delete(_BLOCK)
+        Webhook.delete(ALERT_BLOCK)

@@ -1,7 +1,7 @@
 """Run a suite of evaluations and benchmarks, and say whether anything got worse.
 
 read the suite -> run its evaluations and benchmarks, one after the other, whatever becomes of each
--> judge -> write the summary -> show it.
+-> judge each, and find out why one failed -> judge them together -> write the summary -> show it.
 
 Each run is a subflow: it has a page, a state and tags of its own in Prefect's UI. That costs about
 a second each, so nothing smaller is one.
@@ -26,7 +26,7 @@ from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import SuiteRun, read_suite
 from mlubench.reports.nightly_json import RunEnding
-from tasks.nightly import artifact_key, publish_nightly, write_nightly
+from tasks.nightly import artifact_key, explain_failure, publish_nightly, write_nightly
 from tasks.progress import runs_progress
 
 
@@ -61,4 +61,5 @@ def _ending(run: SuiteRun, suite: str, begin: Callable[[str], None]) -> RunEndin
     name = run.name.replace("{", "{{").replace("}", "}}")
     with tags(suite, run.kind, asked.model or "own files", asked.engine):
         state = subflow.with_options(flow_run_name=name)(asked, return_state=True)
-    return run_ending(run, outcome_of(state), time.monotonic() - begun)
+    told = run_ending(run, outcome_of(state), time.monotonic() - begun)
+    return explain_failure(run, told) if told.exit_status else told

@@ -91,16 +91,21 @@ def nightly(parameters: NightlyParameters) -> int:
 
 
 def print_nightly(outcome: NightlyOutcome) -> None:
-    """Print how each run ended, the verdict with its reasons, and where the summary is."""
+    """Print how each run ended, the verdict with its reasons, and where summary and page are."""
     from mlubench.reports.nightly_text import headline, reasons, render_nightly
+    from mlubench.reports.nightly_why import why_lines
 
     console = _console()
     console.print(render_nightly(outcome.record))
     console.print()
     for line in reasons(outcome.record)[1:]:
         console.print(line, markup=False, soft_wrap=True)
+    for run in outcome.record.runs:
+        for line in why_lines(run):
+            console.print(f"{run.name}: {line}", markup=False, soft_wrap=True)
     console.print(headline(outcome.record), markup=False, soft_wrap=True)
     console.print(f"summary: {outcome.folder / 'summary.md'}", markup=False, soft_wrap=True)
+    console.print(f"page:    {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def print_benchmark(outcome: BenchOutcome) -> None:
@@ -113,6 +118,7 @@ def print_benchmark(outcome: BenchOutcome) -> None:
     for line in [*bench_summary(outcome.record), *outcome.notes()]:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"files:   {outcome.folder}", markup=False, soft_wrap=True)
+    console.print(f"report:  {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def _check_named(parameters: EvaluateParameters) -> None:

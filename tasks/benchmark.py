@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 
 from mlubench.pipeline import bench_outcome, benchmark
@@ -17,6 +22,7 @@ from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.measuring import Measuring
 from mlubench.reports.bench_console import bench_summary, seed_table, throughput_cells
 from mlubench.reports.throughput import Measured
+from tasks.pages import page_address, served_address
 from tasks.progress import step_progress
 
 
@@ -37,7 +43,7 @@ def write_benchmark(measured: Benchmark, runs: Path) -> BenchOutcome:
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)
 def publish_benchmark(written: BenchOutcome) -> None:
-    """Show the table and a summary in Prefect's UI."""
+    """Show the table, a summary, the plot and a link to the page in Prefect's UI."""
     create_table_artifact(
         key="throughput",
         table=throughput_cells(written.rows),
@@ -49,3 +55,16 @@ def publish_benchmark(written: BenchOutcome) -> None:
         markdown=f"{lines}\n\n{seed_table(written.rows, written.card)}",
         description=f"How run {written.record.run_id} ended",
     )
+    create_link_artifact(
+        key="benchmark-report",
+        link=page_address(written.folder / "report.html"),
+        link_text=f"report of {written.record.run_id}",
+        description=f"Throughput, latency, stages and history, run {written.record.run_id}",
+    )
+    # A browser shows no picture of a file on a server's page.
+    if (picture := served_address(written.folder / "plot.png")) is not None:
+        create_image_artifact(
+            key="throughput-plot",
+            image_url=picture,
+            description=f"Throughput per configuration, run {written.record.run_id}",
+        )

@@ -14,13 +14,24 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
-from mlubench.pipeline import nightly
+from mlubench.pipeline import nightly, nightly_explain
 from mlubench.pipeline.nightly import NightlyOutcome
 from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.suite import Suite
+from mlubench.pipeline.suite import Suite, SuiteRun
 from mlubench.reports.nightly_json import RunEnding
 from mlubench.reports.nightly_text import nightly_cells, nightly_markdown
 from tasks.pages import page_address
+from tasks.progress import step_progress
+
+
+@task(task_run_name="explain {run.name}", cache_policy=NO_CACHE)
+def explain_failure(run: SuiteRun, told: RunEnding) -> RunEnding:
+    """Find out why a run is not green: which layers, images and classes, since which run."""
+    told = nightly_explain.with_history(run, told)
+    if not nightly_explain.needs_explaining(run, told):
+        return told
+    with step_progress(f"explain {run.name}", f"explain-{artifact_key(run.name)}") as progress:
+        return nightly_explain.explain_ending(run, told, progress)
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
@@ -33,7 +44,7 @@ def write_nightly(
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)
 def publish_nightly(written: NightlyOutcome) -> None:
-    """Show the verdicts, the summary and links to the reports in Prefect's UI."""
+    """Show the verdicts, the summary and links to the pages in Prefect's UI."""
     record = written.record
     out = written.folder.parent.parent
 
@@ -50,6 +61,12 @@ def publish_nightly(written: NightlyOutcome) -> None:
         key=f"{key}-verdicts",
         table=nightly_cells(record, link),
         description=f"Verdict of each run, nightly {record.run_id}",
+    )
+    create_link_artifact(
+        key=f"{key}-page",
+        link=page_address(written.folder / "report.html"),
+        link_text=f"page of {record.run_id}",
+        description=f"What failed, since when, and why, nightly {record.run_id}",
     )
     for run in record.runs:
         if run.report:

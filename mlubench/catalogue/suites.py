@@ -37,6 +37,7 @@ class SuiteEntry(BaseModel):
         gates: thresholds of these runs, over the suite's own.
         baseline: what these runs are judged by, in place of the suite's own.
         skip_without: what the host may lack: then the run is skipped, and shown as skipped.
+        explain: whether failed gates on accuracy are explained, in place of the suite's own.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -47,6 +48,7 @@ class SuiteEntry(BaseModel):
     gates: dict[str, JsonValue] = {}
     baseline: Name | None = None
     skip_without: tuple[Absent, ...] = ()
+    explain: bool | None = None
 
 
 class SuiteFile(BaseModel):
@@ -57,6 +59,7 @@ class SuiteFile(BaseModel):
         gates: thresholds of all its runs.
         baseline: what they are judged by: ``last-good``, ``pinned``, ``published``, or a run's id;
             the pinned run, or else the last good one, where it is not given.
+        explain: whether failed gates on accuracy are explained.
         evaluations: options of ``mlubench eval``.
         benchmarks: options of ``mlubench bench``.
     """
@@ -66,6 +69,7 @@ class SuiteFile(BaseModel):
     description: Name
     gates: dict[str, JsonValue] = {}
     baseline: Name | None = None
+    explain: bool = True
     evaluations: tuple[SuiteEntry, ...] = ()
     benchmarks: tuple[SuiteEntry, ...] = ()
 
@@ -83,6 +87,7 @@ class Planned:
         gates: thresholds: the suite's, with the entry's over them.
         baseline: what it is judged by.
         skip_without: what the host may lack.
+        explain: whether failed gates on accuracy are explained.
     """
 
     key: str
@@ -93,6 +98,7 @@ class Planned:
     gates: Mapping[str, JsonValue]
     baseline: str | None
     skip_without: tuple[Absent, ...]
+    explain: bool
 
 
 def find_suite(name: str, folders: Sequence[Path] = ()) -> Path:
@@ -176,6 +182,7 @@ def _spread(
                     gates={**suite.gates, **entry.gates},
                     baseline=entry.baseline or suite.baseline,
                     skip_without=entry.skip_without,
+                    explain=suite.explain if entry.explain is None else entry.explain,
                 )
             )
     return planned

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from mlubench.errors import StoreError
 from mlubench.reports.thresholds import Gates
+
+if TYPE_CHECKING:
+    from mlubench.reports.gates import Judged
 
 _WIDTH = 100
 _USUAL = Gates()
@@ -31,10 +35,12 @@ def compare(
     """Judge a run by another one, gate by gate: PASS, FAIL or INCONCLUSIVE, each with its reason.
 
     Evaluations are compared image by image; benchmarks by the rounds of each configuration. An
-    improvement never fails. Exit status: 0 pass, 1 fail, 3 inconclusive.
+    improvement never fails. RUN's page shows the verdict from then on. Exit status: 0 pass, 1 fail,
+    3 inconclusive.
     """
     from mlubench.metrics.verdict import Verdict
     from mlubench.pipeline.baselines import judge_by
+    from mlubench.pipeline.runs import find_run
     from mlubench.reports.bench_compare import render_comparison
     from mlubench.reports.gates_console import judged_lines, render_gates
     from mlubench.reports.junit import write_junit
@@ -55,6 +61,20 @@ def compare(
     console.print(render_gates([gate for gate in judged.gates if gate not in speeds]))
     for line in judged_lines(judged):
         console.print(line, markup=False, soft_wrap=True)
+    if trouble := _show(judged, find_run(run, out)):
+        Console(stderr=True).print(trouble, markup=False, soft_wrap=True)
     if junit is not None:
         write_junit(junit, [judged])
     return judged.verdict.exit_status
+
+
+def _show(judged: Judged, folder: Path) -> str:
+    """Keep the verdict in the run's folder and on its page; return why that could not be."""
+    from mlubench.pipeline.baselines import keep_judgement
+    from mlubench.pipeline.page import page_again
+
+    try:
+        keep_judgement(judged, folder)
+    except StoreError as error:
+        return f"the verdict could not be kept for the run's page: {error}"
+    return page_again(folder)

@@ -28,6 +28,8 @@ from mlubench.store import locked, write_json
 PINNED = "pinned"
 LAST_GOOD = "last-good"
 _GOOD = (Verdict.PASS, Verdict.NOT_JUDGED)
+#: What ``mlubench compare`` said of a run, in the run's folder.
+_JUDGEMENT = "verdict.json"
 
 
 class Pin(Record):
@@ -164,15 +166,18 @@ def record_verdict(judged: Judged, out: Path) -> Path:
         StoreError: the folder cannot be written.
     """
     path = _verdict_file(judged.run, out)
-    record = VerdictRecord(
+    _verdict_record(judged).write(path)
+    return path
+
+
+def _verdict_record(judged: Judged) -> VerdictRecord:
+    return VerdictRecord(
         run_id=judged.run,
         baseline=judged.baseline,
         verdict=judged.verdict,
         gates=gate_records(judged),
         remarks=tuple(judged.remarks),
     )
-    record.write(path)
-    return path
 
 
 def recorded_verdict(run_id: str, out: Path) -> VerdictRecord | None:
@@ -183,6 +188,34 @@ def recorded_verdict(run_id: str, out: Path) -> VerdictRecord | None:
     """
     path = _verdict_file(run_id, out)
     return VerdictRecord.read(path) if path.is_file() else None
+
+
+def keep_judgement(judged: Judged, folder: Path) -> Path:
+    """Keep what ``mlubench compare`` said of a run in its own folder, for its page.
+
+    That makes the run neither good nor bad; see :func:`record_verdict`.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    path = folder / _JUDGEMENT
+    _verdict_record(judged).write(path)
+    return path
+
+
+def judgement_of(folder: Path) -> VerdictRecord | None:
+    """Return what was last said of a run: by ``mlubench compare``, or else by a flow.
+
+    Args:
+        folder: the run folder, below OUT/runs where a flow judged it.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    path = folder / _JUDGEMENT
+    if path.is_file():
+        return VerdictRecord.read(path)
+    return recorded_verdict(folder.name, folder.resolve().parent.parent)
 
 
 def find_baseline(run: Path, which: str, out: Path) -> Path | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from mlubench.pipeline.bench_page import write_bench_page
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.run import free_run_id
@@ -19,6 +20,7 @@ from mlubench.reports.throughput import (
     Measured,
     ThroughputRow,
     latencies_table,
+    speed_notes,
     throughput_rows,
     throughput_table,
 )
@@ -74,24 +76,7 @@ class BenchOutcome:
 
     def notes(self) -> list[str]:
         """Return what a reader must know beside the table."""
-        disturbed = [row.configuration.name for row in self.rows if row.disturbed]
-        restless = [
-            row.configuration.name
-            for row in self.rows
-            if not all(one.steady for one in row.measured.rounds)
-        ]
-        made_up = sorted(
-            {row.configuration.precision for row in self.rows if row.measured.speed_only}
-        )
-        return [
-            *_note(
-                "other processes had more of the host than is usual, so the figures may be theirs",
-                disturbed,
-                len(self.rows),
-            ),
-            *_note("a warm-up did not get steady", restless, len(self.rows)),
-            *_note("not calibrated, ranges are made up: speed only", made_up, 0),
-        ]
+        return speed_notes(throughput_table(self.rows).to_pylist())
 
 
 def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
@@ -122,6 +107,7 @@ def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
             record.write(folder / "run.json")
             write_parquet(folder / "throughput.parquet", throughput_table(rows))
             write_parquet(folder / "latencies.parquet", latencies_table(rows))
+            write_bench_page(folder)
     append_throughput(runs.parent / "history", record, throughput_table(rows))
     return BenchOutcome(runs / run_id, record, rows)
 
@@ -144,10 +130,3 @@ def _record(benchmark: Benchmark, run_id: str, rows: Sequence[ThroughputRow]) ->
         seconds={stage: round(seconds, 3) for stage, seconds in benchmark.seconds.items()},
         disturbed=any(row.disturbed for row in rows),
     )
-
-
-def _note(what: str, names: Sequence[str], of: int) -> list[str]:
-    """Return a note on some of the configurations; on all of them without their names."""
-    if not names:
-        return []
-    return [what if len(names) == of else f"{what}: {'; '.join(names)}"]

@@ -32,7 +32,7 @@ class ChangedLayer:
         """The layer and how far its weights moved."""
         if np.isinf(self.change):
             return f"{self.layer} (other weights altogether)"
-        return f"{self.layer} (weights moved by {100 * self.change:.2g} %)"
+        return f"{self.layer} (weights moved by {100 * self.change:.3g} %)"
 
 
 def changed_layers(

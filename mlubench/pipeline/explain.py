@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError
+from mlubench.images.cache import DecodedImages
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
 from mlubench.pipeline.devices import addresses
 from mlubench.pipeline.gates import read_evaluation
 from mlubench.pipeline.layer_graph import layer_graph
+from mlubench.pipeline.network import label_order
 from mlubench.pipeline.prepared import Prepared, prepared_again
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy_gates import EvaluatedRun
@@ -31,20 +32,22 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class _Against:
-    """What a precision is explained against.
+class _Compared:
+    """The layers of a precision against the reference's or the baseline's.
 
     Attributes:
-        name: in a few words.
-        predictions: its answers.
-        precision: which of them.
-        model: its compiled network.
+        layers: worst first.
+        images: on how many images.
+        class_names: of the network, in its own order.
+        scored: the decoded images, where there are any.
+        fault: why there are no layers.
     """
 
-    name: str
-    predictions: pa.Table
-    precision: str
-    model: Path
+    layers: Sequence[LayerNoise]
+    images: int
+    class_names: Sequence[str]
+    scored: DecodedImages | None = None
+    fault: str = ""
 
 
 def explain(
@@ -55,6 +58,7 @@ def explain(
     baseline: Path | None = None,
     images: int = IMAGES,
     progress: Progress = lambda *_: None,
+    layers_needed: bool = True,
 ) -> Explanation:
     """Compare a precision of an evaluation with its force_float32, or with another run's.
 
@@ -68,45 +72,72 @@ def explain(
         baseline: a run of another network or engine, whose same precision it is compared with.
         images: on how many of the scored images the layers are compared.
         progress: called with (images done, images).
+        layers_needed: whether it is an error that layers cannot be compared; else images and
+            classes will do, and the reason is told.
 
     Raises:
-        ConfigError: there is no such precision, the baseline's compiled network is gone, or the
-            engine does not give its layers' outputs.
+        ConfigError: there is no such precision; and, where layers are needed, the baseline's
+            compiled network is gone, or the engine does not give its layers' outputs.
         DeviceError: the engine failed.
     """
     ours = read_evaluation(run)
     chosen = precision or _worst(ours, with_reference=baseline is not None)
     for name in (chosen, *(() if baseline else (REFERENCE,))):
         _check_precision(ours, name)
-    with prepared_again(ours.record, out) as prepared:
-        model = prepared.compiled(chosen).folder
-        if baseline is None:
-            reference = prepared.compiled(REFERENCE).folder
-            against = _Against(REFERENCE, ours.predictions, REFERENCE, reference)
-        else:
-            against = _baseline(baseline, chosen, prepared)
-        rows = chosen_rows(prepared, images)
-        layers = compared_layers(prepared, against.model, model, rows, progress)
-        names, scored = prepared.network.order.names, prepared.scored
-    before, after, _ = common_rows(against.predictions, ours.predictions, chosen, against.precision)
-    pairs = pair_images(against.predictions, ours.predictions, chosen, against.precision)
+    _check_images(images)
+    theirs = ours if baseline is None else read_evaluation(baseline)
+    of = REFERENCE if baseline is None else chosen
+    _check_precision(theirs, of)
+    try:
+        compared = _compare(ours, theirs, (of, chosen), out, images, progress)
+    except ConfigError as error:
+        if layers_needed or not ours.record.label_order:
+            raise
+        names = label_order(ours.record.label_order).names
+        compared = _Compared((), 0, names, fault=str(error))
+    before, after, _ = common_rows(theirs.predictions, ours.predictions, chosen, of)
+    pairs = pair_images(theirs.predictions, ours.predictions, chosen, of)
+    against = REFERENCE if baseline is None else theirs.record.run_id
     if not len(pairs):
-        raise ConfigError("has no image in common with the run", where=against.name)
+        raise ConfigError("has no image in common with the run", where=against)
     explained = Explanation(
         run=ours.record.run_id,
         precision=chosen,
-        against=against.name,
+        against=against,
         paired=pairs.paired(),
         flips=flips_between(before, after),
         classes=class_drops(pairs.class_ids, pairs.reference_right, pairs.candidate_right),
-        layers=layers,
-        images=len(rows),
-        class_names=names,
+        layers=compared.layers,
+        images=compared.images,
+        class_names=compared.class_names,
+        no_layers=compared.fault,
     )
     folder = run / "explain" / chosen
     write_explanation(explained, folder)
-    write_thumbnails(folder, explained.flips, scored)
+    if compared.scored is not None:
+        write_thumbnails(folder, explained.flips, compared.scored)
     return explained
+
+
+def _compare(
+    ours: EvaluatedRun,
+    theirs: EvaluatedRun,
+    precisions: tuple[str, str],
+    out: Path,
+    images: int,
+    progress: Progress,
+) -> _Compared:
+    """Compare layers: the first precision of the one run, the second of the other."""
+    of, chosen = precisions
+    with prepared_again(ours.record, out) as prepared:
+        model = prepared.compiled(chosen).folder
+        if theirs is ours:
+            reference = prepared.compiled(of).folder
+        else:
+            reference = _compiled_before(theirs, of, prepared)
+        rows = chosen_rows(prepared, images)
+        layers = compared_layers(prepared, reference, model, rows, progress)
+        return _Compared(layers, len(rows), prepared.network.order.names, prepared.scored)
 
 
 def compared_layers(
@@ -156,11 +187,15 @@ def chosen_rows(prepared: Prepared, images: int) -> list[int]:
     Raises:
         ConfigError: it is less than one.
     """
-    if images < 1:
-        raise ConfigError(f"is {images}", where="--images", expected="1 or more")
+    _check_images(images)
     sound = np.setdiff1d(np.arange(prepared.scored.shape[0]), prepared.scored.corrupt)
     places = np.unique(np.linspace(0, len(sound) - 1, min(images, len(sound))).round())
     return [int(row) for row in sound[places.astype(np.int64)]]
+
+
+def _check_images(images: int) -> None:
+    if images < 1:
+        raise ConfigError(f"is {images}", where="--images", expected="1 or more")
 
 
 def _worst(run: EvaluatedRun, *, with_reference: bool) -> str:
@@ -185,10 +220,8 @@ def _check_precision(run: EvaluatedRun, precision: str) -> None:
         )
 
 
-def _baseline(folder: Path, precision: str, prepared: Prepared) -> _Against:
-    """Return a baseline's answers and its compiled network, which the cache must still have."""
-    theirs = read_evaluation(folder)
-    _check_precision(theirs, precision)
+def _compiled_before(theirs: EvaluatedRun, precision: str, prepared: Prepared) -> Path:
+    """Return a baseline's compiled network, which the cache must still have."""
     key = theirs.record.provenance.get(f"{precision}, key", "")
     model = prepared.run.store.root / "compiled" / key
     if not key or not model.is_dir():
@@ -198,4 +231,4 @@ def _baseline(folder: Path, precision: str, prepared: Prepared) -> _Against:
             expected=str(model),
             fix="run mlubench eval as the baseline was, or leave --baseline out",
         )
-    return _Against(theirs.record.run_id, theirs.predictions, precision, model)
+    return model

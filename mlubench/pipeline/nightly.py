@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from mlubench.errors import MlubenchError
+from mlubench.errors import MlubenchError, StoreError
 from mlubench.metrics.verdict import Verdict, worst
-from mlubench.pipeline.baselines import LAST_GOOD, PINNED, find_baseline, judge_by, record_verdict
+from mlubench.pipeline.baselines import (
+    LAST_GOOD,
+    PINNED,
+    find_baseline,
+    judge_by,
+    record_verdict,
+)
 from mlubench.pipeline.bench_outcome import BenchOutcome
 from mlubench.pipeline.gates import PUBLISHED, judge, judge_alone
 from mlubench.pipeline.nightly_parameters import NightlyParameters
@@ -20,14 +27,18 @@ from mlubench.pipeline.run import free_run_id
 from mlubench.pipeline.suite import Suite, SuiteRun
 from mlubench.reports.gates import Gate, Judged, gate_records
 from mlubench.reports.junit import write_junit
+from mlubench.reports.nightly_html import render_nightly_page
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import headline, nightly_markdown
+from mlubench.reports.nightly_why import PastNight
 from mlubench.store import atomic_folder, locked, write_atomic
 
 #: Exit statuses, the worst first: a gate that failed is news of a network, and no other run's
 #: trouble may hide it; what broke comes before what is only in doubt.
 _WORST_FIRST = (1, 4, 2, 3, 0)
 _WRONG_INPUT = 2
+#: Nights that are shown beside one.
+_NIGHTS = 30
 
 
 @dataclass(frozen=True)
@@ -56,8 +67,8 @@ class NightlyOutcome:
 def judge_run(run: SuiteRun, folder: Path) -> Judged:
     """Judge a finished run by its baseline and keep what was said, for the nights to come.
 
-    An evaluation's page then says so too; where it cannot be written, a remark tells. Where there
-    is no baseline yet, an evaluation is judged by itself alone, a benchmark is not.
+    The run's page then says so too; where it cannot be written, a remark tells. Where there is no
+    baseline yet, an evaluation is judged by itself alone, a benchmark is not.
 
     Args:
         run: of the suite.
@@ -70,7 +81,7 @@ def judge_run(run: SuiteRun, folder: Path) -> Judged:
     out = run.parameters.out
     judged = _judged(run, folder, out)
     record_verdict(judged, out)
-    trouble = page_again(folder) if run.kind == "evaluation" else ""
+    trouble = page_again(folder)
     return replace(judged, remarks=(*judged.remarks, trouble)) if trouble else judged
 
 
@@ -100,8 +111,7 @@ def run_ending(
     wrong = [own] if own == _WRONG_INPUT else []
     page = result.folder / "report.html"
     return RunEnding(
-        name=run.name,
-        kind=run.kind,
+        **_about(run),
         verdict=judged.verdict,
         exit_status=min([judged.verdict.exit_status, *wrong], key=_WORST_FIRST.index),
         baseline=judged.baseline,
@@ -111,6 +121,17 @@ def run_ending(
         report=f"runs/{result.record.run_id}/{page.name}" if page.is_file() else "",
         seconds=round(seconds, 3),
     )
+
+
+def _about(run: SuiteRun) -> dict[str, Any]:
+    """Return what an ending says of its run, whatever became of it."""
+    return {
+        "name": run.name,
+        "kind": run.kind,
+        "model": run.model,
+        "engine": run.parameters.engine,
+        "precisions": run.parameters.precision,
+    }
 
 
 def _notes(result: Outcome | BenchOutcome) -> list[str]:
@@ -125,8 +146,7 @@ def _broken(run: SuiteRun, error: BaseException, seconds: float, run_id: str = "
     ours = isinstance(error, MlubenchError)
     what = str(error) or type(error).__name__
     return RunEnding(
-        name=run.name,
-        kind=run.kind,
+        **_about(run),
         exit_status=error.exit_status if isinstance(error, MlubenchError) else 4,
         error=what if ours else f"{type(error).__name__}: {what}",
         run_id=run_id,
@@ -136,7 +156,7 @@ def _broken(run: SuiteRun, error: BaseException, seconds: float, run_id: str = "
 
 def skipped(run: SuiteRun) -> RunEnding:
     """Return the ending of a run that the host lacks something for."""
-    return RunEnding(name=run.name, kind=run.kind, skipped=run.absent)
+    return RunEnding(**_about(run), skipped=run.absent)
 
 
 def exit_status(endings: Sequence[RunEnding]) -> int:
@@ -181,10 +201,33 @@ def write_nightly(
         )
         with atomic_folder(place / record.run_id) as folder:
             record.write(folder / "summary.json")
-            page = nightly_markdown(record, lambda report: f"../../{report}")
-            write_atomic(folder / "summary.md", page.encode("utf-8"))
+            summary = nightly_markdown(record, lambda report: f"../../{report}")
+            write_atomic(folder / "summary.md", summary.encode("utf-8"))
+            page = render_nightly_page(record, nights_before(record, place))
+            write_atomic(folder / "report.html", page.encode("utf-8"))
             write_junit(folder / "junit.xml", [_as_tests(run) for run in record.runs])
     return NightlyOutcome(place / record.run_id, record)
+
+
+def nights_before(record: NightlyRecord, place: Path) -> list[PastNight]:
+    """Return the last nights of the same suite, the newest first; damaged ones are left out.
+
+    Args:
+        record: the night that they were before.
+        place: the folder of all nights.
+    """
+    found: list[PastNight] = []
+    for path in sorted(place.glob("*/summary.json"), reverse=True):
+        # Ids begin with the time.
+        if path.parent.name >= record.run_id or len(found) == _NIGHTS:
+            continue
+        try:
+            past = NightlyRecord.read(path)
+        except StoreError:
+            continue
+        if past.suite == record.suite:
+            found.append(PastNight(past, (path.parent / "report.html").is_file()))
+    return found
 
 
 def _as_tests(run: RunEnding) -> Judged:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlubench.errors import ConfigError, MlubenchError
+from mlubench.errors import MlubenchError
+from mlubench.pipeline.bench_page import write_bench_page
 from mlubench.pipeline.evaluation_page import write_evaluation_page
 from mlubench.reports.bench_json import BenchRecord
 
@@ -16,17 +17,11 @@ def write_page(folder: Path) -> Path:
     the folder of runs and caches. The same files give the same bytes.
 
     Raises:
-        ConfigError: the run is a benchmark, which has no page, or of a version without what the
-            page needs.
+        ConfigError: the run is of a version without what the page needs.
         StoreError: a file cannot be read, or the page not be written.
     """
     if BenchRecord.is_in(folder):
-        raise ConfigError(
-            "is a benchmark, which has no page",
-            where=str(folder),
-            expected="a run of mlubench eval",
-            fix="mlubench compare shows two benchmarks",
-        )
+        return write_bench_page(folder)
     return write_evaluation_page(folder)
 
 

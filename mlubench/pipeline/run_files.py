@@ -13,8 +13,8 @@ from mlubench.mm_run.trace import Phase, Span, chrome_trace
 from mlubench.pipeline.benchmark import round_figures
 from mlubench.pipeline.measurement import MOMENTS, Measurement
 from mlubench.pipeline.run_model import ModelRun
+from mlubench.reports.layer_picture import layer_picture
 from mlubench.reports.layer_table import (
-    layer_picture,
     layer_table,
     layers_csv,
     layers_document,
@@ -73,7 +73,7 @@ def write_layers(folder: Path, times: LayerTimes) -> None:
     write_atomic(folder / "layers.txt", table_text(layer_table(times)).encode())
     write_atomic(folder / "layers.csv", layers_csv(times).encode())
     write_json(folder / "layers.json", layers_document(times))
-    write_atomic(folder / "layers.svg", layer_picture([times]).encode())
+    write_atomic(folder / "layers.svg", layer_picture([times]))
 
 
 def write_pair(folder: Path, first: LayerTimes, second: LayerTimes) -> None:
@@ -84,7 +84,7 @@ def write_pair(folder: Path, first: LayerTimes, second: LayerTimes) -> None:
     """
     write_atomic(folder / "layers.txt", table_text(pair_table(first, second)).encode())
     write_json(folder / "layers.json", pair_document(first, second))
-    write_atomic(folder / "layers.svg", layer_picture([first, second]).encode())
+    write_atomic(folder / "layers.svg", layer_picture([first, second]))
 
 
 def trace_text(run: ModelRun) -> str:

@@ -58,6 +58,7 @@ class SuiteRun:
         baseline: what it is judged by: ``last-good``, ``pinned``, ``published``, or a run's id; the
             pinned run, or else the last good one, where it is None.
         absent: what the host lacks, where the suite lets it be skipped then; else empty.
+        explain: whether failed gates on accuracy are explained.
     """
 
     name: str
@@ -65,11 +66,19 @@ class SuiteRun:
     gates: Gates
     baseline: str | None = None
     absent: str = ""
+    explain: bool = True
 
     @property
     def kind(self) -> Literal["evaluation", "benchmark"]:
         """Which flow runs it."""
         return "evaluation" if isinstance(self.parameters, EvaluateParameters) else "benchmark"
+
+    @property
+    def model(self) -> str:
+        """The network's name."""
+        asked = self.parameters
+        file = asked.onnx or asked.prototxt
+        return file.stem if file else asked.model or "sample"
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,7 @@ def _checked(path: Path, planned: Planned, asked: NightlyParameters) -> SuiteRun
         gates,
         planned.baseline,
         _absent(planned, parameters),
+        planned.explain,
     )
 
 

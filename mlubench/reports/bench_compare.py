@@ -16,6 +16,7 @@ from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.schemas import THROUGHPUT, read_parquet
+from mlubench.reports.throughput import row_name
 from mlubench.reports.wording import NONE, verdict_text
 
 #: What makes two rows of two runs one configuration.
@@ -97,7 +98,7 @@ def compare_benchmarks(run: Path, baseline: Path, min_effect: float) -> RunsComp
         )
     comparisons = [
         Comparison(
-            name=_name(ours[key]),
+            name=row_name(ours[key]),
             baseline=theirs[key]["throughput"],
             candidate=ours[key]["throughput"],
             change=compare_speed(
@@ -109,7 +110,7 @@ def compare_benchmarks(run: Path, baseline: Path, min_effect: float) -> RunsComp
         for key in common
     ]
     alone = [
-        f"{_name(rows[key])}: only in {folder.name}"
+        f"{row_name(rows[key])}: only in {folder.name}"
         for rows, others, folder in ((ours, theirs, run), (theirs, ours, baseline))
         for key in rows
         if key not in others
@@ -150,11 +151,6 @@ def _rows(folder: Path) -> dict[tuple[Any, ...], Mapping[str, Any]]:
         tuple(tuple(row[key]) if key == "devices" else row[key] for key in _KEYS): row
         for row in table.to_pylist()
     }
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    shape = "dynamic" if row["dynamic_shape"] else "static"
-    return f"{row['precision']}, batch {row['batch_size']}, {shape}, {' '.join(row['devices'])}"
 
 
 def _remarks(run: Path, baseline: Path) -> list[str]:

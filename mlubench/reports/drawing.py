@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 #: The pages' colours by name, on light and on dark paper. Series are told apart by the colour-blind
-#: too: blue, orange, green and purple of about equal weight on either paper.
+#: too: blue, orange, green, purple, ochre and pink of about equal weight on either paper.
 LIGHT: Final = {
     "paper": "#fdfdfc",
     "ink": "#1c1e21",
@@ -35,6 +35,8 @@ LIGHT: Final = {
     "series2": "#c96a10",
     "series3": "#2b8a70",
     "series4": "#8450a8",
+    "series5": "#a8860e",
+    "series6": "#b5386c",
 }
 DARK: Final = {
     "paper": "#16181b",
@@ -51,6 +53,8 @@ DARK: Final = {
     "series2": "#f0a35c",
     "series3": "#5cc4a6",
     "series4": "#c39be0",
+    "series5": "#dcc04f",
+    "series6": "#ee8ab2",
 }
 SERIES: Final = tuple(name for name in LIGHT if name.startswith("series"))
 
@@ -90,6 +94,8 @@ _COLOURS = {value: f"var(--{name})" for name, value in LIGHT.items()}
 _DROPPED = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", re.DOTALL)
 _STYLES = re.compile(r'style="([^"]*)"')
 _IDS = re.compile(r' id="([^"]+)"')
+_REFERENCES = re.compile(r"#([\w-]+)")
+_FONT = re.compile(r"font-family: [^;\"]*")
 
 
 @contextmanager
@@ -105,6 +111,23 @@ def drawing(height: float, *, width: float = WIDTH_INCHES) -> Iterator[tuple[Fig
         yield figure, figure.add_subplot()
 
 
+@contextmanager
+def panels(
+    heights: Sequence[float], *, width: float = WIDTH_INCHES
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure with axes below each other, in the pages' style.
+
+    Args:
+        heights: of each, in inches.
+        width: in inches.
+    """
+    with mpl.rc_context(_STYLE):
+        size = (width, sum(heights))
+        figure = Figure(figsize=size, dpi=_PIXELS_PER_INCH, layout="constrained")
+        axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=list(heights))
+        yield figure, list(axes[:, 0])
+
+
 def as_svg(figure: Figure, title: str) -> Markup:
     """Return a figure as an SVG element for a page that defines the colours' style variables.
 
@@ -112,16 +135,37 @@ def as_svg(figure: Figure, title: str) -> Markup:
         figure: of :func:`drawing`.
         title: what a screen reader is told.
     """
+    text = _STYLES.sub(_themed, _svg(figure, title, transparent=True))
+    size = re.compile(r' width="[^"]*" height="[^"]*"')
+    text = size.sub(_described(title), text, count=1)
+    return Markup(text)  # noqa: S704  # drawn here; Matplotlib escapes what it writes
+
+
+def as_svg_file(figure: Figure, title: str) -> bytes:
+    """Return a figure as an SVG file of its own, on light paper, in the colours as they are.
+
+    Args:
+        figure: of :func:`drawing`.
+        title: what a screen reader is told.
+    """
+    text = _svg(figure, title, transparent=False).rstrip()
+    text = _FONT.sub("font-family: sans-serif", text)
+    return (text.replace("<svg", f"<svg{_described(title)}", 1) + "\n").encode("utf-8")
+
+
+def _svg(figure: Figure, title: str, *, transparent: bool) -> str:
+    """Return what Matplotlib draws, without what only Matplotlib needs."""
     out = io.StringIO()
     with mpl.rc_context({**_STYLE, "svg.hashsalt": title}):
-        figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(out, format="svg", metadata={"Date": None}, transparent=transparent)
     text = out.getvalue()
     text = _DROPPED.sub("", text[text.index("<svg") :])
-    text = _STYLES.sub(_themed, text)
-    text = _IDS.sub(lambda match: match[0] if f"#{match[1]}" in text else "", text)
-    size = re.compile(r' width="[^"]*" height="[^"]*"')
-    text = size.sub(f' role="img" aria-label="{escape(title)}"', text, count=1)
-    return Markup(text)  # noqa: S704  # drawn here; Matplotlib escapes what it writes
+    named = set(_REFERENCES.findall(text))
+    return _IDS.sub(lambda match: match[0] if match[1] in named else "", text)
+
+
+def _described(title: str) -> str:
+    return f' role="img" aria-label="{escape(title)}"'
 
 
 def as_png(figure: Figure) -> bytes:
@@ -134,5 +178,5 @@ def as_png(figure: Figure) -> bytes:
 
 def _themed(style: re.Match[str]) -> str:
     """Return a style with the page's colours and font in place of the drawing's."""
-    text = re.sub(r"font-family: [^;]*", "font-family: inherit", style[0])
+    text = _FONT.sub("font-family: inherit", style[0])
     return re.sub(r"#[0-9a-f]{6}\b", lambda colour: _COLOURS.get(colour[0], colour[0]), text)

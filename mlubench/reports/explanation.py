@@ -74,6 +74,7 @@ class Explanation:
         layers: the layers, worst first.
         images: on how many images the layers were compared.
         class_names: of the network, in its own order.
+        no_layers: why layers were not compared; empty where they were.
     """
 
     run: str
@@ -85,6 +86,7 @@ class Explanation:
     layers: Sequence[LayerNoise]
     images: int
     class_names: Sequence[str]
+    no_layers: str = ""
 
     @property
     def origins(self) -> list[LayerNoise]:
@@ -125,6 +127,7 @@ def explanation_json(explained: Explanation) -> dict[str, Any]:
             {**asdict(one), "drop": one.drop} for one in explained.classes if one.lost or one.won
         ],
         "images_of_layers": explained.images,
+        "no_layers": explained.no_layers,
         "layers": [{**asdict(one), "snr_db": _finite(one.snr_db)} for one in explained.layers],
     }
 

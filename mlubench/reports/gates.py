@@ -63,3 +63,9 @@ class GateRecord(Record):
 def gate_records(judged: Judged) -> tuple[GateRecord, ...]:
     """Return a run's gates as they are kept in files."""
     return tuple(GateRecord(**vars(gate)) for gate in judged.gates)
+
+
+def worst_first(gates: Sequence[GateRecord]) -> list[GateRecord]:
+    """Return gates with those that failed first, those that passed last."""
+    order = list(Verdict)
+    return sorted(gates, key=lambda gate: -order.index(gate.verdict))

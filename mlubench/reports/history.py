@@ -19,6 +19,8 @@ import pyarrow as pa
 
 from mlubench.errors import StoreError
 from mlubench.metrics.steps import stretches
+from mlubench.metrics.verdict import in_points
+from mlubench.reports.bench_console import figure
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
@@ -95,6 +97,21 @@ class Step:
     since: Point
     before: float
     after: float
+
+    @property
+    def accuracy_text(self) -> str:
+        """The step of an accuracy in words."""
+        change = f"{100 * (self.after - self.before):+.2f} points"
+        return self._text(f"{in_points(self.before)} %", f"{in_points(self.after)} %", change)
+
+    @property
+    def throughput_text(self) -> str:
+        """The step of a throughput in words."""
+        change = f"{100 * (self.after / self.before - 1):+.1f} %" if self.before else "from nothing"
+        return self._text(figure(self.before), f"{figure(self.after)} images/s", change)
+
+    def _text(self, before: str, after: str, change: str) -> str:
+        return f"{before} to {after} ({change}) since run {self.since.run_id}"
 
 
 @dataclass(frozen=True)
@@ -182,19 +199,9 @@ def accuracy_until(
         StoreError: a file is damaged.
     """
     own = _with_run(_accuracy_facts(record), rows, ACCURACY_HISTORY)
-    likeness = _likeness(own)
-    tables = [own]
-    # A file's name tells when and of what the run was, so that few of very many are read.
-    words = re.sub(r"-\d+$", "", record.run_id[_STAMP:])
-    paths = (history / "accuracy").glob("*.parquet") if history else ()
-    for path in sorted(paths, reverse=True):
-        if len(tables) == most:
-            break
-        if path.stem != record.run_id and path.stem[_STAMP:].startswith(words):
-            table = read_parquet(path, ACCURACY_HISTORY)
-            if _likeness(table) == likeness and _age(table) < _age(own):
-                tables.append(table)
-    return pa.concat_tables(tables).sort_by(_OLDEST_FIRST)
+    folder = history / "accuracy" if history else None
+    alike = [name for name in ACCURACY_SERIES if name != "precision"]
+    return _until(folder, own, alike, most)
 
 
 def what_changed(rows: pa.Table, run_id: str) -> list[str]:
@@ -217,6 +224,42 @@ def read_throughput_history(history: Path) -> pa.Table:
         StoreError: a file is damaged.
     """
     return _read(history / "throughput", THROUGHPUT_HISTORY)
+
+
+def throughput_until(
+    history: Path | None, record: BenchRecord, rows: pa.Table, most: int = RUNS_SHOWN
+) -> pa.Table:
+    """Return a benchmark's rows and those of the runs like it before it, oldest first.
+
+    Like it are those of the same network, engine and host; see :func:`accuracy_until`.
+    """
+    own = _with_run(_facts(record), rows, THROUGHPUT_HISTORY)
+    folder = history / "throughput" if history else None
+    return _until(folder, own, ("model", "engine", "host"), most)
+
+
+def _until(folder: Path | None, own: pa.Table, alike: Sequence[str], most: int) -> pa.Table:
+    """Return a run's rows and those of older runs that have these columns in common with it."""
+    tables = [own]
+    run_id = own["run_id"][0].as_py()
+    # A file's name tells when and of what the run was, so that few of very many are read.
+    words = re.sub(r"-\d+$", "", run_id[_STAMP:])
+    for path in sorted(folder.glob("*.parquet") if folder else (), reverse=True):
+        if len(tables) == most:
+            break
+        if path.stem != run_id and path.stem[_STAMP:].startswith(words):
+            table = read_parquet(path, own.schema)
+            if _values(table, alike) == _values(own, alike) and _age(table) < _age(own):
+                tables.append(table)
+    return pa.concat_tables(tables).sort_by(_OLDEST_FIRST)
+
+
+def _values(rows: pa.Table, columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(rows.slice(0, 1).select(list(columns)).to_pylist()[0].values())
+
+
+def _age(rows: pa.Table) -> tuple[datetime, str]:
+    return rows["created_utc"][0].as_py(), rows["run_id"][0].as_py()
 
 
 def find_series(
@@ -263,18 +306,20 @@ def _facts(record: RunRecord | BenchRecord) -> dict[str, Any]:
     }
 
 
+def _with_run(facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with the facts of their run before them."""
+    columns = {
+        **{
+            name: pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
+            for name, value in facts.items()
+        },
+        **{name: rows[name] for name in rows.column_names},
+    }
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
 def _accuracy_facts(record: RunRecord) -> dict[str, Any]:
     return {**_facts(record), "dataset_digest": record.dataset.digest}
-
-
-def _likeness(rows: pa.Table) -> tuple[Any, ...]:
-    """Return what a run's rows have in common with those of other runs of their series."""
-    names = [name for name in ACCURACY_SERIES if name != "precision"]
-    return tuple(rows.slice(0, 1).select(names).to_pylist()[0].values()) if len(rows) else ()
-
-
-def _age(rows: pa.Table) -> tuple[datetime, str]:
-    return rows["created_utc"][0].as_py(), rows["run_id"][0].as_py()
 
 
 def _append(
@@ -290,18 +335,6 @@ def _append(
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
     return path
-
-
-def _with_run(facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows with the facts of their run before them."""
-    columns = {
-        **{
-            name: pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
-            for name, value in facts.items()
-        },
-        **{name: rows[name] for name in rows.column_names},
-    }
-    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
 def _read(folder: Path, schema: pa.Schema) -> pa.Table:

@@ -1,14 +1,12 @@
-"""Layers' times as a table, as CSV and JSON, and as a picture."""
+"""Layers' times as a table, as CSV and JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +16,6 @@ from mlubench.metrics.layer_times import JOINT, LayerPair, LayerTimes, TimedLaye
 from mlubench.reports.bench_console import figure
 from mlubench.reports.wording import NONE
 
-_BAR, _GAP, _HEAD, _LEFT, _WIDTH, _RIGHT = 9.0, 6.0, 52.0, 190.0, 720.0, 130.0
 _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 _FIELDS = ("layer", "layers", "kinds", "arithmetic", "milliseconds", "share")
 
@@ -82,10 +79,10 @@ def _table(headings: Sequence[str]) -> Table:
 def _half(times: LayerTimes, one: TimedLayer | None) -> tuple[str, str, str]:
     if one is None:
         return NONE, NONE, NONE
-    return figure(one.milliseconds), _share(times, one), _short(one.arithmetic)
+    return figure(one.milliseconds), _share(times, one), short_arithmetic(one.arithmetic)
 
 
-def _short(arithmetic: str) -> str:
+def short_arithmetic(arithmetic: str) -> str:
     """Return the type that a kernel computes with, which OpenVINO has behind its name."""
     kind = arithmetic.rpartition("_")[2].lower()
     return _TYPES.get(kind, arithmetic)
@@ -96,14 +93,15 @@ def _share(times: LayerTimes, one: TimedLayer) -> str:
 
 
 def _name(one: TimedLayer) -> str:
-    return one.name + _more(one.layers)
+    return one.name + more_layers(one.layers)
 
 
 def _pair_name(pair: LayerPair) -> str:
-    return pair.name + _more(pair.layers)
+    return pair.name + more_layers(pair.layers)
 
 
-def _more(layers: Sequence[str]) -> str:
+def more_layers(layers: Sequence[str]) -> str:
+    """Return how many layers beside the first are run as one with it, as it is shown."""
     return f" +{len(layers) - 1}" if len(layers) > 1 else ""
 
 
@@ -156,74 +154,3 @@ def pair_document(first: LayerTimes, second: LayerTimes) -> dict[str, Any]:
             for pair in side_by_side(first, second)
         ],
     }
-
-
-@dataclass(frozen=True)
-class _Bar:
-    y: float
-    width: float
-    text: str
-    series: int
-
-
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    title: str
-    y: float
-    bars: tuple[_Bar, ...]
-
-
-def layer_picture(times: Sequence[LayerTimes]) -> str:
-    """Return the layers of one network, or of two side by side, as an SVG picture of bars.
-
-    Args:
-        times: one or two.
-    """
-    rows = _picture_rows(times)
-    greatest = max((one for _, _, values in rows for one in values if one), default=1.0) or 1.0
-    height = len(times) * _BAR + _GAP
-    drawn = []
-    for place, (name, title, values) in enumerate(rows):
-        top = _HEAD + place * height
-        bars = tuple(
-            _Bar(
-                round(top + series * _BAR, 2),
-                round((value or 0.0) / greatest * (_WIDTH - _LEFT - _RIGHT), 2),
-                NONE if value is None else f"{figure(value)} ms",
-                series,
-            )
-            for series, value in enumerate(values)
-        )
-        drawn.append(_Row(name, title, round(top + len(times) * _BAR / 2 + 3, 2), bars))
-    environment = Environment(
-        loader=PackageLoader("mlubench.reports"),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
-    template = environment.get_template("layers.svg")
-    return template.render(
-        rows=drawn,
-        series=[f"{one.name}, {figure(one.milliseconds)} ms" for one in times],
-        width=_WIDTH,
-        height=_HEAD + len(rows) * height + _GAP,
-        left=_LEFT,
-        bar=_BAR - 1,
-    )
-
-
-def _picture_rows(
-    times: Sequence[LayerTimes],
-) -> list[tuple[str, str, tuple[float | None, ...]]]:
-    """Return (name, all layers, milliseconds of each network)."""
-    if len(times) == 1:
-        return [(one.name, JOINT.join(one.layers), (one.milliseconds,)) for one in times[0].layers]
-    return [
-        (
-            pair.name,
-            JOINT.join(pair.layers),
-            tuple(None if one is None else one.milliseconds for one in (pair.first, pair.second)),
-        )
-        for pair in side_by_side(*times)
-    ]

@@ -11,6 +11,70 @@ from mlubench.reports.gates import GateRecord
 from mlubench.reports.run_json import Record
 
 
+class ExplainedLayer(Record):
+    """A layer of an explanation; see :class:`mlubench.metrics.layer_noise.LayerNoise`.
+
+    Attributes:
+        layer: its name in the network.
+        kind: its type.
+        snr_db: decibels; None where both outputs are equal, or there is noise alone.
+        begins: whether the difference begins in it.
+    """
+
+    layer: str
+    kind: str
+    snr_db: float | None
+    begins: bool
+
+
+class ExplainedImage(Record):
+    """An image that was lost, with the names of its classes."""
+
+    image: str
+    true: str
+    before: str
+    after: str
+
+
+class ExplainedClass(Record):
+    """A class that lost; of how many images."""
+
+    class_id: str
+    lost: NonNegativeInt
+    won: NonNegativeInt
+    images: NonNegativeInt
+
+
+class Explained(Record):
+    """Why a precision answers otherwise, the worst of it; the whole lies in the run's folder.
+
+    Attributes:
+        precision: which.
+        against: force_float32 of the same run, or another run's id.
+        images: that were compared.
+        lost: of them.
+        won: of them.
+        layers: worst first.
+        layer_images: on how many images layers were compared.
+        origins: layers in which differences begin, in the network's order.
+        no_layers: why there are no layers; empty where there are.
+        lost_images: the first ones.
+        classes: the surest loss first.
+    """
+
+    precision: str
+    against: str
+    images: NonNegativeInt
+    lost: NonNegativeInt
+    won: NonNegativeInt
+    layers: tuple[ExplainedLayer, ...] = ()
+    layer_images: NonNegativeInt = 0
+    origins: tuple[str, ...] = ()
+    no_layers: str = ""
+    lost_images: tuple[ExplainedImage, ...] = ()
+    classes: tuple[ExplainedClass, ...] = ()
+
+
 class RunEnding(Record):
     """How one evaluation or benchmark of a nightly ended.
 
@@ -27,6 +91,11 @@ class RunEnding(Record):
         run_id: the name of its folder in ``runs``; empty where it has none.
         report: its page, relative to the folder of all artifacts; empty where it has none.
         seconds: how long it took.
+        model: the network.
+        engine: the engine.
+        precisions: those of the run.
+        explained: why gates on accuracy failed, the worst precision first.
+        since: since which runs figures are what they are, a sentence each.
     """
 
     name: str
@@ -41,6 +110,11 @@ class RunEnding(Record):
     run_id: str = ""
     report: str = ""
     seconds: NonNegativeFloat = 0.0
+    model: str = ""
+    engine: str = ""
+    precisions: tuple[str, ...] = ()
+    explained: tuple[Explained, ...] = ()
+    since: tuple[str, ...] = ()
 
 
 class NightlyRecord(Record):

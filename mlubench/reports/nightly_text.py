@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.gates import GateRecord
+from mlubench.reports.gates import GateRecord, worst_first
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
+from mlubench.reports.nightly_why import next_steps, why_lines
 from mlubench.reports.wording import NONE, markdown_text, verdict_text
 
 #: What a run counts as, in the order in which it is told of.
@@ -39,11 +40,16 @@ def ending(run: RunEnding) -> str:
 
 def headline(record: NightlyRecord) -> str:
     """Return the verdict, the count of each ending, the first reason for a bad one, its cause."""
-    counts = Counter(map(ending, record.runs))
-    told = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
+    told = counts_text(record)
     first = next(iter(reasons(record)), "")
-    cause = next((text for text in map(_cause, _bad(record)) if text and text not in first), "")
-    return ". ".join(part for part in (f"{verdict_words(record)}: {told}", first, cause) if part)
+    why = next((text for text in map(cause, bad_runs(record)) if text and text not in first), "")
+    return ". ".join(part for part in (f"{verdict_words(record)}: {told}", first, why) if part)
+
+
+def counts_text(record: NightlyRecord) -> str:
+    """Return how many runs ended how."""
+    counts = Counter(map(ending, record.runs))
+    return ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
 
 
 def verdict_words(record: NightlyRecord) -> str:
@@ -54,23 +60,30 @@ def verdict_words(record: NightlyRecord) -> str:
 
 def reasons(record: NightlyRecord) -> list[str]:
     """Return why runs failed, broke or could not tell, a sentence each, the worst first."""
-    bad = _bad(record)
+    bad = bad_runs(record)
     told = [f"{run.name}: {reason}" for run in bad for reason in _reasons_of(run)]
     if record.exit_status and not bad:
         told.append("nothing was run: the host lacks what every run needs")
     return told
 
 
-def _bad(record: NightlyRecord) -> list[RunEnding]:
+def bad_runs(record: NightlyRecord) -> list[RunEnding]:
     """Return the runs that a command would not end with 0 for, the worst first."""
     bad = [run for run in record.runs if run.exit_status]
     return sorted(bad, key=lambda run: _WORDS.index(ending(run)))
 
 
-def _cause(run: RunEnding) -> str:
+def cause(run: RunEnding) -> str:
     """Return what changed in what went into a run, where something did: that may be why."""
-    causes = (gate for gate in run.gates if gate.name in _CAUSES and gate.verdict != Verdict.PASS)
-    return next((f"{_gate(gate)}: {gate.reason}" for gate in causes), "")
+    gates = (gate for gate in run.gates if gate.name in _CAUSES and gate.verdict != Verdict.PASS)
+    return next((f"{_gate(gate)}: {gate.reason}" for gate in gates), "")
+
+
+def reason(run: RunEnding) -> str:
+    """Return why a run ended as it did, in a sentence."""
+    if run.exit_status:
+        return next(iter(_reasons_of(run)), "")
+    return _why(run)
 
 
 def _reasons_of(run: RunEnding) -> list[str]:
@@ -153,7 +166,7 @@ def nightly_markdown(record: NightlyRecord, link: Callable[[str], str] | None = 
     cells = nightly_cells(record, link)
     headings = list(cells[0]) if cells else []
     table = [headings, ["---"] * len(headings), *(list(row.values()) for row in cells)]
-    gates = [_gates_markdown(run) for run in record.runs if run.gates]
+    gates = [_gates_markdown(run, record) for run in record.runs if run.gates]
     errors = [
         f"- {markdown_text(run.name)}\n\n{_indented(run.error)}\n"
         for run in record.runs
@@ -171,19 +184,16 @@ def nightly_markdown(record: NightlyRecord, link: Callable[[str], str] | None = 
     return "\n\n".join(parts) + "\n"
 
 
-def _gates_markdown(run: RunEnding) -> str:
+def _gates_markdown(run: RunEnding, record: NightlyRecord) -> str:
     """Return a run's gates as a list, the bad ones first, and what else is to be known of it."""
     by = f", judged by {run.baseline}" if run.baseline else ""
-    order = list(Verdict)[::-1]
     gates = [
         f"- **{verdict_text(gate.verdict)}** {markdown_text(_gate(gate))}: "
         f"{markdown_text(gate.reason)}"
-        for gate in sorted(run.gates, key=lambda gate: order.index(gate.verdict))
+        for gate in worst_first(run.gates)
     ]
-    notes = [f"- {markdown_text(note)}" for note in run.notes]
-    if run.kind == "evaluation" and run.verdict == Verdict.FAIL:
-        against = f" --baseline {run.baseline}" if run.baseline else ""
-        notes.append(f"- what changed: `mlubench explain {run.run_id}{against}`")
+    notes = [f"- {markdown_text(note)}" for note in [*why_lines(run), *run.notes]]
+    notes += [f"- {step.what}: `{step.command}`" for step in next_steps(run, record)]
     return "\n".join([f"### {markdown_text(run.name)}{by}", "", *gates, *notes])
 
 

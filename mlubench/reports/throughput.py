@@ -44,8 +44,7 @@ class Configuration:
     @property
     def name(self) -> str:
         """A name that no other configuration of a run has, for people too."""
-        shape = "dynamic" if self.dynamic_shape else "static"
-        return f"{self.precision}, batch {self.batch_size}, {shape}, {' '.join(self.devices)}"
+        return row_name(dataclasses.asdict(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +215,39 @@ def latencies_table(rows: Sequence[ThroughputRow]) -> pa.Table:
         for number, figures in enumerate(row.measured.rounds)
     ]
     return pa.concat_tables([LATENCIES.empty_table(), *parts])
+
+
+def row_name(row: Mapping[str, Any]) -> str:
+    """Return the name of a row of throughput.parquet: its :attr:`Configuration.name`."""
+    shape = "dynamic" if row["dynamic_shape"] else "static"
+    return f"{row['precision']}, batch {row['batch_size']}, {shape}, {' '.join(row['devices'])}"
+
+
+def speed_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a reader must know beside the figures.
+
+    Args:
+        rows: of throughput.parquet.
+    """
+    disturbed = [row_name(row) for row in rows if row["disturbed"]]
+    restless = [row_name(row) for row in rows if not row["steady"]]
+    made_up = sorted({row["precision"] for row in rows if row["speed_only"]})
+    return [
+        *_note(
+            "other processes had more of the host than is usual, so the figures may be theirs",
+            disturbed,
+            len(rows),
+        ),
+        *_note("a warm-up did not get steady", restless, len(rows)),
+        *_note("not calibrated, ranges are made up: speed only", made_up, 0),
+    ]
+
+
+def _note(what: str, names: Sequence[str], of: int) -> list[str]:
+    """Return a note on some of the configurations; on all of them without their names."""
+    if not names:
+        return []
+    return [what if len(names) == of else f"{what}: {'; '.join(names)}"]
 
 
 def _alike(configuration: Configuration) -> tuple[Any, ...]:

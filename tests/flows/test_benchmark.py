@@ -9,12 +9,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.variables import Variable
 
 from flows.benchmark import benchmark
 from mlubench import cli
 from mlubench.pipeline.bench_outcome import BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
+from tasks.pages import PAGES
 from tests.support.simulated_sdk import environment
 
 Bench = Callable[..., BenchOutcome]
@@ -37,7 +40,13 @@ def bench(prefect_server: None, out: Path) -> Bench:
 def test_the_run_folder_and_its_rows(bench: Bench) -> None:
     outcome = bench(precision=("force_float32", "qint8_mixed_float16"), batch_size=(1, 4))
     names = {path.name for path in outcome.folder.iterdir()}
-    assert names == {"run.json", "throughput.parquet", "latencies.parquet"}
+    assert names == {
+        "run.json",
+        "throughput.parquet",
+        "latencies.parquet",
+        "report.html",
+        "plot.png",
+    }
     rows = read_parquet(outcome.folder / "throughput.parquet", THROUGHPUT).to_pandas()
     assert list(zip(rows.precision, rows.batch_size, strict=True)) == [
         ("force_float32", 1),
@@ -56,6 +65,31 @@ def test_the_run_folder_and_its_rows(bench: Bench) -> None:
     assert record["kind"] == "benchmark"
     assert record["parameters"]["batch_size"] == [1, 4]
     assert set(record["seconds"]) == {"import", "decode", "compile", "measure"}
+
+
+def test_prefect_shows_the_plot_and_links_to_the_page(bench: Bench, out: Path) -> None:
+    """A browser follows no link, and shows no picture, from a server's page to a file."""
+    folder = bench(precision=("force_float32",), batch_size=(1,)).folder
+    assert "throughput-plot" not in _artifacts(folder.name)
+    link = _artifacts(folder.name)["benchmark-report"]
+    assert (folder / "report.html").resolve().as_uri() in link
+    served = {"address": "http://127.0.0.1:4201", "folder": str(out.resolve())}
+    Variable.set(PAGES, served, overwrite=True)
+    try:
+        folder = bench(precision=("force_float32",), batch_size=(1,)).folder
+    finally:
+        Variable.unset(PAGES)
+    artifacts = _artifacts(folder.name)
+    place = f"http://127.0.0.1:4201/runs/{folder.name}"
+    assert artifacts["throughput-plot"] == f"{place}/plot.png"
+    assert f"({place}/report.html)" in artifacts["benchmark-report"]
+
+
+def _artifacts(run_id: str) -> dict[str | None, str]:
+    """Return what Prefect shows of a run, by key."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts()
+    return {one.key: str(one.data) for one in found if run_id in (one.description or "")}
 
 
 def test_devices_are_measured_alone_and_together(bench: Bench) -> None:
@@ -109,6 +143,7 @@ def test_a_run_is_compared_with_another(
     assert f"force_float32, batch 4, static, cpu:0: only in {first.name}" in said
     assert max(map(len, said.splitlines()[:6])) <= 100
     assert "the smallest loss that 2 and 2 rounds could have shown is none" in said
+    assert "only in" in (second / "report.html").read_text()
     assert cli.main(["compare", str(out), str(first)]) == 2
     assert "is no run" in capsys.readouterr().err
     assert cli.main(["compare", str(second), str(first), "--min_effect", "100"]) == 2

@@ -21,7 +21,9 @@ from prefect.settings import PREFECT_API_URL
 from flows.start import print_outcome
 from mlubench.caffe import import_caffe
 from mlubench.conf import CONF
+from mlubench.errors import ConfigError
 from mlubench.images.digits import write_digits
+from mlubench.pipeline.explain import explain
 from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
 from tests.support.simulated_sdk import environment, misuses
@@ -313,3 +315,18 @@ def test_a_card_that_always_fails_is_lost_at_each_stage(
         outcome = run(**_on(2), **FEW, out=tmp_path / call)
         assert _bytes(outcome) == expected
         assert list(outcome.lost) == ([] if call == "Builder.build_model" else ["mlu:0"])
+
+
+def test_layers_of_a_card_cannot_be_compared_images_and_classes_can(
+    run: Evaluate, cards: Cards
+) -> None:
+    cards(1)
+    asked = {"precision": ("force_float32", "force_float16"), "image_num": 48}
+    outcome = run(**_on(1), **asked)
+    out = outcome.folder.parents[1]
+    with pytest.raises(ConfigError, match="a form of its own that is not documented"):
+        explain(outcome.folder, out, "force_float16")
+    told = explain(outcome.folder, out, "force_float16", layers_needed=False)
+    assert "a form of its own that is not documented" in told.no_layers
+    assert (told.paired.images, list(told.layers)) == (48, [])
+    assert (outcome.folder / "explain" / "force_float16" / "flips.parquet").is_file()

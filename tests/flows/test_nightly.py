@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 from prefect import tags
 from prefect.client.orchestration import get_client
@@ -20,6 +21,7 @@ from mlubench.pipeline.baselines import pin
 from mlubench.pipeline.nightly import NightlyOutcome
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.reports.nightly_json import NightlyRecord
+from tests.support.markup import ParsedPage
 from tests.support.planted import SAMPLE_WEIGHTS, disturb, write_failing_suite
 
 SMALL = "{model: sample, precision: [force_float32, force_float16], image_num: 40, %s}"
@@ -73,6 +75,17 @@ def test_a_suite_goes_on_after_one_breaks_and_one_fails(
     assert "sample on digits: accuracy-" in state.message
     failed = {gate.name for gate in outcome.record.runs[0].gates if gate.verdict is Verdict.FAIL}
     assert "accuracy-float32" in failed
+    (told,) = outcome.record.runs[0].explained
+    assert told.precision == "qint8_mixed_float16"
+    assert told.lost > told.won
+    assert told.layers[0].snr_db is None or told.layers[0].snr_db < 10
+    folder = outcome.folder / "../../runs" / outcome.record.runs[0].run_id
+    layers = pd.read_parquet(folder / "explain" / told.precision / "layers.parquet")
+    assert [one.layer for one in told.layers] == list(layers.layer[: len(told.layers)])
+    assert not any(run.explained for run in outcome.record.runs[1:])
+    page = (outcome.folder / "report.html").read_text()
+    assert f"<b>{', '.join(told.origins)}</b>" in page
+    assert "layers that differ most" in (outcome.folder / "summary.md").read_text()
     assert NightlyRecord.read(outcome.folder / "summary.json") == outcome.record
     for run in outcome.record.runs:
         assert bool(run.run_id) == (not run.error)
@@ -100,6 +113,7 @@ def test_what_prefect_shows(run_nightly: Nightly, tmp_path: Path) -> None:
     assert set(by_key) == {
         "mine-progress",
         "mine-summary",
+        "mine-page",
         "mine-verdicts",
         "mine-report-sample-on-digits",
         "mine-report-b",
@@ -110,6 +124,9 @@ def test_what_prefect_shows(run_nightly: Nightly, tmp_path: Path) -> None:
     assert summary.startswith("# mine: pass")
     page = outcome.folder.parents[1] / outcome.record.runs[0].report
     assert page.resolve().as_uri() in summary
+    own = (outcome.folder / "report.html").resolve()
+    assert own.is_file()
+    assert own.as_uri() in str(by_key["mine-page"].data)
     assert {run.name for run in subflows} == {"sample on digits", "b"}
     assert all({"mine", "evaluation", "sample", "openvino"} <= set(run.tags) for run in subflows)
 
@@ -146,6 +163,12 @@ def test_a_night_is_judged_by_the_one_before_and_a_pin_goes_over_it(
     assert worse.exit_status == 1
     assert "accuracy-baseline, force_float32: top-1 drop" in state.message
     assert "classifier (weights moved" in state.message
+    (told,) = worse.record.runs[0].explained
+    assert told.against == again.record.runs[0].run_id
+    assert told.origins == ("classifier",)
+    page = ParsedPage((worse.folder / "report.html").read_text()).text
+    assert page.index("classifier (weights moved") < page.index("Differences begin in classifier")
+    assert f"the first bad night; last green on {again.record.created_utc:%Y-%m-%d}" in page
     gates = {gate.name: gate.verdict for gate in worse.record.runs[0].gates}
     assert gates["model"] == Verdict.INCONCLUSIVE
     _, after = run_nightly(sound, out=own)  # what failed is nobody's baseline
@@ -155,3 +178,13 @@ def test_a_night_is_judged_by_the_one_before_and_a_pin_goes_over_it(
     assert pinned.record.runs[0].baseline == night.record.runs[0].run_id
     tests = ElementTree.parse(worse.folder / "junit.xml").getroot()
     assert int(tests.attrib["failures"]) >= 1
+
+
+def test_a_suite_may_leave_the_reasons_out(run_nightly: Nightly, tmp_path: Path) -> None:
+    suite = write_failing_suite(tmp_path)
+    path = tmp_path / "suites" / f"{suite}.yaml"
+    path.write_text(f"explain: false\n{path.read_text()}")
+    _, outcome = run_nightly(suite, conf=[tmp_path])
+    (run,) = outcome.record.runs
+    assert run.verdict is Verdict.FAIL
+    assert run.explained == ()

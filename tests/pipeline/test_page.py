@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mlubench.cli import main
-from mlubench.errors import ConfigError
 from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.baselines import record_verdict
@@ -24,14 +23,9 @@ from mlubench.reports.flips import pictured
 from mlubench.reports.gates import Gate, Judged
 from mlubench.reports.thresholds import Gates
 from tests.support import pages
-from tests.support.runs import answers, right_ones, write_benchmark, write_evaluation
+from tests.support.runs import answers, right_ones, write_evaluation
 
 INT8 = pages.INT8
-
-
-def test_a_benchmark_has_none(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="has no page"):
-        write_page(write_benchmark(tmp_path, 0, {"force_float32": [1.0]}))
 
 
 def test_a_run_of_an_older_version_is_told(

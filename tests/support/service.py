@@ -106,11 +106,15 @@ class Service:
 class Receiver:
     """An HTTP server that keeps what is posted to it.
 
+    Args:
+        statuses: of its first answers; all further ones are 204.
+
     Attributes:
         got: content type and body of each request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *statuses: int) -> None:
+        answers = list(statuses)
         self.got: list[tuple[str, bytes]] = []
         receiver = self
 
@@ -118,7 +122,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.got.append((self.headers["Content-Type"], body))
-                self.send_response(204)
+                self.send_response(answers.pop(0) if answers else 204)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
