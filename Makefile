@@ -38,7 +38,7 @@ PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-rivals \
-        bench-selfcheck lint format proto clean
+        bench-night bench-selfcheck lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -92,8 +92,8 @@ server: $(VENV)/ready  ## Prefect's server, UI, worker and deployments on 127.0.
 deploy: $(VENV)/ready  ## tell the running server of prefect.yaml and of the alert
 	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/python -m flows.deploy
 
-test: $(VENV)/ready-dev  ## all tests
-	$(BIN)/pytest
+test: $(VENV)/ready-dev  ## all tests, files side by side on all cores
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 bench-pipeline: $(VENV)/ready-dev  ## how much of the engine's own rate an evaluation reaches
 	$(BIN)/python -m tests.bench.pipeline
@@ -103,6 +103,9 @@ GUESTS := mlubench/__init__.py mlubench/errors.py mlubench/store.py mlubench/wor
 
 bench-crosscheck: $(VENV)/ready-dev  ## speeds against MLPerf's LoadGen and OpenVINO's benchmark_app
 	$(BIN)/python -m tests.bench.crosscheck
+
+bench-night: $(VENV)/ready-dev  ## a night on 1 to 256 cards, simulated
+	$(BIN)/python -m tests.bench.night
 
 bench-rivals: $(VENV)/ready-dev  ## an evaluation against the scripts that people write by hand
 	$(BIN)/python -m tests.bench.rivals

@@ -155,6 +155,7 @@ def read_explanation(folder: Path, class_names: Sequence[str]) -> Explanation:
             layers=_layers(told["layers"]),
             images=told["images_of_layers"],
             class_names=class_names,
+            no_layers=told.get("no_layers", ""),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(

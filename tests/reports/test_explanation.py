@@ -50,6 +50,13 @@ def test_ratios_as_text() -> None:
     assert [decibels(value) for value in values] == ["3.2", "equal", "no signal", "-"]
 
 
+def test_why_there_are_no_layers_is_read_again(tmp_path: Path) -> None:
+    told = pages.explanation(pages.write_nights(tmp_path, nights=1))
+    told = dataclasses.replace(told, layers=[], images=0, no_layers="the engine gives none")
+    write_explanation(told, tmp_path / "x")
+    assert read_explanation(tmp_path / "x", NAMES).no_layers == "the engine gives none"
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"run": 1}', "[]"])
 def test_a_damaged_explanation_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "explain.json").write_text(text)
