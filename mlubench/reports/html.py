@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import pyarrow as pa
 
-from mlubench.engines.precisions import REFERENCE
+from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.levels import CLASS_LEVEL
 from mlubench.metrics.verdict import Verdict, in_points
@@ -195,6 +195,7 @@ def _class_table(precision: str, drops: Sequence[ClassDrop]) -> dict[str, Any]:
 def _layer_part(one: Explained, run: RunRecord) -> dict[str, Any]:
     told, curve = one.explanation, one.curve
     budget = ["--precision", told.precision, "--budget", "0.5"]
+    searchable = is_quantised(told.precision) and told.against == REFERENCE
     return {
         "told": told,
         "picture": layer_picture(told.precision, told.against, told.layers),
@@ -203,7 +204,7 @@ def _layer_part(one: Explained, run: RunRecord) -> dict[str, Any]:
         "curve": curve,
         "curve_picture": curve_picture(told.precision, curve) if curve else None,
         "curve_end": fallback_end(curve.kept) if curve else "",
-        "curve_command": command(run, "explain", *budget),
+        "curve_command": command(run, "explain", *budget) if searchable else "",
     }
 
 

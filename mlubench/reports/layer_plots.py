@@ -51,6 +51,7 @@ def _layer_figure(drawn: Sequence[LayerNoise]) -> Figure:
         )
         _name_worst(axes, drawn)
         axes.set_xlabel("place in the network")
+        axes.locator_params(axis="x", integer=True)
         axes.margins(x=0.03, y=0.18)
         axes.grid(axis="y")
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import shutil
 from pathlib import Path
@@ -101,6 +102,16 @@ def test_an_explanation_against_another_run_has_its_own_flips(tmp_path: Path) ->
     assert f"{INT8} against force_float32: {pages.LOST} lost" in page
     assert page.count("data:image/jpeg") == 40
     assert "--budget" not in page  # layers are kept in float to be nearer to force_float32
+
+
+@pytest.mark.parametrize(("precision", "told"), [(INT8, True), ("force_float16", False)])
+def test_only_of_quantised_precisions_layers_are_kept_in_float(
+    tmp_path: Path, precision: str, told: bool
+) -> None:
+    run = pages.write_nights(tmp_path, nights=1)
+    explanation = dataclasses.replace(pages.explanation(run), precision=precision)
+    write_explanation(explanation, run / "explain" / precision)
+    assert (f"--precision {precision} --budget 0.5" in write_page(run).read_text()) == told
 
 
 def test_fifty_thousand_images_in_three_precisions_are_a_small_page(tmp_path: Path) -> None:
