@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlubench.engines.precisions import REFERENCE
-from mlubench.errors import MlubenchError, StoreError
+from mlubench.errors import MlubenchError
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.gates import PUBLISHED, read_evaluation
@@ -80,24 +80,31 @@ def explain_ending(
             )
             found.append(summarised(told))
     except Exception as error:  # a nightly does not end for want of a reason
-        ours = isinstance(error, MlubenchError)
-        what = str(error) if ours else f"{type(error).__name__}: {error}"
-        notes.append(f"could not be explained: {what}")
+        notes.append(f"could not be explained: {_what(error)}")
     if found and (trouble := page_again(find_run(ending.run_id, out))):
         notes.append(trouble)
     update = {"explained": tuple(found), "notes": (*ending.notes, *notes)}
     return ending.model_copy(update=update)
 
 
+def _what(error: Exception) -> str:
+    ours = isinstance(error, MlubenchError)
+    return str(error) if ours else f"{type(error).__name__}: {error}"
+
+
 def with_history(run: SuiteRun, ending: RunEnding) -> RunEnding:
-    """Return the ending of a run that failed with since which run its figures are what they are."""
+    """Return the ending of a run that failed with since which run its figures are what they are.
+
+    What cannot be found out is a note of the ending; nothing is raised.
+    """
     failed = [gate for gate in ending.gates if gate.verdict == Verdict.FAIL]
     if not failed or not ending.run_id:
         return ending
     try:
         told = _steps(run, failed, find_run(ending.run_id, run.parameters.out))
-    except StoreError as error:
-        return ending.model_copy(update={"notes": (*ending.notes, f"no history: {error}")})
+    except Exception as error:  # as of explain_ending
+        note = f"no history: {_what(error)}"
+        return ending.model_copy(update={"notes": (*ending.notes, note)})
     return ending.model_copy(update={"since": tuple(told)})
 
 

@@ -68,6 +68,7 @@ def throughput_picture(rows: Sequence[Row]) -> Picture:
                 _bar(axes, place, row)
             place += 1
         axes.set_xlim(0, longest * (1 + _ROOM))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
         axes.set_ylim(place - 0.4, -0.6)
         _plain_axis(axes)
         _key(figure, rows)
@@ -78,7 +79,8 @@ def throughput_picture(rows: Sequence[Row]) -> Picture:
 def throughput_png(rows: Sequence[Row]) -> bytes:
     """Return that picture by itself, its title in it, as a PNG file."""
     picture = throughput_picture(rows)
-    picture.figure.axes[0].set_title(picture.title)
+    # Styles of a drawing end with it.
+    picture.figure.axes[0].set_title(picture.title, loc="left", size=10)
     return as_png(picture.figure)
 
 

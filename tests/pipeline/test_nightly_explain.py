@@ -143,3 +143,9 @@ def test_a_damaged_history_is_a_note(tmp_path: Path) -> None:
     told = with_history(_run(tmp_path), _failed(run, gate(Verdict.FAIL)))
     assert told.since == ()
     assert "no history: " in told.notes[-1]
+
+
+def test_a_run_that_is_gone_is_a_note(tmp_path: Path) -> None:
+    told = run_ending("tiny", Verdict.FAIL)
+    for after in (with_history(_run(tmp_path), told), explain_ending(_run(tmp_path), told)):
+        assert "is no run" in after.notes[-1]
