@@ -19,7 +19,7 @@ class Silence(BaseModel):
     Attributes:
         build: while it compiles a network, calibration included.
         load: while it loads one.
-        run: while it infers a shard; each batch is a sign of life.
+        run: while it infers a shard or measures; each batch is a sign of life.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

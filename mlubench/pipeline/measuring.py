@@ -21,9 +21,6 @@ from mlubench.pipeline.machine import between, now
 from mlubench.pipeline.measurement import Measurement, measurement
 from mlubench.worker.client import Worker
 
-#: Seconds beyond what a measurement is to last after which its worker counts as hung.
-_PATIENCE = 120.0
-
 
 @dataclass(frozen=True)
 class Load:
@@ -242,7 +239,7 @@ class Measuring:
                     for file, folder in zip(files, folders, strict=True)
                 ],
                 names,
-                duration + _PATIENCE,
+                self.host.silence.run,
             )
             after, own = now(), time.process_time() - own
             columns = [dict(np.load(file)) for file in files]

@@ -220,6 +220,14 @@ def run_load(
             where="--input_files and --run_config",
             expected="one of the two",
         )
+    if asked.disable_data_copy and len(groups) > _depth(asked):
+        raise ConfigError(
+            f"{len(groups)} shapes do not fit {_depth(asked)} requests in flight, each of which "
+            "keeps its inputs",
+            where="--run_config and --disable_data_copy",
+            expected="a request in flight for each of the shapes",
+            fix=f"give --infer_depth {len(groups)}, or leave out --disable_data_copy",
+        )
     for group in groups:
         check_batch(model, group[0][1][0])
     return Load(

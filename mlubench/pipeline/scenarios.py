@@ -6,6 +6,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,10 @@ _ONE_STREAM = ("SingleStream", "MultiStream")
 _EXPECTED_MORE = 1.2
 #: No rate is looked for below the Offline throughput over this.
 _LEAST = 32
-#: Seconds beyond its duration after which a run counts as hung.
+#: Seconds without a query finishing, where some are due, after which a run counts as hung.
 _PATIENCE = 300.0
+#: Two arrivals of a Poisson process are further apart once in e to the 30th times.
+_MEAN_GAPS = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +217,7 @@ class _Bench:
                 "out": str(out),
                 **more,
             }
-            answer = self._ask(request, float(request["seconds"]))
+            answer = self._ask(request, _longest_gap(request))
             columns = dict(np.load(out))
         self._worker_cpu += (
             answer["usage_after"]["cpu_seconds"] - answer["usage_before"]["cpu_seconds"]
@@ -240,6 +243,11 @@ class _Bench:
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         request = {"key": _KEY, **request}
         return self._measuring.ask(request, None, seconds + _PATIENCE)[0]
+
+
+def _longest_gap(request: Mapping[str, Any]) -> float:
+    """Return seconds within which a query arrives: rarely are two so many mean gaps apart."""
+    return _MEAN_GAPS / float(request["rate"]) if "rate" in request else 0.0
 
 
 def _found(bench: _Bench) -> tuple[Queries, ScenarioResult]:

@@ -33,6 +33,8 @@ from mlubench.worker.shard import run_shard
 
 #: Progress is said at most this often, in seconds; a line for each batch would be noise.
 _PROGRESS_SECONDS = 0.2
+#: Signs of life of a measurement are rarer: each takes a little of the processor's time.
+_SIGN_SECONDS = 5.0
 
 
 class _Worker:
@@ -42,7 +44,7 @@ class _Worker:
         self._engine = engine
         self._say = say
         self._session: Optional[Session] = None
-        self._bench = Bench(engine)
+        self._bench = Bench(engine, self._alive)
         self._said = 0.0
 
     def carry_out(self, request: Mapping[str, Any]) -> None:
@@ -116,6 +118,11 @@ class _Worker:
         if time.monotonic() - self._said >= _PROGRESS_SECONDS:
             self._said = time.monotonic()
             self._say({"event": "progress", "done": done})
+
+    def _alive(self) -> None:
+        """Say now and then that a measurement goes on; for any thread."""
+        if time.monotonic() - self._said >= _SIGN_SECONDS:
+            self._progress(0)
 
 
 def main() -> None:

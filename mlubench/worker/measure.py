@@ -28,10 +28,12 @@ class Bench:
 
     Args:
         engine: that loads them.
+        alive: called for each request of a measurement, from any of its threads; cheap.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, alive: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
+        self._alive = alive
         self._prepared: Dict[str, Measured] = {}
         self._pumps: Dict[str, List[Pump]] = {}
         #: Pumps of one thread of the run, which share its iterations.
@@ -102,7 +104,10 @@ class Bench:
         """Warm a key's network up again, as :meth:`configure` does."""
         pumps = self._pumps_of(request["key"])
         warm_ups = [WarmUp(float(request["warmup"])) for _ in pumps]
-        tasks = [_task(warm_up.run, pump.some_times) for warm_up, pump in zip(warm_ups, pumps)]
+        tasks = [
+            _task(warm_up.run, self._signed(pump.some_times))
+            for warm_up, pump in zip(warm_ups, pumps)
+        ]
         self._together(request["key"], tasks)
         return {
             "warmup_seconds": max(one.seconds for one in warm_ups),
@@ -127,6 +132,7 @@ class Bench:
         duration = float(request["duration"])
 
         def go_on(started: int, seconds: float) -> bool:
+            self._alive()
             return started < iterations or seconds < duration
 
         before = usage()
@@ -160,7 +166,12 @@ class Bench:
         groups = input_groups(measured.inputs, [shape], None, int(request["buffer_depth"]))
         lanes = measured.notified_lanes(int(request["lanes"]))
         system = LaneSystem(
-            lanes, Feed(groups), bool(request["copy"]), int(shape[0][0]), measured.bind_thread
+            lanes,
+            Feed(groups),
+            bool(request["copy"]),
+            int(shape[0][0]),
+            measured.bind_thread,
+            self._alive,
         )
         self._systems[request["key"]] = system
         in_flight, samples = int(request["in_flight"]), int(request["samples"])
@@ -216,6 +227,15 @@ class Bench:
         groups = input_groups(inputs, request["shapes"], request["inputs"], 1)
         folder = Path(request["folder"])
         return {"layers": self._engine.dump(Path(request["model"]), groups[0][0], folder)}
+
+    def _signed(self, some_times: Callable[[], List[float]]) -> Callable[[], List[float]]:
+        """Return the function with a sign of life before it."""
+
+        def signed() -> List[float]:
+            self._alive()
+            return some_times()
+
+        return signed
 
     def _together(self, key: str, tasks: Sequence[Callable[[], None]]) -> None:
         """Run tasks at once, a thread of the device each; the first failure is raised."""

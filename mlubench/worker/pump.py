@@ -73,7 +73,8 @@ class Pump:
         self._lanes = lanes
         self._feed = feed
         self._copy = copy
-        self._filled = False
+        #: Without copies: the shapes of the inputs that each lane keeps, by id.
+        self._kept: Dict[int, int] = {}
         self.outputs: List[np.ndarray] = []
 
     def run(self, go_on: Callable[[int, float], bool]) -> List[Moments]:
@@ -88,7 +89,7 @@ class Pump:
         Raises:
             EngineError: the engine failed.
         """
-        if not self._copy and not self._filled:
+        if not self._copy and not self._kept:
             self._fill_once()
         flying: Dict[int, "tuple[Lane, tuple[int, float, float, float]]"] = OrderedDict()
         moments: List[Moments] = []
@@ -112,15 +113,17 @@ class Pump:
     def _fill_once(self) -> None:
         """Give every lane inputs that it keeps."""
         for lane in self._lanes.lanes:
-            lane.copy_in(self._feed.next()[1])
-        self._filled = True
+            group, arrays = self._feed.next()
+            lane.copy_in(arrays)
+            self._kept[id(lane)] = group
 
     def _start(self, lane: Lane) -> "tuple[int, float, float, float]":
         begin = time.perf_counter()
-        group = 0
         if self._copy:
             group, arrays = self._feed.next()
             lane.copy_in(arrays)
+        else:
+            group = self._kept[id(lane)]
         copied = time.perf_counter()
         lane.start()
         return group, begin, copied, time.perf_counter()

@@ -180,6 +180,18 @@ def test_shapes_of_a_run_config_take_turns(run: Run, tmp_path: Path) -> None:
     assert sorted(set(sizes)) == [1, 3]
 
 
+def test_shapes_whose_inputs_are_not_copied_are_told_apart(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "shapes.json"
+    config.write_text('{"inputType": 0, "shapes": [[[1,56,56,3]], [[3,56,56,3]], [[2,56,56,3]]]}')
+    options = ("--run_config", config, "--disable_data_copy", 1)
+    said = run.refused(*options, model="dynamic")
+    assert "3 shapes do not fit 2 requests in flight" in said
+    assert "give --infer_depth 3" in said
+    performance = run.report(*options, "--infer_depth", 3, model="dynamic").performance
+    assert [group.shapes[0][1][0] for group in performance.groups] == [1, 3, 2]
+    assert performance.total_batch != performance.iterations
+
+
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
@@ -393,6 +405,7 @@ def test_every_layers_output_by_its_name(run: Run, tmp_path: Path) -> None:
         suffix = ".simulated.bin"
     np.testing.assert_allclose(found, reference, rtol=1e-3, atol=1e-3)
     assert (folder / f"{layer}{suffix}").is_file()
+    assert (folder / f"prob{suffix}").is_file()  # the network's output is a layer's, too
 
 
 @pytest.mark.parametrize("option", ["--debug_path", "--trace_path", "--out", "--perf_path"])

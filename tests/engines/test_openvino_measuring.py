@@ -14,7 +14,7 @@ import pytest
 
 from mlubench.engines.interface import BuildSpec, Calibration, Engine, NetworkFiles, load_engine
 from mlubench.engines.measuring import MeasureSetup
-from mlubench.engines.openvino.measuring import file_name, own_layer
+from mlubench.engines.openvino.measuring import file_names, own_layer
 from mlubench.errors import ConfigError
 from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
 
@@ -211,15 +211,16 @@ def test_what_quantisation_put_behind_a_name_is_taken_off() -> None:
     assert own_layer("conv1/fq_output_0", tensors) == "conv1"
     assert own_layer("fire2/squeeze1x1/fq_weights_1/x", tensors) == "fire2/squeeze1x1"
     assert own_layer("Convert_17", tensors) == ""
-    assert file_name("fire2/squeeze1x1") == "fire2_squeeze1x1"
+    assert file_names(["fire2/squeeze1x1"]) == ["fire2_squeeze1x1"]
+    assert file_names(["a/b", "a_b", "a/b_2"]) == ["a_b", "a_b_2", "a_b_2_2"]
 
 
 def test_a_dump_has_every_layer(engine: Engine, network: Path, model: Path, tmp_path: Path) -> None:
     images = random_images(2, seed=9)
     names = engine.dump(model, [images], tmp_path)
-    assert {"conv1", "relu1", "conv2", "pool", "fc"} <= set(names)
+    assert {"conv1", "relu1", "conv2", "pool", "fc", "prob"} <= set(names)
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.npy" for name in names}
-    for name in ("conv1", "relu1", "conv2", "fc"):
+    for name in ("conv1", "relu1", "conv2", "fc", "prob"):
         np.testing.assert_allclose(
             np.load(tmp_path / f"{name}.npy"),
             _reference(network, images, name),

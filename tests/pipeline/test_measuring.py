@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.offline import compile_offline
 from mlubench.pipeline.parameters import CompileParameters
+from mlubench.worker.client import Worker
 from tests.support.simulated_sdk import environment, misuses
 
 CORES = len(os.sched_getaffinity(0))
 SHAPE = ((2, 56, 56, 3),)
+LANES = {"lanes": 1, "in_flight": 1, "buffer_depth": 2, "copy": True, "warmup": 0.0}
+SERVED = {"do": "scenario", "scenario": "MultiStream", "samples": 2, "queries": 3}
 
 
 def _compile(out: Path, engine: str, **options: Any) -> Path:
@@ -119,6 +122,31 @@ def test_what_is_not_there_is_told(rig: tuple[Measuring, Path]) -> None:
     measuring.forget("a")
     with pytest.raises(EngineError, match="not prepared"):
         measuring.configure("a", Load(shapes=(SHAPE,)))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{"do": "measure", "outputs": None, "iterations": 3}, SERVED],
+    ids=["run", "queries"],
+)
+def test_a_measurement_that_goes_on_says_so(
+    cores_model: Path, tmp_path: Path, request_: dict[str, Any]
+) -> None:
+    """Else a run of many slow iterations would be taken for one that hangs."""
+    signs: list[int] = []
+    with closing(Worker.start("openvino", "cpu:0/1")) as worker:
+
+        def ask(request: dict[str, Any]) -> None:
+            worker.call({"key": "a", **request}, silence=120.0, progress=signs.append)
+
+        ask({"do": "prepare", "model": str(cores_model), "setup": {}})
+        if request_ is SERVED:
+            ask({"do": "serve", "shape": SHAPE, **LANES, "samples": 2})
+        else:
+            ask({**Load(shapes=(SHAPE,), warmup=0.0).request("a"), "do": "configure"})
+        signs.clear()
+        ask({**request_, "out": str(tmp_path / "out.npz"), "duration": 6.0, "seconds": 6.0})
+    assert signs
 
 
 def test_input_files_of_another_size_are_refused(

@@ -103,6 +103,17 @@ def test_without_copies_lanes_keep_what_they_were_filled_with() -> None:
     assert pump.outputs == []
 
 
+def test_without_copies_a_request_has_the_shapes_that_its_lane_keeps() -> None:
+    lanes = FakeLanes(2)
+    pump = Pump(lanes, _feed(groups=2), copy=False)
+    moments = pump.run(lambda started, _: started < 7)
+    kept = [int(lane.inputs[0][0][0]) for lane in lanes.lanes]
+    assert kept == [0, 1]
+    started = Counter(kept[place] for kind, place in lanes.log if kind == "start")
+    assert Counter(one.group for one in moments) == started
+    assert started.keys() == {0, 1}
+
+
 def test_a_device_without_a_clock_has_no_time_of_its_own() -> None:
     moments = Pump(FakeLanes(1), _feed()).run(lambda started, _: started < 2)
     assert [one.device for one in moments] == [-1.0, -1.0]

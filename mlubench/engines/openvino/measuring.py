@@ -256,16 +256,15 @@ def dump_layers(
         model = core.read_model(str(model_file))
         names = tensor_names(model)
         outputs = {name for port in model.outputs for name in port.get_names()}
-        names = [name for name in names if name not in outputs]
-        model.add_outputs(names)
+        model.add_outputs([name for name in names if name not in outputs])
         compiled = core.compile_model(model, "CPU", properties)
         results = compiled(list(inputs))
     except RuntimeError as error:
         raise EngineError(
             f"OpenVINO failed while it ran: {str(error).strip()}", where=str(model_file)
         ) from error
-    for name in names:
-        np.save(folder / (file_name(name) + ".npy"), results[compiled.output(name)])
+    for name, file in zip(names, file_names(names)):
+        np.save(folder / (file + ".npy"), results[compiled.output(name)])
     return names
 
 
@@ -282,6 +281,14 @@ def tensor_names(model: ov.Model) -> List[str]:
     return found
 
 
-def file_name(layer: str) -> str:
-    """Return a layer's name as a file's: what no file may have is an underscore."""
-    return layer.replace("/", "_").replace("\0", "_")
+def file_names(layers: Sequence[str]) -> List[str]:
+    """Return layers' names as files': what no file may have is an underscore, none occurs twice."""
+    found: List[str] = []
+    for layer in layers:
+        name = plain = layer.replace("/", "_").replace("\0", "_")
+        count = 1
+        while name in found:
+            count += 1
+            name = f"{plain}_{count}"
+        found.append(name)
+    return found
