@@ -18,6 +18,11 @@ from mlubench.metrics.verdict import Verdict, judge_drop
 from mlubench.reports.predictions import best, scored_part
 from mlubench.reports.schemas import ACCURACY
 
+#: The columns that are looked at; the names of images are the most of a table.
+_JUDGED = (
+    *("precision", "status", "image_index", "label"),
+    *("top5_index", "correct1", "correct5"),
+)
 #: The columns that a comparison fills, as they are without one.
 _COMPARED: Mapping[str, Any] = dict.fromkeys(
     ("agreement", "lost", "won", "drop", "drop_low", "drop_high", "mcnemar_p")
@@ -99,7 +104,8 @@ def accuracy_rows(
         DatasetError: no image was scored.
     """
     precisions = pc.unique(predictions["precision"]).to_pylist()
-    parts = {precision: scored_part(predictions, precision) for precision in precisions}
+    judged = predictions.select(_JUDGED)
+    parts = {precision: scored_part(judged, precision) for precision in precisions}
     if not any(part.num_rows for part in parts.values()):
         raise DatasetError(
             "no image was scored",

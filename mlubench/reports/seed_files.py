@@ -7,8 +7,9 @@ printed alike, every line ends with a newline, and images are counted from 0 wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from mlubench.store import atomic_folder
 
 #: Lines per image in eval_result_5.txt, by which the samples' script finds an image's lines.
 _LINES_PER_IMAGE = 5
+#: Rows that are Python's own numbers at a time; those of a million images would be too many.
+_ROWS = 1 << 16
 
 
 def seed_folder_name(model: str, precision: str, dynamic: bool, batch: int) -> str:
@@ -75,11 +78,14 @@ def write_seed_files(
 def answer_lines(
     images: Sequence[str], top_index: NDArray[np.integer], class_names: Sequence[str]
 ) -> dict[str, Iterable[str]]:
-    """Return the lines of the three files of answers; see :func:`write_seed_files`."""
+    """Return the text of the three files of answers, an image's lines at a time.
+
+    See :func:`write_seed_files`.
+    """
     missing = _LINES_PER_IMAGE - top_index.shape[1]
     five = np.pad(top_index, ((0, 0), (0, max(missing, 0))), mode="edge")[:, :_LINES_PER_IMAGE]
     return {
-        "infer_result.txt": _named(images, top_index.tolist(), class_names),
+        "infer_result.txt": _named(images, top_index, class_names),
         "eval_result_1.txt": _numbered(top_index[:, :1]),
         "eval_result_5.txt": _numbered(five),
     }
@@ -96,19 +102,32 @@ def accuracy_lines(top1: float, top5: float) -> Iterable[str]:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines as the samples do: UTF-8, a newline after each."""
+    """Write lines, or several joined by newlines, as the samples do: UTF-8, a newline behind."""
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(f"{line}\n" for line in lines)
 
 
 def _named(
-    images: Sequence[str], top_index: list[list[int]], class_names: Sequence[str]
-) -> Iterable[str]:
-    for image, best in zip(images, top_index, strict=True):
-        yield f"top5 result in {PurePosixPath(image).stem}:"
-        for rank, index in enumerate(best):
-            yield f"{rank} [{class_names[index]}]"
+    images: Sequence[str], top_index: NDArray[np.integer], class_names: Sequence[str]
+) -> Iterator[str]:
+    ranked = [[f"{rank} [{name}]" for name in class_names] for rank in range(top_index.shape[1])]
+    for image, best in zip(images, _rows(top_index), strict=True):
+        lines = [ranks[index] for ranks, index in zip(ranked, best, strict=True)]
+        yield "\n".join([f"top5 result in {_stem(image)}:", *lines])
 
 
-def _numbered(values: NDArray[np.integer]) -> Iterable[str]:
-    return (f"[{i}]: {value}" for i, row in enumerate(values.tolist()) for value in row)
+def _numbered(values: NDArray[np.integer]) -> Iterator[str]:
+    for i, row in enumerate(_rows(values)):
+        yield "\n".join([f"[{i}]: {value}" for value in row])
+
+
+def _rows(values: NDArray[np.integer]) -> Iterator[list[Any]]:
+    for first in range(0, len(values), _ROWS):
+        yield from values[first : first + _ROWS].tolist()
+
+
+def _stem(image: str) -> str:
+    """Return a path's last part without its extension; pathlib takes ten times as long."""
+    name = image.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name
