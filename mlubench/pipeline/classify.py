@@ -226,7 +226,7 @@ def _top(
                 found[shard.index] = arrays["top_index"]
 
         loaded = devices.load(model.path, batch)
-        job = Job(model.path, request, keep, lambda done: progress(done, total), batch)
+        job = Job(request, keep, lambda done: progress(done, total))
         devices.run(cut(total, batch, None, 1), job)
     top_index = np.concatenate([found[index] for index in sorted(found)])
     return top_index, loaded.classes, loaded.executed_precision

@@ -32,13 +32,20 @@ from mlubench.reports.accuracy import (
 )
 from mlubench.reports.device_names import grouped
 from mlubench.reports.history import append_accuracy
-from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
+from mlubench.reports.predictions import (
+    SCORED,
+    Top,
+    merge_shards,
+    predictions_table,
+    shards_table,
+)
 from mlubench.reports.run_json import (
     DatasetRecord,
     DeviceUse,
     ImageCounts,
     ModelRecord,
     RunRecord,
+    TuningRecord,
 )
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.seed_files import seed_folder_name, write_seed_files
@@ -70,6 +77,7 @@ class Evaluation:
         seconds: how long each stage took.
         compile_seconds: of each precision that was compiled anew.
         lost: the devices that were lost, by name, and how that began.
+        tuning: per precision, how devices were kept busy, where that was searched for.
     """
 
     asked: EvaluateParameters
@@ -87,6 +95,7 @@ class Evaluation:
     seconds: Mapping[str, float] = field(default_factory=dict)
     compile_seconds: Mapping[str, float] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    tuning: Mapping[str, TuningRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,12 +155,12 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         DatasetError: no image could be scored.
         StoreError: the folder cannot be written.
     """
-    labels = evaluation.chosen.labels
-    predictions = _predictions(evaluation, labels)
+    answers = _answers(evaluation)
+    predictions = _predictions(evaluation, answers)
     limits = evaluation.asked.limits
     rows = accuracy_rows(predictions, _setup(evaluation), limits)
     corrupt = [evaluation.scored.records[place] for place in evaluation.scored.corrupt]
-    wrong_order = _wrong_order(evaluation)
+    wrong_order = _wrong_order(evaluation, answers)
     shards = shards_table([path for part in evaluation.inferred for path in part.shards])
 
     with locked(runs / ".lock"):
@@ -167,7 +176,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_parquet(folder / "predictions.parquet", predictions)
             write_parquet(folder / "accuracy.parquet", accuracy_table(rows))
             write_parquet(folder / "shards.parquet", shards)
-            _write_seed_folders(folder, evaluation, labels)
+            _write_seed_folders(folder, evaluation, answers)
             write_page(folder)
     append_accuracy(runs.parent / "history", record, accuracy_table(rows))
     misnamed = wrong_order is not None and wrong_order.certain
@@ -186,27 +195,32 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     )
 
 
-def _predictions(evaluation: Evaluation, labels: np.ndarray) -> pa.Table:
+def _answers(evaluation: Evaluation) -> dict[str, Top]:
+    """Return the answers of all images, by precision."""
+    images = len(evaluation.chosen.scored.images)
+    return {
+        inferred.precision: merge_shards(inferred.shards, images)
+        for inferred in evaluation.inferred
+    }
+
+
+def _predictions(evaluation: Evaluation, answers: Mapping[str, Top]) -> pa.Table:
     images = evaluation.chosen.scored.images
     return predictions_table(
         [image.name for image in images],
         [image.class_id for image in images],
-        labels,
+        evaluation.chosen.labels,
         set(evaluation.scored.corrupt),
-        {
-            inferred.precision: merge_shards(inferred.shards, len(images))
-            for inferred in evaluation.inferred
-        },
+        answers,
     )
 
 
-def _wrong_order(evaluation: Evaluation) -> WrongOrder | None:
+def _wrong_order(evaluation: Evaluation, answers: Mapping[str, Top]) -> WrongOrder | None:
     """Ask whether the reference (or the first precision) scores as if an order were wrong."""
-    judged = {inferred.precision: inferred for inferred in evaluation.inferred}
-    inferred = judged.get(REFERENCE, evaluation.inferred[0])
+    first = evaluation.inferred[0].precision
+    top_index, _ = answers[REFERENCE if REFERENCE in answers else first]
     images = evaluation.chosen.scored.images
     scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
-    top_index, _ = merge_shards(inferred.shards, len(images))
     return find_wrong_order(
         [images[place].class_id for place in scored],
         top_index[scored, 0],
@@ -281,6 +295,7 @@ def _record(
         },
         label_order=evaluation.network.order.name,
         damage={record.name: record.kind for record in evaluation.scored.records if record.kind},
+        tuning=dict(evaluation.tuning),
         provenance=_provenance(evaluation, wrong_order),
         verdict=verdict,
     )
@@ -296,23 +311,23 @@ def _provenance(evaluation: Evaluation, wrong_order: WrongOrder | None) -> dict[
     }
 
 
-def _write_seed_folders(folder: Path, evaluation: Evaluation, labels: np.ndarray) -> None:
+def _write_seed_folders(folder: Path, evaluation: Evaluation, answers: Mapping[str, Top]) -> None:
     """Write the text files that the seed's own scripts read, for each precision."""
     images = evaluation.chosen.scored.images
     scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
     names = [images[place].name for place in scored]
-    for inferred in evaluation.inferred:
-        top_index, _ = merge_shards(inferred.shards, len(images))
+    labels = evaluation.chosen.labels[scored]
+    for precision, (top_index, _) in answers.items():
         write_seed_files(
             folder
             / seed_folder_name(
                 evaluation.network.name,
-                inferred.precision,
+                precision,
                 evaluation.asked.dynamic_shape,
                 evaluation.asked.batch_size,
             ),
             names,
-            labels[scored],
+            labels,
             top_index[scored],
             evaluation.network.order.names,
         )

@@ -18,8 +18,9 @@ import pytest
 from mlubench.errors import DatasetError, StoreError
 from mlubench.images import cache
 from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import DecodedImages, check_disjoint, decode_dataset, verify_block
+from mlubench.images.cache import DecodedImages, check_disjoint, verify_block
 from mlubench.images.dataset import Dataset, ImageRef, read_image_folder
+from mlubench.images.decoding import decode_dataset
 from mlubench.images.preprocess import Preprocess
 from tests.images.pictures import ORDER, CountingSource, MemorySource, jpeg, picture, write_folder
 
@@ -32,7 +33,7 @@ PROGRAM = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from mlubench.images.cache import decode_dataset
+from mlubench.images.decoding import decode_dataset
 from mlubench.images.dataset import read_image_folder
 from mlubench.images.preprocess import Preprocess
 from tests.images.pictures import ORDER, CountingSource
