@@ -270,3 +270,18 @@ def test_a_finished_run_is_in_the_history_and_its_page_is_rendered_again(
 def test_a_run_is_as_good_as_itself_again(run: Evaluate, out: Path) -> None:
     before, after = run().folder.name, run().folder.name
     assert main(["compare", after, before, "--out", str(out), "--max_drop", "2"]) == 0
+
+
+def test_tuning_changes_no_answer_and_is_recorded(run: Evaluate) -> None:
+    usual, tuned = run(), run(tune=True)
+    predictions = [one.folder / "predictions.parquet" for one in (usual, tuned)]
+    assert predictions[0].read_bytes() == predictions[1].read_bytes()
+    assert usual.record.tuning == {}
+    assert list(tuned.record.tuning) == PRECISIONS
+    for search in tuned.record.tuning.values():
+        assert len(search.tried) >= 3
+        assert search.tried[0].streams == len(os.sched_getaffinity(0))
+        assert len({len(one.images_per_second) for one in search.tried}) == 1
+    assert "tune" in tuned.record.seconds
+    again = run(tune=True)
+    assert again.record.tuning == tuned.record.tuning
