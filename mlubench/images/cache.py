@@ -10,10 +10,10 @@ import functools
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ import simplejpeg
 
 from mlubench.errors import DatasetError, StoreError
 from mlubench.images.blocks import Block, BlockFiles, blocks_of
-from mlubench.images.dataset import Dataset, listing_digest
+from mlubench.images.dataset import Dataset, ImageRef, listing_digest
 from mlubench.images.preprocess import Preprocess
 from mlubench.store import MANIFEST, canonical_json, content_key, locked, write_atomic
 
@@ -40,6 +40,64 @@ class ImageRecord(NamedTuple):
     detail: str
 
 
+class Records(Sequence[ImageRecord]):
+    """The images of a cache, each a record when it is asked for: there may be a million.
+
+    Args:
+        images: in dataset order.
+        digests: 64 hex digits for each, one behind another.
+        damage: (kind, detail) of each corrupt image, by image_index.
+    """
+
+    def __init__(
+        self, images: Sequence[ImageRef], digests: str, damage: Mapping[int, tuple[str, str]]
+    ) -> None:
+        if len(digests) != _SHA256_DIGITS * len(images):
+            raise ValueError(f"{len(images)} images, {len(digests)} digits of digests")
+        self._images = images
+        self._digests = digests
+        self._damage = dict(sorted(damage.items()))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @overload
+    def __getitem__(self, place: int) -> ImageRecord: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[ImageRecord]: ...
+
+    def __getitem__(self, place: int | slice) -> ImageRecord | list[ImageRecord]:
+        if isinstance(place, slice):
+            return [self[index] for index in range(*place.indices(len(self)))]
+        index = range(len(self))[place]
+        kind, detail = self._damage.get(index, ("", ""))
+        return ImageRecord(
+            self._images[index].name,
+            self._digests[index * _SHA256_DIGITS : (index + 1) * _SHA256_DIGITS],
+            "corrupt" if kind else "scored",
+            kind,
+            detail,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Records) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(self._digests)
+
+    @property
+    def corrupt(self) -> tuple[int, ...]:
+        """The image_index of each corrupt image."""
+        return tuple(self._damage)
+
+    def copies(self) -> int:
+        """Return how many whole images are another one again: of the same bytes."""
+        digests = np.frombuffer(self._digests.encode(), f"S{_SHA256_DIGITS}")
+        whole = np.delete(digests, self.corrupt)
+        return len(whole) - len(np.unique(whole))
+
+
 @dataclass(frozen=True)
 class DecodedImages:
     """A finished cache.
@@ -55,7 +113,7 @@ class DecodedImages:
 
     path: Path
     shape: tuple[int, int, int, int]
-    records: tuple[ImageRecord, ...]
+    records: Records
     content_digest: str
     block_crc32: tuple[int, ...]
 
@@ -66,7 +124,7 @@ class DecodedImages:
     @property
     def corrupt(self) -> tuple[int, ...]:
         """The image_index of each corrupt image."""
-        return tuple(i for i, record in enumerate(self.records) if record.status == "corrupt")
+        return self.records.corrupt
 
     @property
     def complete(self) -> bool:
@@ -187,11 +245,11 @@ def finish_cache(files: BlockFiles, dataset: Dataset, blocks: Mapping[int, Block
     """
     ordered = [blocks[block] for block in range(files.count)]
     outcomes = [outcome for block in ordered for outcome in block.outcomes]
-    digests = [outcome.sha256 for outcome in outcomes]
+    digests = "".join(outcome.sha256 for outcome in outcomes)
     manifest = {
         "shape": list(files.shape),
         "content_digest": _content_digest(dataset, digests),
-        "sha256": "".join(digests),
+        "sha256": digests,
         "corrupt": [[i, each.kind, each.detail] for i, each in enumerate(outcomes) if each.kind],
         "crc32": [block.crc32 for block in ordered],
     }
@@ -206,30 +264,26 @@ def open_cache(files: BlockFiles, dataset: Dataset) -> DecodedImages | None:
         decoded = _decoded(files, dataset, manifest)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
-    digest = _content_digest(dataset, (record.sha256 for record in decoded.records))
+    digest = _content_digest(dataset, manifest["sha256"])
     return decoded if files.is_allocated() and digest == decoded.content_digest else None
 
 
 def _decoded(files: BlockFiles, dataset: Dataset, manifest: Mapping[str, Any]) -> DecodedImages:
-    digests: str = manifest["sha256"]
-    records = [
-        ImageRecord(image.name, digests[at : at + _SHA256_DIGITS], "scored", "", "")
-        for image, at in zip(dataset.images, range(0, len(digests), _SHA256_DIGITS), strict=True)
-    ]
-    for index, kind, detail in manifest["corrupt"]:
-        records[index] = records[index]._replace(status="corrupt", kind=kind, detail=detail)
+    damage = {index: (kind, detail) for index, kind, detail in manifest["corrupt"]}
+    records = Records(dataset.images, manifest["sha256"], damage)
     return DecodedImages(
         path=files.pixels,
         shape=files.shape,
-        records=tuple(records),
+        records=records,
         content_digest=manifest["content_digest"],
         block_crc32=tuple(manifest["crc32"]),
     )
 
 
-def _content_digest(dataset: Dataset, digests: Iterable[str]) -> str:
-    lines = (
-        f"{image.name}\0{image.class_id}\0{digest}\n"
-        for image, digest in zip(dataset.images, digests, strict=True)
-    )
+def _content_digest(dataset: Dataset, digests: str) -> str:
+    digits = range(0, len(digests), _SHA256_DIGITS)
+    lines = [
+        f"{image.name}\0{image.class_id}\0{digests[at : at + _SHA256_DIGITS]}\n"
+        for image, at in zip(dataset.images, digits, strict=True)
+    ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -20,7 +20,7 @@ from mlubench.images.source import FolderSource, ImageSource, is_image
 _NAMED = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageRef:
     """One labelled image: its name in the source, and its class whatever the label order."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -33,7 +32,6 @@ from mlubench.reports.accuracy import (
 from mlubench.reports.device_names import grouped
 from mlubench.reports.history import append_accuracy
 from mlubench.reports.predictions import (
-    SCORED,
     Top,
     merge_shards,
     predictions_table,
@@ -253,9 +251,8 @@ def _record(
     evaluation: Evaluation, run_id: str, verdict: Verdict, wrong_order: WrongOrder | None
 ) -> RunRecord:
     images = evaluation.chosen.scored
-    corrupt = len(evaluation.scored.corrupt)
-    whole = [record for record in evaluation.scored.records if record.status == SCORED]
-    copies = Counter(record.sha256 for record in whole)
+    records = evaluation.scored.records
+    damaged = [records[place] for place in records.corrupt]
     return RunRecord(
         run_id=run_id,
         created_utc=evaluation.started,
@@ -270,10 +267,10 @@ def _record(
             digest=evaluation.scored.content_digest,
             images=ImageCounts(
                 expected=len(images.images) + len(images.missing),
-                scored=len(images.images) - corrupt,
-                corrupt=corrupt,
+                scored=len(images.images) - len(damaged),
+                corrupt=len(damaged),
                 missing=len(images.missing),
-                duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
+                duplicate=records.copies() + len(images.duplicates),
                 present=len(images.images),
                 unlisted=len(images.unlisted),
             ),
@@ -294,7 +291,7 @@ def _record(
             for precision, seconds in evaluation.compile_seconds.items()
         },
         label_order=evaluation.network.order.name,
-        damage={record.name: record.kind for record in evaluation.scored.records if record.kind},
+        damage={record.name: record.kind for record in damaged},
         tuning=dict(evaluation.tuning),
         provenance=_provenance(evaluation, wrong_order),
         verdict=verdict,

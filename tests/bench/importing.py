@@ -23,8 +23,8 @@ from tests.bench.machine import machine
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
-#: argv: prototxt, caffemodel, store. Prints seconds of the first import, of the second (from the
-#: store), and the growth of the process's memory at its peak, in bytes.
+#: argv: prototxt, caffemodel, store. Prints seconds of the first import and of the processor in
+#: it, the growth of the process's memory at its peak in bytes, and the two again from the store.
 _IMPORT = """
 import resource, sys, time
 from pathlib import Path
@@ -42,10 +42,10 @@ network = Network("senet50", CaffeFiles(prototxt, caffemodel), Preprocess("short
                   (104, 117, 123), (1, 1, 1), order)
 before = resident()
 for peak in (True, False):
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     imported = import_network(network, Store(store))
     check_label_order(imported, order)
-    print(time.perf_counter() - start)
+    print(time.perf_counter() - start, time.process_time() - busy)
     if peak:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
 """
@@ -67,16 +67,18 @@ def main() -> None:
             _import(arguments.prototxt, caffemodel, Path(folder) / f"store-{number}")
             for number in range(arguments.rounds)
         ]
-    table = Table("round", "import, s", "memory, times the file", "from the store, s", box=None)
+    columns = ("import, s", "processor, s", "memory, files", "from the store, s", "processor, s")
+    table = Table("round", *columns, box=None)
     table.title = f"{arguments.prototxt.stem}, {size / 1e6:.0f} MB; {machine()}"
-    for number, (first, memory, again) in enumerate(rounds, start=1):
-        table.add_row(str(number), f"{first:.2f}", f"{memory / size:.2f}", f"{again:.2f}")
-    first, memory, again = (statistics.median(column) for column in zip(*rounds, strict=True))
-    table.add_row("median", f"{first:.2f}", f"{memory / size:.2f}", f"{again:.2f}", style="bold")
-    Console().print(table)
+    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    for name, figures in [*enumerate(rounds, start=1), ("median", medians)]:
+        seconds, busy, memory, *again = figures
+        cells = [seconds, busy, memory / size, *again]
+        table.add_row(str(name), *(f"{cell:.2f}" for cell in cells))
+    Console(width=100).print(table)
 
 
-def _import(prototxt: Path, caffemodel: Path, store: Path) -> tuple[float, float, float]:
+def _import(prototxt: Path, caffemodel: Path, store: Path) -> list[float]:
     done = subprocess.run(
         [sys.executable, "-c", _IMPORT, str(prototxt), str(caffemodel), str(store)],
         cwd=_ROOT,
@@ -84,8 +86,7 @@ def _import(prototxt: Path, caffemodel: Path, store: Path) -> tuple[float, float
         text=True,
         check=True,
     )
-    first, memory, again = map(float, done.stdout.split())
-    return first, memory, again
+    return [float(word) for word in done.stdout.split()]
 
 
 if __name__ == "__main__":
