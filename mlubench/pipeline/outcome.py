@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mlubench import __version__
 from mlubench.engines.precisions import REFERENCE
@@ -32,7 +33,6 @@ from mlubench.reports.accuracy import (
 from mlubench.reports.device_names import grouped
 from mlubench.reports.history import append_accuracy
 from mlubench.reports.predictions import (
-    Top,
     merge_shards,
     predictions_table,
     shards_table,
@@ -48,6 +48,9 @@ from mlubench.reports.run_json import (
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.seed_files import seed_folder_name, write_seed_files
 from mlubench.store import atomic_folder, locked
+
+#: Per precision, the best classes of all images: int16 [N, C], best first.
+_Answers = Mapping[str, NDArray[np.integer]]
 
 #: Exit status where the input was wrong and the run was written nevertheless.
 _WRONG_INPUT = 2
@@ -153,8 +156,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         DatasetError: no image could be scored.
         StoreError: the folder cannot be written.
     """
-    answers = _answers(evaluation)
-    predictions = _predictions(evaluation, answers)
+    predictions, answers = _merged(evaluation)
     limits = evaluation.asked.limits
     rows = accuracy_rows(predictions, _setup(evaluation), limits)
     corrupt = [evaluation.scored.records[place] for place in evaluation.scored.corrupt]
@@ -193,30 +195,27 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     )
 
 
-def _answers(evaluation: Evaluation) -> dict[str, Top]:
-    """Return the answers of all images, by precision."""
-    images = len(evaluation.chosen.scored.images)
-    return {
-        inferred.precision: merge_shards(inferred.shards, images)
+def _merged(evaluation: Evaluation) -> tuple[pa.Table, _Answers]:
+    """Return the table of predictions, and the best classes of all images by precision."""
+    images = evaluation.chosen.scored.images
+    answers = {
+        inferred.precision: merge_shards(inferred.shards, len(images))
         for inferred in evaluation.inferred
     }
-
-
-def _predictions(evaluation: Evaluation, answers: Mapping[str, Top]) -> pa.Table:
-    images = evaluation.chosen.scored.images
-    return predictions_table(
+    predictions = predictions_table(
         [image.name for image in images],
         [image.class_id for image in images],
         evaluation.chosen.labels,
         set(evaluation.scored.corrupt),
         answers,
     )
+    return predictions, {precision: top_index for precision, (top_index, _) in answers.items()}
 
 
-def _wrong_order(evaluation: Evaluation, answers: Mapping[str, Top]) -> WrongOrder | None:
+def _wrong_order(evaluation: Evaluation, answers: _Answers) -> WrongOrder | None:
     """Ask whether the reference (or the first precision) scores as if an order were wrong."""
     first = evaluation.inferred[0].precision
-    top_index, _ = answers[REFERENCE if REFERENCE in answers else first]
+    top_index = answers[REFERENCE if REFERENCE in answers else first]
     images = evaluation.chosen.scored.images
     scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
     return find_wrong_order(
@@ -308,13 +307,13 @@ def _provenance(evaluation: Evaluation, wrong_order: WrongOrder | None) -> dict[
     }
 
 
-def _write_seed_folders(folder: Path, evaluation: Evaluation, answers: Mapping[str, Top]) -> None:
+def _write_seed_folders(folder: Path, evaluation: Evaluation, answers: _Answers) -> None:
     """Write the text files that the seed's own scripts read, for each precision."""
     images = evaluation.chosen.scored.images
     scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
     names = [images[place].name for place in scored]
     labels = evaluation.chosen.labels[scored]
-    for precision, (top_index, _) in answers.items():
+    for precision, top_index in answers.items():
         write_seed_files(
             folder
             / seed_folder_name(

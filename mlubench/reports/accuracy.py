@@ -21,10 +21,7 @@ from mlubench.reports.predictions import best, scored_part
 from mlubench.reports.schemas import ACCURACY
 
 #: The columns that are looked at; the names of images are the most of a table.
-_JUDGED = (
-    *("precision", "status", "image_index", "label"),
-    *("top5_index", "correct1", "correct5"),
-)
+_JUDGED = ("image_index", "label", "top5_index", "correct1", "correct5")
 #: The columns that a comparison fills, as they are without one.
 _COMPARED: Mapping[str, Any] = dict.fromkeys(
     ("agreement", "lost", "won", "drop", "drop_low", "drop_high", "mcnemar_p")
@@ -106,8 +103,7 @@ def accuracy_rows(
         DatasetError: no image was scored.
     """
     precisions = pc.unique(predictions["precision"]).to_pylist()
-    judged = predictions.select(_JUDGED)
-    parts = {precision: _scored(judged, precision) for precision in precisions}
+    parts = {precision: _scored(predictions, precision) for precision in precisions}
     if not any(len(part.label) for part in parts.values()):
         raise DatasetError(
             "no image was scored",
@@ -163,8 +159,8 @@ class _Scored:
     right: Mapping[int, int]
 
 
-def _scored(judged: pa.Table, precision: str) -> _Scored:
-    part = scored_part(judged, precision)
+def _scored(predictions: pa.Table, precision: str) -> _Scored:
+    part = scored_part(predictions, precision, _JUDGED)
     return _Scored(
         part["image_index"].to_numpy(),
         part["label"].to_numpy(),

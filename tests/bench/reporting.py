@@ -45,8 +45,7 @@ _CLASSES = 1000
 _CORRUPT_EVERY = 10_007
 #: What is measured by itself: functions of mlubench.pipeline.outcome, and what they do.
 _PARTS = {
-    "_answers": "merge",
-    "_predictions": "table",
+    "_merged": "merge",
     "accuracy_rows": "judge",
     "_wrong_order": "label order",
     "shards_table": "shards",
