@@ -9,7 +9,7 @@ SHELL := /bin/bash
 # variable of that name in the environment is none): make eval MODEL=sample DEVICES="cpu:0 cpu:1"
 OPTIONS := MODEL DATASET PROTOTXT CAFFEMODEL ONNX INPUT_SIZE RESIZE RESIZE_SIZE LABEL_ORDER IMAGE_DIR \
            LABEL_FILE LABEL_FILE_ORDER CALIBRATION_DIR CALIBRATION_NUM BATCH_SIZE DYNAMIC_SHAPE \
-           IMAGE_NUM ENGINE SHARDS MAX_CORRUPT MAX_DROP OUT INPUT_WIDTH INPUT_HEIGHT RGB2BGR \
+           IMAGE_NUM ENGINE SHARDS TUNE MAX_CORRUPT MAX_DROP OUT INPUT_WIDTH INPUT_HEIGHT RGB2BGR \
            CALIBRATION_ALGO WEIGHT_QUANT_GRANULARITY ACTIVATION_QUANT_ALGO FILE_LIST \
            CALIBRATION_DATA_PATH COMPUTATION_PREFERENCE TYPE64TO32_CONVERSION CONV_SCALE_FOLD \
            TOOLCHAIN_PATH RPC_SERVER BUILD_CONFIG QUANT_MODE SHAPE_MUTABLE CAFFE_MODEL DEVICE_ID
@@ -38,7 +38,8 @@ PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-rivals \
-        bench-night bench-selfcheck lint format proto clean
+        bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
+        lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -112,6 +113,21 @@ bench-rivals: $(VENV)/ready-dev  ## an evaluation against the scripts that peopl
 
 bench-selfcheck: $(VENV)/ready-dev  ## whether comparisons of speed raise false alarms and see a loss
 	$(BIN)/python -m tests.bench.selfcheck
+
+bench-decoders: $(VENV)/ready-dev  ## decoders of JPEGs: pixels against cv2.imread, and speed
+	$(BIN)/python -m tests.bench.decoders
+
+bench-importing: $(VENV)/ready-dev  ## seconds and memory of importing a 112 MB caffemodel
+	$(BIN)/python -m tests.bench.importing
+
+bench-reporting: $(VENV)/ready-dev  ## seconds and memory of merging, judging and writing a run
+	$(BIN)/python -m tests.bench.reporting
+
+bench-overlap: $(VENV)/ready-dev  ## what a cold run gains by inferring while it decodes
+	$(BIN)/python -m tests.bench.overlap
+
+bench-startup: $(VENV)/ready-dev  ## what is waited for before anything is computed
+	$(BIN)/python -m tests.bench.startup
 
 lint: $(VENV)/ready-dev  ## style, types, Python 3.7 where it must be, containers
 	$(BIN)/ruff check

@@ -1,7 +1,7 @@
 """Measure how fast one network is in several precisions.
 
-fetch the network and import it -> compile once per precision, batch and shape -> load all of them
--> measure every configuration in each round, in turn -> write the tables.
+fetch the network and import it -> compile once per precision, batch and shape -> (tune) -> load
+all of them -> measure every configuration in each round, in turn -> write the tables.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from prefect import flow
 
 from mlubench.engines.precisions import is_quantised
+from mlubench.images.decoding import Decoding
 from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.benchmark import bench_spec, variants
@@ -19,7 +20,12 @@ from mlubench.pipeline.network import Network
 from mlubench.pipeline.offline import calibration_dataset, network_in_any_order
 from mlubench.pipeline.run import Run
 from mlubench.store import locked
-from tasks.benchmark import measure_rounds, publish_benchmark, write_benchmark
+from tasks.benchmark import (
+    measure_rounds,
+    publish_benchmark,
+    tune_configurations,
+    write_benchmark,
+)
 from tasks.images import decode_images
 from tasks.networks import compile_network, fetch_network, import_network
 
@@ -57,8 +63,12 @@ def _benchmark(asked: BenchParameters, run: Run) -> BenchOutcome:
                 )
                 for variant in variants(asked)
             }
+        tuning = {}
+        if asked.tune:
+            with run.stage("tune"):
+                tuning = tune_configurations(measuring, asked, compiled, run.store)
         with run.stage("measure"):
-            measured = measure_rounds(measuring, asked, compiled)
+            measured = measure_rounds(measuring, asked, compiled, tuning)
         return write_benchmark(
             Benchmark(
                 asked=asked,
@@ -70,6 +80,7 @@ def _benchmark(asked: BenchParameters, run: Run) -> BenchOutcome:
                 devices=measuring.descriptions,
                 started=run.started,
                 seconds=run.seconds,
+                tuning=tuning,
             ),
             run.runs,
         )
@@ -83,5 +94,5 @@ def _decode_calibration(
     if images is None or not any(map(is_quantised, asked.precision)):
         return None
     with run.stage("decode"):
-        pixels = decode_images(images, network, run.decoded, "calibration")
+        pixels = decode_images(Decoding(images, network.preprocess, run.decoded), "calibration")
     return CalibrationImages(pixels, network.preprocess)

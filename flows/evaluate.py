@@ -2,14 +2,21 @@
 
 choose the images -> fetch the network and import it -> decode the images once -> compile once per
 precision -> cut the images into shards -> infer the shards on the devices -> merge and judge.
+
+Decoding goes on while networks are compiled and while the first of them infers what is decoded.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.ending import ended
+from mlubench.images.decoding import Decoding
 from mlubench.pipeline.compile import CalibrationImages, build_spec
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool
@@ -24,9 +31,24 @@ from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.reports.wording import verdict_text
 from mlubench.store import locked
 from tasks.images import choose_images, decode_images
-from tasks.inference import infer_images
+from tasks.inference import infer_images, tune_networks
 from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
+
+#: What the command line has looked at already, to tell what is wrong before Prefect starts.
+_looked_at: ContextVar[tuple[EvaluateParameters, ChosenImages] | None] = ContextVar(
+    "looked_at", default=None
+)
+
+
+@contextmanager
+def images_at_hand(parameters: EvaluateParameters, chosen: ChosenImages) -> Iterator[None]:
+    """Let a flow of these parameters that begins within take the images as they were chosen."""
+    token = _looked_at.set((parameters, chosen))
+    try:
+        yield
+    finally:
+        _looked_at.reset(token)
 
 
 @flow(name="evaluate", flow_run_name="{parameters.name}")
@@ -45,8 +67,11 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
 def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
     specs = [build_spec(network, asked, precision) for precision in asked.precision]
-    chosen = choose_images(asked, network.order, run.data)
-    with DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices:
+    chosen = _at_hand(asked) or choose_images(asked, network.order, run.data)
+    with (
+        DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices,
+        Decoding(chosen.scored, network.preprocess, run.decoded) as images,
+    ):
         for spec in specs:
             devices.check(spec)
         # What was asked for is known to be right before anything takes long.
@@ -57,8 +82,8 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             imported = import_network(network, run.store)
         check_keep_float(imported.files, asked.keep_float)
         with run.stage("decode"):
-            scored = decode_images(chosen.scored, network, run.decoded, "scored")
             calibration = _decode_calibration(chosen, network, run)
+        decoded = decode_images.submit(images, "scored")
         with run.stage("compile"):
             compiled = [
                 compile_network(
@@ -72,13 +97,28 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 )
                 for spec in specs
             ]
-        with unfinished_shards(run.unfinished, scored, compiled) as kept:
-            shards = cut(len(scored.records), asked.batch_size, asked.shards, len(asked.devices))
+        tuning = {}
+        if asked.tune:
+            decoded.wait()  # while something is measured, nothing else may have the cores
+            with run.stage("tune"):
+                tuning = tune_networks(devices, compiled, asked.batch_size, run.store)
+        with unfinished_shards(run.unfinished, images, compiled) as kept:
+            shards = cut(images.shape[0], asked.batch_size, asked.shards, len(asked.devices))
             with run.stage("infer"):
                 inferred = [
-                    infer_images(devices, one, scored, shards, network.order, kept)
+                    infer_images(
+                        devices,
+                        one,
+                        images,
+                        shards,
+                        network.order,
+                        kept,
+                        tuning.get(one.precision),
+                    )
                     for one in compiled
                 ]
+            scored = decoded.result()
+            run.seconds["decode"] += images.seconds
             evaluation = Evaluation(
                 asked=asked,
                 network=network,
@@ -97,10 +137,16 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                     one.precision: one.seconds for one in compiled if one.seconds is not None
                 },
                 lost=devices.lost,
+                tuning=tuning,
             )
             outcome = write_run(evaluation, run.runs)
             kept.clear()
     return outcome
+
+
+def _at_hand(asked: EvaluateParameters) -> ChosenImages | None:
+    parameters, chosen = _looked_at.get() or (None, None)
+    return chosen if parameters == asked else None
 
 
 def _decode_calibration(
@@ -108,5 +154,5 @@ def _decode_calibration(
 ) -> CalibrationImages | None:
     if chosen.calibration is None:
         return None
-    pixels = decode_images(chosen.calibration, network, run.decoded, "calibration")
-    return CalibrationImages(pixels, network.preprocess)
+    images = Decoding(chosen.calibration, network.preprocess, run.decoded)
+    return CalibrationImages(decode_images(images, "calibration"), network.preprocess)

@@ -6,6 +6,7 @@ Prefect reads its environment when it is imported, so it is imported in here, af
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,9 +21,11 @@ from mlubench.store import make_folder
 if TYPE_CHECKING:
     from mlubench.pipeline.bench_outcome import BenchOutcome
     from mlubench.pipeline.bench_parameters import BenchParameters
+    from mlubench.pipeline.images import ChosenImages
     from mlubench.pipeline.nightly import NightlyOutcome
     from mlubench.pipeline.nightly_parameters import NightlyParameters
     from mlubench.pipeline.outcome import Outcome
+    from mlubench.reports.run_json import TuningRecord
 
 _WIDTH = 100
 
@@ -34,12 +37,14 @@ def evaluate(parameters: EvaluateParameters) -> int:
         MlubenchError: the flow could not finish.
     """
     require_engine(engine_host(parameters.engine, parameters.conf))
-    _check_named(parameters)
+    chosen = _checked_images(parameters)
     prepare_prefect(parameters.out)
     from flows.ending import outcome_of
     from flows.evaluate import evaluate as flow
+    from flows.evaluate import images_at_hand
 
-    state = flow(parameters, return_state=True)
+    with images_at_hand(parameters, chosen):
+        state = flow(parameters, return_state=True)
     outcome = cast("Outcome | BaseException", outcome_of(state))
     if isinstance(outcome, BaseException):
         raise outcome
@@ -113,6 +118,7 @@ def print_benchmark(outcome: BenchOutcome) -> None:
     from mlubench.reports.bench_console import bench_summary, render_throughput
 
     console = _console()
+    _print_tuning(console, outcome.record.tuning)
     console.print(render_throughput(outcome.rows))
     console.print()
     for line in [*bench_summary(outcome.record), *outcome.notes()]:
@@ -121,8 +127,12 @@ def print_benchmark(outcome: BenchOutcome) -> None:
     console.print(f"report:  {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _check_named(parameters: EvaluateParameters) -> None:
-    """Tell what is wrong with names, files and lists at once, not seconds later from the flow."""
+def _checked_images(parameters: EvaluateParameters) -> ChosenImages:
+    """Tell what is wrong with names, files and lists at once, not seconds later from the flow.
+
+    Returns:
+        The images that are chosen, so that the flow need not look at them again.
+    """
     from mlubench.pipeline.compile import build_spec
     from mlubench.pipeline.images import choose_images
     from mlubench.pipeline.network import choose_network
@@ -131,7 +141,7 @@ def _check_named(parameters: EvaluateParameters) -> None:
     network = choose_network(parameters)
     for precision in parameters.precision:
         build_spec(network, parameters, precision)
-    choose_images(parameters, network.order, Run(parameters.out).data)
+    return choose_images(parameters, network.order, Run(parameters.out).data)
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -139,11 +149,20 @@ def print_outcome(outcome: Outcome) -> None:
     from mlubench.reports.console import render_accuracy, summary_lines
 
     console = _console()
+    _print_tuning(console, outcome.record.tuning)
     console.print(render_accuracy(outcome.rows))
     console.print()
     for line in [*summary_lines(outcome.record), *outcome.notes()]:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"report:  {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _print_tuning(console: Console, tuning: Mapping[str, TuningRecord]) -> None:
+    from mlubench.reports.tuning import render_tuning
+
+    if tuning:
+        console.print(render_tuning(tuning))
+        console.print()
 
 
 def _console() -> Console:

@@ -21,18 +21,35 @@ from mlubench.pipeline.benchmark import Variant
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.measuring import Measuring
 from mlubench.reports.bench_console import bench_summary, seed_table, throughput_cells
+from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.throughput import Measured
+from mlubench.store import Store
 from tasks.pages import page_address, served_address
 from tasks.progress import step_progress
 
 
+@task(task_run_name="tune", cache_policy=NO_CACHE)
+def tune_configurations(
+    measuring: Measuring,
+    asked: BenchParameters,
+    compiled: Mapping[Variant, Compiled],
+    store: Store,
+) -> dict[str, TuningRecord]:
+    """Search how all devices are best kept busy."""
+    with step_progress("tune", "tune") as progress:
+        return benchmark.tune_configurations(measuring, asked, compiled, store, progress)
+
+
 @task(task_run_name="measure", cache_policy=NO_CACHE)
 def measure_rounds(
-    measuring: Measuring, asked: BenchParameters, compiled: Mapping[Variant, Compiled]
+    measuring: Measuring,
+    asked: BenchParameters,
+    compiled: Mapping[Variant, Compiled],
+    tuning: Mapping[str, TuningRecord],
 ) -> list[Measured]:
     """Measure every configuration in interleaved rounds."""
     with step_progress("measure", "measure") as progress:
-        return benchmark.measure_rounds(measuring, asked, compiled, progress)
+        return benchmark.measure_rounds(measuring, asked, compiled, tuning, progress)
 
 
 @task(task_run_name="write", cache_policy=NO_CACHE)

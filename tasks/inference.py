@@ -8,26 +8,41 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding import Decoding
 from mlubench.images.labels import LabelOrder
-from mlubench.pipeline import infer
+from mlubench.pipeline import infer, tuning
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.shards import Shard
 from mlubench.pipeline.workspace import Workspace
+from mlubench.reports.run_json import TuningRecord
+from mlubench.store import Store
 from tasks.progress import step_progress
+
+
+@task(task_run_name="tune", cache_policy=NO_CACHE)
+def tune_networks(
+    devices: DevicePool, compiled: Sequence[Compiled], batch_size: int, store: Store
+) -> dict[str, TuningRecord]:
+    """Search how the devices are best kept busy, per precision."""
+    with step_progress("tune", "tune") as progress:
+        return tuning.tune_networks(devices, compiled, batch_size, store, progress)
 
 
 @task(task_run_name="infer {compiled.precision}", cache_policy=NO_CACHE)
 def infer_images(
     devices: DevicePool,
     compiled: Compiled,
-    images: DecodedImages,
+    images: DecodedImages | Decoding,
     shards: Sequence[Shard],
     order: LabelOrder,
     kept: Workspace,
+    tuned: TuningRecord | None,
 ) -> Inferred:
-    """Infer every image in one precision, shard by shard."""
+    """Infer every image in one precision, shard by shard, each as soon as it is decoded."""
     key = compiled.precision.replace("_", "-")
     with step_progress(f"infer {compiled.precision}", f"infer-{key}") as progress:
-        return infer.infer_images(devices, compiled, images, shards, order, kept, progress)
+        return infer.infer_images(
+            devices, compiled, images, shards, order, kept, progress, tuning.concurrency_of(tuned)
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,13 +27,7 @@ def step_progress(title: str, key: str) -> Iterator[Callable[[int, int], None]]:
     """
     # Called from a task without an event loop, the function returns the id itself.
     artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=title))
-    columns = (
-        TextColumn("{task.description:<36}"),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with _TERMINAL.bars() as bars:
         shown = _Shown(bars, title, artifact)
         yield shown.update
         shown.finish()
@@ -63,6 +58,46 @@ def runs_progress(suite: str, key: str, total: int) -> Iterator[Callable[[str], 
 
     yield begin
     update_progress_artifact(artifact_id=artifact, progress=100.0)
+
+
+class _Terminal:
+    """The one terminal: steps that go on at once have their bars in one display."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._bars: Progress | None = None
+
+    @contextmanager
+    def bars(self) -> Iterator[Progress]:
+        """Give the display, which ends with the last step that has a bar in it."""
+        with self._lock:
+            bars = self._bars or _display()
+            self._bars = bars
+            self._users += 1
+        try:
+            yield bars
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._bars = None
+                    bars.stop()
+
+
+def _display() -> Progress:
+    bars = Progress(
+        TextColumn("{task.description:<36}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    bars.start()
+    return bars
+
+
+_TERMINAL = _Terminal()
 
 
 class _Shown:

@@ -7,18 +7,14 @@ or engine failed. Errors are told in a few lines on standard error, without a tr
 from __future__ import annotations
 
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import pydantic
 from cyclopts import App, CycloptsError, Parameter
 
 from mlubench import __version__
 from mlubench.cli.spellings import as_given, modern
 from mlubench.errors import ConfigError, MlubenchError
-from mlubench.validation import fault_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +25,7 @@ app = App(
     name="mlubench",
     help="Accuracy and speed of Caffe image classifiers, per precision, on MLU cards and CPUs.",
     version=__version__,
+    help_format="plaintext",  # Markdown's is the slowest of the imports
     suppress_keyboard_interrupt=False,  # main() answers it
     # Names as the seed has them (--batch_size), several values without repetition
     # (--means 104 117 123), and no --no-... forms.
@@ -92,6 +89,9 @@ def _tell(error: MlubenchError, words: Sequence[str]) -> int:
 
 def _unexpected(error: Exception) -> MlubenchError:
     """Return a fault of the program itself in one message, its traceback kept in a file."""
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile(
         "w", prefix="mlubench-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:
@@ -111,6 +111,10 @@ def _errors() -> Console:
 
 def _wrong_option(error: CycloptsError, command: str) -> ConfigError:
     """Return a parser's complaint in this project's words."""
+    import pydantic
+
+    from mlubench.validation import fault_text
+
     cause = error.__cause__
     if isinstance(cause, pydantic.ValidationError):
         fault = cause.errors()[0]

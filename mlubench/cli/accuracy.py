@@ -23,14 +23,12 @@ def accuracy(
         top1andtop5_file: where the two figures are written too.
     """
     from mlubench.reports.samples_accuracy import samples_accuracy
-    from mlubench.reports.seed_files import accuracy_lines, write_lines
+    from mlubench.reports.seed_files import accuracy_text, write_text
     from mlubench.store import atomic_path
 
-    lines = list(accuracy_lines(*samples_accuracy(result_label_file, result_1_file, result_5_file)))
+    text = accuracy_text(*samples_accuracy(result_label_file, result_1_file, result_5_file))
     if top1andtop5_file is not None:
         with atomic_path(top1andtop5_file) as temporary:
-            write_lines(temporary, lines)
-    console = Console(highlight=False)
-    for line in lines:
-        console.print(line)
+            write_text(temporary, [text])
+    Console(highlight=False).print(text.decode(), end="")
     return 0

@@ -130,6 +130,20 @@ class BuildSpec:
         return BuildSpec(**values)
 
 
+@dataclasses.dataclass(frozen=True)
+class Concurrency:
+    """How much a session does at once: how fast its answers come hangs on it, the answers do not.
+
+    Attributes:
+        streams: inferences that the device runs side by side, on one thread each; 0 is the
+            engine's own choice.
+        requests: batches in flight; 0 likewise.
+    """
+
+    streams: int = 0
+    requests: int = 0
+
+
 class Calibration:
     """The calibration images, decoded as the scored ones are.
 
@@ -244,14 +258,16 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def load(self, model: Path) -> Session:
+    def load(self, model: Path, concurrency: Concurrency = Concurrency()) -> Session:
         """Load what :meth:`build` wrote on the device of this process.
 
         Args:
             model: the folder; or, of an engine with a ``model_file``, that file wherever it was
                 copied to, with the spec beside it (:func:`description_beside`).
+            concurrency: how much the session does at once.
 
         Raises:
+            ConfigError: the device has not got so many streams.
             EngineError: the files cannot be loaded.
         """
 

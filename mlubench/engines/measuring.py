@@ -58,6 +58,8 @@ class MeasureSetup:
         profile: whether layers are to be timed, which slows everything else.
         requests: how many will be in flight; 0 says nothing.
         pinned: whether each stream's threads are bound to cores, or clusters, of their own.
+        one_thread: whether each stream has one thread, as in an evaluation; else streams share
+            all the device's cores.
         plugin: libraries of further operations.
     """
 
@@ -65,6 +67,7 @@ class MeasureSetup:
     profile: bool = False
     requests: int = 0
     pinned: bool = False
+    one_thread: bool = False
     plugin: Tuple[str, ...] = ()
 
     @staticmethod

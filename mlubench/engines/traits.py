@@ -30,6 +30,8 @@ class Traits:
             of the host's cores.
         infer_depth: requests in flight that an evaluation keeps on a device; 0 is one more than the
             device has cores.
+        streams: whether a device runs inferences side by side in streams, up to one on each core,
+            whose number can be chosen.
         model_file: the name of the one file that a network is compiled into, which other tools
             read; empty where it is a folder of files.
         installed_apart: whether what it needs is installed apart from this package, so that it
@@ -41,6 +43,7 @@ class Traits:
     family: str = "cpu"
     builds_on_device: bool = False
     infer_depth: int = 0
+    streams: bool = False
     model_file: str = ""
     installed_apart: bool = False
     not_in_run: Mapping[str, str] = dataclasses.field(default_factory=lambda: NOT_IN_RUN)

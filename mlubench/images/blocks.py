@@ -25,6 +25,11 @@ from mlubench.store import canonical_json, write_atomic
 BLOCK_IMAGES = 64
 
 
+def blocks_of(first: int, images: int) -> range:
+    """Return the numbers of the blocks that hold consecutive images."""
+    return range(first // BLOCK_IMAGES, (first + images - 1) // BLOCK_IMAGES + 1)
+
+
 class Outcome(NamedTuple):
     """What became of one image: ``kind`` and ``detail`` are empty where it is scored."""
 
@@ -57,6 +62,11 @@ class BlockFiles:
     def pixels(self) -> Path:
         """The file of all the pixels."""
         return self.folder / "images.u8"
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked by whoever changes the cache."""
+        return self.folder.with_name(f"{self.folder.name}.lock")
 
     @property
     def count(self) -> int:

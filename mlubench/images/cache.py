@@ -1,8 +1,7 @@
 """The decoded cache: a dataset's images, decoded and preprocessed once for all precisions.
 
 A cache is a folder named by its content key, made of the files of :mod:`mlubench.images.blocks`
-and a ``manifest.json``, which is written last. A killed build goes on with its unfinished
-blocks; of two processes at once one builds and the other waits.
+and a ``manifest.json``, which is written last. :mod:`mlubench.images.decoding` fills it.
 """
 
 from __future__ import annotations
@@ -11,23 +10,19 @@ import functools
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 
 from mlubench.errors import DatasetError, StoreError
-from mlubench.images.blocks import Block, BlockFiles, Outcome
-from mlubench.images.damage import DamagedImage
-from mlubench.images.dataset import Dataset, listing_digest
-from mlubench.images.decode import decode
-from mlubench.images.preprocess import Preprocess, preprocess
+from mlubench.images.blocks import Block, BlockFiles, blocks_of
+from mlubench.images.dataset import Dataset, ImageRef, listing_digest
+from mlubench.images.preprocess import Preprocess
 from mlubench.store import MANIFEST, canonical_json, content_key, locked, write_atomic
 
 #: Raised by one whenever decoding or preprocessing gives other pixels or other outcomes.
@@ -45,6 +40,65 @@ class ImageRecord(NamedTuple):
     detail: str
 
 
+class Records(Sequence[ImageRecord]):
+    """The images of a cache, each a record when it is asked for: there may be a million.
+
+    Args:
+        images: in dataset order.
+        digests: 64 hex digits for each, one behind another.
+        damage: (kind, detail) of each corrupt image, by image_index.
+    """
+
+    def __init__(
+        self, images: Sequence[ImageRef], digests: str, damage: Mapping[int, tuple[str, str]]
+    ) -> None:
+        if len(digests) != _SHA256_DIGITS * len(images):
+            raise ValueError(f"{len(images)} images, {len(digests)} digits of digests")
+        self._images = images
+        self._digests = digests
+        self._damage = dict(sorted(damage.items()))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @overload
+    def __getitem__(self, place: int) -> ImageRecord: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[ImageRecord]: ...
+
+    def __getitem__(self, place: int | slice) -> ImageRecord | list[ImageRecord]:
+        if isinstance(place, slice):
+            return [self[index] for index in range(*place.indices(len(self)))]
+        index = range(len(self))[place]
+        kind, detail = self._damage.get(index, ("", ""))
+        return ImageRecord(
+            self._images[index].name,
+            self._digests[index * _SHA256_DIGITS : (index + 1) * _SHA256_DIGITS],
+            "corrupt" if kind else "scored",
+            kind,
+            detail,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Records) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(self._digests)
+
+    @property
+    def corrupt(self) -> tuple[int, ...]:
+        """The image_index of each corrupt image."""
+        return tuple(self._damage)
+
+    def copies(self) -> int:
+        """Return how many whole images are another one again: of the same bytes."""
+        digests = np.frombuffer(self._digests.encode("ascii"), f"S{_SHA256_DIGITS}")
+        whole = np.delete(digests, self.corrupt)
+        whole.sort()
+        return int(np.count_nonzero(whole[1:] == whole[:-1]))
+
+
 @dataclass(frozen=True)
 class DecodedImages:
     """A finished cache.
@@ -60,7 +114,7 @@ class DecodedImages:
 
     path: Path
     shape: tuple[int, int, int, int]
-    records: tuple[ImageRecord, ...]
+    records: Records
     content_digest: str
     block_crc32: tuple[int, ...]
 
@@ -71,65 +125,68 @@ class DecodedImages:
     @property
     def corrupt(self) -> tuple[int, ...]:
         """The image_index of each corrupt image."""
-        return tuple(i for i, record in enumerate(self.records) if record.status == "corrupt")
+        return self.records.corrupt
+
+    @property
+    def complete(self) -> bool:
+        """Whether all images are there, as they always are; see ``Decoding.complete``."""
+        return True
+
+    def wait(self, stop: int) -> None:
+        """Wait until the images before ``stop`` are decoded, which they are."""
+
+    def verify(self, first: int, images: int) -> None:
+        """Check the pixels of consecutive images, and of those that share a block with them.
+
+        Raises:
+            StoreError: as :func:`verify_block`.
+        """
+        for block in blocks_of(first, images):
+            verify_block(self, block)
 
 
-def decode_dataset(
-    dataset: Dataset,
-    spec: Preprocess,
-    root: Path,
-    *,
-    workers: int,
-    progress: Callable[[int, int], None],
-) -> DecodedImages:
-    """Return the dataset's decoded images; decode what of them is not in the cache.
+def cache_files(dataset: Dataset, spec: Preprocess, root: Path) -> BlockFiles:
+    """Return where a dataset's decoded images lie or would lie.
 
     Args:
         dataset: the images.
         spec: how they are resized and cropped.
-        root: the folder of the caches; made where it is absent.
-        workers: threads. Each holds one block of pixels in memory.
-        progress: called in this thread with the images done and the images in all, at the
-            start and after each block.
+        root: the folder of the caches.
 
     Raises:
-        DatasetError: the dataset has no image, an image cannot be read, or one is smaller than
-            the crop. Damaged images are no error, but records of status ``corrupt``.
-        StoreError: the cache cannot be written.
+        DatasetError: the dataset has no image, or the facts of one cannot be read.
     """
     if not dataset.images:
         raise DatasetError("there is no image in it", where=f"dataset {dataset.name}")
     folder = root / content_key(_key_parts(dataset, spec))
-    files = BlockFiles(folder, (len(dataset.images), *spec.crop_shape, 3))
-    with locked(folder.with_name(f"{folder.name}.lock")):
-        decoded = _open(files, dataset)
-        if decoded is None:
-            blocks = _decode_blocks(dataset, spec, files, workers, progress)
-            decoded = _finish(files, dataset, blocks)
-    progress(len(dataset.images), len(dataset.images))
-    return decoded
+    return BlockFiles(folder, (len(dataset.images), *spec.crop_shape, 3))
 
 
 def verify_block(decoded: DecodedImages, block: int) -> None:
     """Check the pixels of one block against its CRC-32.
 
-    A block that does not match is forgotten, so that the next :func:`decode_dataset` decodes
-    it, and it alone, anew.
+    A block that does not match is forgotten, so that the next decoding decodes it, and it alone,
+    anew.
 
     Raises:
         StoreError: the pixels have changed on the disk, or cannot be read.
     """
     files = BlockFiles(decoded.path.parent, decoded.shape)
-    if files.crc32(block) == decoded.block_crc32[block]:
+    verify_pixels(files, block, decoded.block_crc32[block])
+
+
+def verify_pixels(files: BlockFiles, block: int, crc32: int) -> None:
+    """Check the pixels of one block of any cache; as :func:`verify_block`."""
+    if files.crc32(block) == crc32:
         return
-    with locked(files.folder.with_name(f"{files.folder.name}.lock")):
+    with locked(files.lock):
         files.forget(block)  # first: a manifest left by a kill here is found out again
         (files.folder / MANIFEST).unlink(missing_ok=True)
     images = files.images(block)
     raise StoreError(
         f"the pixels of the images {images.start} to {images.stop - 1} have changed",
-        where=str(decoded.path),
-        expected=f"CRC-32 {decoded.block_crc32[block]:08x} for block {block}",
+        where=str(files.pixels),
+        expected=f"CRC-32 {crc32:08x} for block {block}",
         fix="run the command again: that block is decoded anew; then have the disk checked",
     )
 
@@ -181,62 +238,7 @@ def _key_parts(dataset: Dataset, spec: Preprocess) -> dict[str, Any]:
     }
 
 
-def _decode_blocks(
-    dataset: Dataset,
-    spec: Preprocess,
-    files: BlockFiles,
-    workers: int,
-    progress: Callable[[int, int], None],
-) -> dict[int, Block]:
-    """Decode the unfinished blocks; return all blocks by number."""
-    (files.folder / MANIFEST).unlink(missing_ok=True)
-    files.prepare()
-    blocks = files.finished()
-    total = len(dataset.images)
-    progress(_images_in(blocks), total)
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        futures = {
-            pool.submit(_decode_block, dataset, spec, files, block): block
-            for block in range(files.count)
-            if block not in blocks
-        }
-        try:
-            for future in as_completed(futures):
-                blocks[futures[future]] = future.result()
-                progress(_images_in(blocks), total)
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return blocks
-
-
-def _images_in(blocks: Mapping[int, Block]) -> int:
-    return sum(len(block.outcomes) for block in blocks.values())
-
-
-def _decode_block(dataset: Dataset, spec: Preprocess, files: BlockFiles, block: int) -> Block:
-    images = files.images(block)
-    pixels = np.zeros((len(images), *files.shape[1:]), np.uint8)
-    outcomes = tuple(
-        _decode_image(dataset, spec, index, slot)
-        for index, slot in zip(images, pixels, strict=True)
-    )
-    return files.write(block, pixels, outcomes)
-
-
-def _decode_image(
-    dataset: Dataset, spec: Preprocess, index: int, slot: npt.NDArray[np.uint8]
-) -> Outcome:
-    """Decode one image into its slot, which stays zero where the image is damaged."""
-    data = dataset.read(index)
-    digest = _sha256(data)
-    try:
-        slot[...] = preprocess(decode(data), spec, name=dataset.images[index].name)
-    except DamagedImage as damage:
-        return Outcome(digest, damage.kind, damage.detail)
-    return Outcome(digest, "", "")
-
-
-def _finish(files: BlockFiles, dataset: Dataset, blocks: Mapping[int, Block]) -> DecodedImages:
+def finish_cache(files: BlockFiles, dataset: Dataset, blocks: Mapping[int, Block]) -> DecodedImages:
     """Write the manifest, which makes the cache complete.
 
     The digests are one string and only corrupt images have an entry of their own, for 50,000
@@ -244,11 +246,11 @@ def _finish(files: BlockFiles, dataset: Dataset, blocks: Mapping[int, Block]) ->
     """
     ordered = [blocks[block] for block in range(files.count)]
     outcomes = [outcome for block in ordered for outcome in block.outcomes]
-    digests = [outcome.sha256 for outcome in outcomes]
+    digests = "".join(outcome.sha256 for outcome in outcomes)
     manifest = {
         "shape": list(files.shape),
         "content_digest": _content_digest(dataset, digests),
-        "sha256": "".join(digests),
+        "sha256": digests,
         "corrupt": [[i, each.kind, each.detail] for i, each in enumerate(outcomes) if each.kind],
         "crc32": [block.crc32 for block in ordered],
     }
@@ -256,37 +258,33 @@ def _finish(files: BlockFiles, dataset: Dataset, blocks: Mapping[int, Block]) ->
     return _decoded(files, dataset, manifest)
 
 
-def _open(files: BlockFiles, dataset: Dataset) -> DecodedImages | None:
+def open_cache(files: BlockFiles, dataset: Dataset) -> DecodedImages | None:
     """Return a complete cache, or None where it is not, or its manifest is damaged."""
     try:
         manifest = json.loads((files.folder / MANIFEST).read_bytes())
         decoded = _decoded(files, dataset, manifest)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
-    digest = _content_digest(dataset, (record.sha256 for record in decoded.records))
+    digest = _content_digest(dataset, manifest["sha256"])
     return decoded if files.is_allocated() and digest == decoded.content_digest else None
 
 
 def _decoded(files: BlockFiles, dataset: Dataset, manifest: Mapping[str, Any]) -> DecodedImages:
-    digests: str = manifest["sha256"]
-    records = [
-        ImageRecord(image.name, digests[at : at + _SHA256_DIGITS], "scored", "", "")
-        for image, at in zip(dataset.images, range(0, len(digests), _SHA256_DIGITS), strict=True)
-    ]
-    for index, kind, detail in manifest["corrupt"]:
-        records[index] = records[index]._replace(status="corrupt", kind=kind, detail=detail)
+    damage = {index: (kind, detail) for index, kind, detail in manifest["corrupt"]}
+    records = Records(dataset.images, manifest["sha256"], damage)
     return DecodedImages(
         path=files.pixels,
         shape=files.shape,
-        records=tuple(records),
+        records=records,
         content_digest=manifest["content_digest"],
         block_crc32=tuple(manifest["crc32"]),
     )
 
 
-def _content_digest(dataset: Dataset, digests: Iterable[str]) -> str:
-    lines = (
-        f"{image.name}\0{image.class_id}\0{digest}\n"
-        for image, digest in zip(dataset.images, digests, strict=True)
-    )
+def _content_digest(dataset: Dataset, digests: str) -> str:
+    digits = range(0, len(digests), _SHA256_DIGITS)
+    lines = [
+        f"{image.name}\0{image.class_id}\0{digests[at : at + _SHA256_DIGITS]}\n"
+        for image, at in zip(dataset.images, digits, strict=True)
+    ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

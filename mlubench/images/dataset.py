@@ -20,7 +20,7 @@ from mlubench.images.source import FolderSource, ImageSource, is_image
 _NAMED = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageRef:
     """One labelled image: its name in the source, and its class whatever the label order."""
 
@@ -185,12 +185,15 @@ def listing_digest(dataset: Dataset) -> str:
 
     It is quick, as no image is read, and so it can only say that nothing seems to have
     changed. The digest of the content is that of the decoded images.
+
+    Every file of a folder is asked for its facts, as one that is written over in place changes
+    no fact of the folder; it takes two microseconds each. An archive is asked once.
     """
-    digest = hashlib.sha256()
+    stat, lines = dataset.source.stat, []
     for image in dataset.images:
-        size, mtime_ns = dataset.source.stat(image.name)
-        digest.update(f"{image.name}\0{image.class_id}\0{size}\0{mtime_ns}\n".encode())
-    return digest.hexdigest()
+        size, mtime_ns = stat(image.name)
+        lines.append(f"{image.name}\0{image.class_id}\0{size}\0{mtime_ns}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _class_ids(

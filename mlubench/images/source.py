@@ -60,7 +60,7 @@ class FolderSource:
     def stat(self, name: str) -> ImageStat:
         """Return the size and time of one file."""
         try:
-            facts = self._path(name).stat()
+            facts = os.stat(self._path(name))  # noqa: PTH116  # called 50,000 times; half the time
         except OSError as error:
             raise self._unreadable(name, error) from error
         return ImageStat(facts.st_size, facts.st_mtime_ns)
@@ -68,17 +68,17 @@ class FolderSource:
     def read(self, name: str) -> bytes:
         """Return the bytes of one file."""
         try:
-            return self._path(name).read_bytes()
+            return Path(self._path(name)).read_bytes()
         except OSError as error:
             raise self._unreadable(name, error) from error
 
-    def _path(self, name: str) -> Path:
-        return self.root / name
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{name}"
 
     def _unreadable(self, name: str, error: OSError) -> DatasetError:
         return DatasetError(
             f"the image cannot be read: {error.strerror}",
-            where=str(self._path(name)),
+            where=self._path(name),
             fix="see whether the file is still there, may be read, and its disk is well",
         )
 
@@ -93,8 +93,8 @@ class TreeSource(FolderSource):
         """Return the names of the images."""
         return self.paths.keys()
 
-    def _path(self, name: str) -> Path:
-        return self.root / self.paths[name]
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{self.paths[name]}"
 
 
 def is_image(path: str) -> bool:

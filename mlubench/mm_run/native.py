@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlubench.errors import ConfigError, EngineError
-from mlubench.mm_run.options import OLDER_SPELLINGS, MmRunOptions, words_of
+from mlubench.mm_run.options import MmRunOptions, words_of
 from mlubench.mm_run.parse import parse_report
 from mlubench.mm_run.results import Report
+from mlubench.mm_run.spellings import OLDER_SPELLINGS
 from mlubench.store import write_atomic
 
 _TOOL = "mm_run"

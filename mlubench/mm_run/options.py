@@ -17,9 +17,7 @@ from pydantic import (
 
 from mlubench.errors import ConfigError
 from mlubench.mm_run.results import Parameter
-
-#: Options of MagicMind up to 0.14 and what they are called since.
-OLDER_SPELLINGS: Mapping[str, str] = {"batch": "batch_size"}
+from mlubench.mm_run.spellings import OLDER_SPELLINGS
 
 #: mm_run takes a value: --bind_cluster 0, 1, true, false.
 Flag = Annotated[Literal[True, False], BeforeValidator(TypeAdapter(bool).validate_python)]

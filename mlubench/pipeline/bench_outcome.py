@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.run import free_run_id
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.history import append_throughput
-from mlubench.reports.run_json import ModelRecord
+from mlubench.reports.run_json import ModelRecord, TuningRecord
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.throughput import (
     Measured,
@@ -41,6 +41,7 @@ class Benchmark:
         devices: what it says of each device.
         started: when the run began.
         seconds: how long each stage took.
+        tuning: per network and batch, how devices were kept busy, where that was searched for.
     """
 
     asked: BenchParameters
@@ -52,6 +53,7 @@ class Benchmark:
     devices: Mapping[str, str]
     started: datetime
     seconds: Mapping[str, float]
+    tuning: Mapping[str, TuningRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,5 +130,6 @@ def _record(benchmark: Benchmark, run_id: str, rows: Sequence[ThroughputRow]) ->
         devices=[f"{name}: {what}" for name, what in benchmark.devices.items()],
         host=socket.gethostname(),
         seconds={stage: round(seconds, 3) for stage, seconds in benchmark.seconds.items()},
+        tuning=dict(benchmark.tuning),
         disturbed=any(row.disturbed for row in rows),
     )

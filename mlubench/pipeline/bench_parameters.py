@@ -65,6 +65,11 @@ class BenchParameters(NetworkSource):
     infer_depth: Positive | None = Field(
         None, description="requests in flight of each thread (default: the engine's, as in eval)"
     )
+    tune: Flag = Field(
+        False,
+        description="first measure, for seconds, which streams, requests in flight and threads "
+        "are fastest; kept for later runs",
+    )
     rounds: Positive = Field(
         8, description="every configuration is measured so often, in turn; 7 or more can fail"
     )
@@ -97,6 +102,9 @@ class BenchParameters(NetworkSource):
             values = getattr(self, option)
             if not values or len(set(values)) < len(values):
                 raise wrong("names nothing, or one thing twice", f"--{option}", "each once")
+        clash = [name for name in ("threads", "infer_depth") if name in self.model_fields_set]
+        if self.tune and clash:
+            raise wrong(f"--tune and --{clash[0]} are both given", "--tune", "one of the two")
         self.check_network_group(ordered=False)
         return self
 

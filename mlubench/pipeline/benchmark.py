@@ -9,14 +9,19 @@ from itertools import product
 import numpy as np
 
 from mlubench.engines.interface import BuildSpec
+from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.precisions import is_quantised
 from mlubench.metrics.rounds import interleave
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.compile import Compiled, build_spec
+from mlubench.pipeline.devices import cores_of
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
 from mlubench.pipeline.network import Network
+from mlubench.pipeline.tuning import Search, tuned, ways
+from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.throughput import Configuration, Measured, RequestTimes, RoundFigures
+from mlubench.store import Store
 
 #: Every activation's range in a network that is compiled for its speed alone; mm_build's own.
 MADE_UP = (-1.0, 1.0)
@@ -96,10 +101,50 @@ def configurations(asked: BenchParameters, infer_depth: int) -> list[Configurati
     ]
 
 
+def tune_configurations(
+    measuring: Measuring,
+    asked: BenchParameters,
+    compiled: Mapping[Variant, Compiled],
+    store: Store,
+    progress: Callable[[int, int], None],
+) -> dict[str, TuningRecord]:
+    """Return how all devices are best kept busy, by network and batch (:func:`tuned_name`).
+
+    Args:
+        measuring: the devices.
+        asked: the options.
+        compiled: the networks.
+        store: where results are kept.
+        progress: called with (measurements done, measurements in all); each search begins anew.
+
+    Raises:
+        DeviceError: a device failed.
+        StoreError: the store cannot be written.
+    """
+    tried = ways(
+        measuring.host.name, cores_of(measuring.names), threads=asked.threads, more_threads=True
+    )
+    found = {}
+    for one in configurations(asked, measuring.infer_depth):
+        if tuned_name(one) not in found:
+            network = compiled[variant_of(asked, one.precision, one.batch_size, one.dynamic_shape)]
+            devices = list(measuring.descriptions.values())
+            search = Search(network.key, network.folder, one.batch_size, tried, devices)
+            found[tuned_name(one)] = tuned(search, store, lambda: measuring, progress)
+    return found
+
+
+def tuned_name(one: Configuration) -> str:
+    """Return what a configuration is tuned under, whatever its devices."""
+    shape = "dynamic" if one.dynamic_shape else "static"
+    return f"{one.precision}, batch {one.batch_size}, {shape}"
+
+
 def measure_rounds(
     measuring: Measuring,
     asked: BenchParameters,
     compiled: Mapping[Variant, Compiled],
+    tuning: Mapping[str, TuningRecord],
     progress: Callable[[int, int], None],
 ) -> list[Measured]:
     """Measure every configuration in each round, in an order that favours none.
@@ -110,12 +155,13 @@ def measure_rounds(
         measuring: the devices.
         asked: the options.
         compiled: the networks.
+        tuning: what :func:`tune_configurations` found; empty where nothing was tuned.
         progress: called with (measurements done, measurements in all).
 
     Raises:
         DeviceError: a device failed.
     """
-    rigs = _loaded(measuring, asked, compiled)
+    rigs = _loaded(measuring, asked, compiled, tuning)
     total = asked.rounds * len(rigs)
     rounds: dict[str, list[RoundFigures]] = {rig.configuration.name: [] for rig in rigs}
     for done, rig in enumerate(_in_turn(rigs, asked.rounds)):
@@ -156,13 +202,20 @@ class _Rig:
 
 
 def _loaded(
-    measuring: Measuring, asked: BenchParameters, compiled: Mapping[Variant, Compiled]
+    measuring: Measuring,
+    asked: BenchParameters,
+    compiled: Mapping[Variant, Compiled],
+    tuning: Mapping[str, TuningRecord],
 ) -> list[_Rig]:
     rigs = []
     for one in configurations(asked, measuring.infer_depth):
         variant = variant_of(asked, one.precision, one.batch_size, one.dynamic_shape)
-        network = compiled[variant]
-        prepared = measuring.prepare(one.name, network.folder, devices=one.devices)
+        network, setup = compiled[variant], None
+        if (search := tuning.get(tuned_name(one))) is not None:
+            best = search.best
+            one = replace(one, threads=best.threads, infer_depth=best.requests)
+            setup = MeasureSetup(streams=best.streams, one_thread=bool(best.streams))
+        prepared = measuring.prepare(one.name, network.folder, setup, one.devices)
         load = Load(
             shapes=(prepared.default_shapes(one.batch_size),),
             threads=one.threads,

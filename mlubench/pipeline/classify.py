@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from mlubench.pipeline.one_device import one_device
 from mlubench.pipeline.parameters import InferParameters
 from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import Shard, cut
-from mlubench.reports.seed_files import answer_lines, label_lines, write_lines
+from mlubench.reports.seed_files import Text, answer_texts, label_text, write_text
 from mlubench.store import atomic_path, locked
 
 #: The options that name a result, and the file that it is in a folder of results.
@@ -94,14 +94,14 @@ def _classify(asked: InferParameters, run: Run, progress: Progress) -> Classifie
     top_index, classes, executed = _top(asked, model, decoded, progress)
     sound = np.setdiff1d(np.arange(len(top_index)), decoded.corrupt)
     names = [pictures.dataset.images[place].name for place in sound]
-    lines: dict[str, Iterable[str]] = {
-        **answer_lines(names, top_index[sound], _class_names(asked, model, classes)),
+    texts: dict[str, Text] = {
+        **answer_texts(names, top_index[sound], _class_names(asked, model, classes)),
     }
     if pictures.labels is not None:
-        lines["eval_labels.txt"] = label_lines(pictures.labels[sound])
+        texts["eval_labels.txt"] = label_text(pictures.labels[sound])
     for option, path in files.items():
         with atomic_path(path) as temporary:
-            write_lines(temporary, lines[_FILES[option]])
+            write_text(temporary, texts[_FILES[option]])
     corrupt = [decoded.records[place] for place in decoded.corrupt]
     return Classified(files, len(sound), corrupt, pictures.dataset.remarks(), executed)
 
@@ -226,7 +226,7 @@ def _top(
                 found[shard.index] = arrays["top_index"]
 
         loaded = devices.load(model.path, batch)
-        job = Job(model.path, request, keep, lambda done: progress(done, total), batch)
+        job = Job(request, keep, lambda done: progress(done, total))
         devices.run(cut(total, batch, None, 1), job)
     top_index = np.concatenate([found[index] for index in sorted(found)])
     return top_index, loaded.classes, loaded.executed_precision

@@ -14,8 +14,7 @@ from mlubench import engines
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError, DeviceError
-from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import DecodedImages, verify_block
+from mlubench.images.cache import DecodedImages
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.flags import QUANTISATION
@@ -189,8 +188,7 @@ def _build_on(request: Mapping[str, Any], engine: EngineHost, address: str) -> N
 def _verify(calibration: CalibrationImages | None) -> None:
     """Check the calibration images' pixels, which decide about the network for good."""
     if calibration is not None:
-        for block in range(-(-calibration.images.shape[0] // BLOCK_IMAGES)):
-            verify_block(calibration.images, block)
+        calibration.images.verify(0, calibration.images.shape[0])
 
 
 def _request(

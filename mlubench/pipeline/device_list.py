@@ -93,7 +93,6 @@ def cpu_devices(
     before = core_times(_text(proc / "stat"))
     pause()
     after = core_times(_text(proc / "stat"))
-    model = re.search(r"^model name\s*: *(.+)$", _text(proc / "cpuinfo"), re.MULTILINE)
     memory = re.search(r"^MemTotal: +([0-9]+) kB$", _text(proc / "meminfo"), re.MULTILINE)
     note = f"named alone it has all {len(cores)} cores" if len(cores) > 1 else ""
     return DeviceList(
@@ -101,7 +100,7 @@ def cpu_devices(
             DeviceFacts(
                 name=f"cpu:{group}",
                 engine="openvino",
-                description=f"{model[1].strip() if model else platform.machine()}, core {core}",
+                description=f"{cpu_model(proc)}, core {core}",
                 driver=None,
                 memory_mib=int(memory[1]) // 1024 if memory else None,
                 utilisation_percent=_busy_percent(before.get(core), after.get(core)),
@@ -112,6 +111,16 @@ def cpu_devices(
             for group, core in enumerate(cores)
         )
     )
+
+
+def cpu_model(proc: Path = Path("/proc")) -> str:
+    """Return what the host's processor calls itself, or its architecture where it says nothing.
+
+    Args:
+        proc: the kernel's folder of facts.
+    """
+    model = re.search(r"^model name\s*: *(.+)$", _text(proc / "cpuinfo"), re.MULTILINE)
+    return model[1].strip() if model else platform.machine()
 
 
 def core_times(stat: str) -> dict[int, tuple[int, int]]:

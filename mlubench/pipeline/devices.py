@@ -13,6 +13,7 @@ from typing import Any
 
 from mlubench import catalogue
 from mlubench.catalogue.engines import EngineEntry, Silence
+from mlubench.engines.interface import Concurrency
 from mlubench.engines.traits import traits
 from mlubench.errors import DeviceError, MlubenchError
 from mlubench.pipeline.device_list import Counted
@@ -104,6 +105,7 @@ class Device:
         self._address = address
         self._worker: Worker | None = None
         self._failures: list[DeviceError] = []
+        self._loaded: Mapping[str, Any] = {}
 
     @property
     def worker(self) -> Worker:
@@ -144,14 +146,23 @@ class Device:
                 return self.worker
         return None
 
-    def load(self, model: Path, batch_size: int | None) -> dict[str, Any] | None:
+    def load(
+        self, model: Path, batch_size: int | None, concurrency: Concurrency
+    ) -> dict[str, Any] | None:
         """Load a compiled network, in a new worker where one fails; None where it is lost.
 
         Args:
             model: the compiled network.
             batch_size: as in :meth:`DevicePool.load`.
+            concurrency: likewise.
         """
-        return self.call({"do": "load", "model": str(model), "batch_size": batch_size})
+        self._loaded = {
+            "do": "load",
+            "model": str(model),
+            "batch_size": batch_size,
+            "concurrency": vars(concurrency),
+        }
+        return self.call(self._loaded)
 
     def call(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         """Carry out a request, in a new worker where one fails; None where the device is lost."""
@@ -160,10 +171,10 @@ class Device:
                 return self.worker.call(request, silence=self._engine.silence.load)
         return None
 
-    def revive(self, model: Path, batch_size: int | None) -> bool:
-        """Load a network again after a failure; whether the device is there still."""
+    def revive(self) -> bool:
+        """Load the network again after a failure; whether the device is there still."""
         try:
-            return self.load(model, batch_size) is not None
+            return self.call(self._loaded) is not None
         except MlubenchError as error:  # it was loaded before: the device is not what it was
             self._give_up(error)
             return False
@@ -216,6 +227,13 @@ def addresses(names: Sequence[str]) -> list[str]:
     groups = [re.fullmatch(r"cpu:([0-9]+)", name) for name in names]
     count = max((int(group[1]) + 1 for group in groups if group), default=1)
     return [f"{name}/{count}" if group else name for name, group in zip(names, groups, strict=True)]
+
+
+def cores_of(names: Sequence[str]) -> int:
+    """Return the cores that each of the devices has at least, where they are groups of cores."""
+    cores = len(os.sched_getaffinity(0))
+    groups = [re.fullmatch(r"cpu:[0-9]+/([0-9]+)", address) for address in addresses(names)]
+    return min((max(1, cores // int(group[1])) for group in groups if group), default=cores)
 
 
 def build_addresses(engine: str, names: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mlubench.engines.interface import BuildSpec
+from mlubench.engines.interface import BuildSpec, Concurrency
 from mlubench.errors import DeviceError, MlubenchError
 from mlubench.pipeline.devices import Device, EngineHost, addresses, build_addresses
 from mlubench.pipeline.shards import Shard
@@ -33,20 +33,19 @@ class Job:
     """What is done with each shard.
 
     Attributes:
-        model: the compiled network, for workers that are started anew.
         request: makes the worker's request for a shard on the device of that name.
         keep: called with a shard, the device's name, how earlier attempts at it failed and the
             worker's answer, on the device's thread; the shard is done when it returns.
         progress: called from the calling thread, a few times a second, with the number of
             images done; it goes back where a shard that had begun must be done again.
-        batch_size: as in :meth:`DevicePool.load`.
+        arrival: called with each shard, in their order, on a thread of its own; returns once the
+            shard can be begun, raises where it never can. Where it is absent, all can.
     """
 
-    model: Path
     request: Callable[[Shard, str], Mapping[str, Any]]
     keep: Callable[[Shard, str, Sequence[str], Mapping[str, Any]], None]
     progress: Callable[[int], None]
-    batch_size: int | None = None
+    arrival: Callable[[Shard], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,18 +138,29 @@ class DevicePool:
         if not any(device.call(request) is not None for device in self._alive()):
             self._alive()
 
-    def load(self, model: Path, batch_size: int | None = None) -> Loaded:
+    def load(
+        self,
+        model: Path,
+        batch_size: int | None = None,
+        concurrency: Concurrency = Concurrency(),
+    ) -> Loaded:
         """Load a compiled network on every device.
 
         Args:
             model: the compiled network.
             batch_size: of a dynamic network, where it is not the one that it was compiled for.
+            concurrency: how much each device does at once.
 
         Raises:
+            ConfigError: a device has not got so many streams.
             DeviceError: it cannot be loaded; no device is left.
         """
+
+        def load(device: Device) -> dict[str, Any] | None:
+            return device.load(model, batch_size, concurrency)
+
         with ThreadPoolExecutor(len(self._devices)) as loaders:
-            loaded = list(loaders.map(lambda device: device.load(model, batch_size), self._alive()))
+            loaded = list(loaders.map(load, self._alive()))
         self._alive()
         answers = [answer for answer in loaded if answer is not None]
         executed = {str(answer["executed_precision"]) for answer in answers}
@@ -163,7 +173,10 @@ class DevicePool:
             DeviceError: a shard failed too often, or no device is left.
             MlubenchError: a result could not be kept.
         """
-        work = _Work(shards, self._alive())
+        work = _Work(shards, self._alive(), arrived=job.arrival is None)
+        if job.arrival is not None:
+            # Not waited for: it ends with the last shard, or with what it waits for.
+            threading.Thread(target=work.arrive, args=(job.arrival,), daemon=True).start()
         threads = [
             threading.Thread(target=_Server(device, job, work).serve, daemon=True)
             for device in self._alive()
@@ -205,10 +218,19 @@ class DevicePool:
 
 
 class _Work:
-    """The shards that are still to be done, shared by the devices' threads."""
+    """The shards that are still to be done, shared by the devices' threads.
 
-    def __init__(self, shards: Sequence[Shard], devices: Sequence[Device]) -> None:
-        self._waiting = deque(shards)
+    Args:
+        shards: all of them.
+        devices: those that will do them.
+        arrived: whether they can be begun at once; else :meth:`arrive` says when.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shard], devices: Sequence[Device], *, arrived: bool = True
+    ) -> None:
+        self._waiting = deque(shards if arrived else ())
+        self._coming = deque(() if arrived else shards)
         self._in_flight = 0
         self._failures: dict[int, list[str]] = {shard.index: [] for shard in shards}
         self._blamed: dict[int, Counter[str]] = {shard.index: Counter() for shard in shards}
@@ -221,7 +243,7 @@ class _Work:
     def take(self) -> Shard | None:
         """Return a shard, once there is one; None when nothing is left to do."""
         with self._changed:
-            while not self._waiting and self._in_flight and self._error is None:
+            while not self._waiting and (self._in_flight or self._coming) and self._error is None:
                 self._changed.wait()
             return self._next()
 
@@ -235,6 +257,18 @@ class _Work:
             return None
         self._in_flight += 1
         return self._waiting.popleft()
+
+    def arrive(self, arrival: Callable[[Shard], None]) -> None:
+        """Let each shard be taken once it can be begun; one that never can ends the run."""
+        for shard in list(self._coming):
+            try:
+                arrival(shard)
+            except Exception as error:
+                self.end(_told(error, f"images {shard.first} to {shard.first + shard.images - 1}"))
+                return
+            with self._changed:
+                self._waiting.append(self._coming.popleft())
+                self._changed.notify_all()
 
     def failures(self, shard: Shard) -> list[str]:
         """Return how the attempts at a shard failed, in the order in which they did."""
@@ -298,7 +332,7 @@ class _Work:
 
     def check(self) -> None:
         """Raise what ended the run before its end."""
-        if self._error is not None and (self._waiting or self._ended):
+        if self._error is not None and (self._waiting or self._coming or self._ended):
             raise self._error
 
 
@@ -353,7 +387,7 @@ class _Server:
         except Exception as error:
             self._lost = True
             self._sent.clear()
-            self._work.end(_told(error, self._device))
+            self._work.end(_told(error, f"a shard on {self._device.name}"))
 
     def _recover(self, error: DeviceError) -> None:
         """Put back what the worker had, and start it anew; the shard is at fault if that works."""
@@ -362,17 +396,17 @@ class _Server:
             self._work.failed(begun, f"{self._device.name}: {self._device.words(error)}")
         while self._sent:
             self._work.give_back(self._sent.popleft())
-        if not self._device.revive(self._job.model, self._job.batch_size):
+        if not self._device.revive():
             self._lost = True
             self._work.device_lost(self._device.name, error)
         elif begun is not None:
             self._work.blame(begun, self._device.name, error)
 
 
-def _told(error: Exception, device: Device) -> MlubenchError:
+def _told(error: Exception, where: str) -> MlubenchError:
     """Return an error that ends the run well told, whatever it was."""
     if isinstance(error, MlubenchError):
         return error
-    told = MlubenchError(f"{type(error).__name__}: {error}", where=f"a shard on {device.name}")
+    told = MlubenchError(f"{type(error).__name__}: {error}", where=where)
     told.__cause__ = error
     return told

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from mlubench import catalogue
 from mlubench.catalogue import DatasetEntry, expanded
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.cache import DecodedImages, check_disjoint, decode_dataset
+from mlubench.images.cache import DecodedImages, check_disjoint
 from mlubench.images.dataset import (
     Dataset,
     calibration_split,
     read_image_folder,
 )
+from mlubench.images.decoding import Decoding
 from mlubench.images.digits import write_digits
 from mlubench.images.forms import (
     LabelList,
@@ -231,14 +232,24 @@ def decode_images(
         DatasetError: not one image could be decoded.
         StoreError: the cache cannot be written.
     """
-    workers = len(os.sched_getaffinity(0))
-    decoded = decode_dataset(dataset, preprocess, cache, workers=workers, progress=progress)
+    return finish_decoding(Decoding(dataset, preprocess, cache), progress)
+
+
+def finish_decoding(images: Decoding, progress: Callable[[int, int], None]) -> DecodedImages:
+    """Decode what is to be decoded of images, on at most all cores, and return all of them.
+
+    Raises:
+        DatasetError: not one image could be decoded.
+        StoreError: the cache cannot be written.
+        MlubenchError: it was ended before its end.
+    """
+    decoded = images.run(workers=len(os.sched_getaffinity(0)), progress=progress)
     note_use(decoded.path.parent)
-    if len(decoded.corrupt) == len(dataset.images):
+    if len(decoded.corrupt) == len(decoded.records):
         first = decoded.records[0]
         raise DatasetError(
-            f"not one of its {len(dataset.images)} images can be decoded",
-            where=str(dataset.root),
+            f"not one of its {len(decoded.records)} images can be decoded",
+            where=str(images.dataset.root),
             expected="JPEG images",
             fix=f"look at {first.name}: {first.kind}",
         )

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from mlubench.engines.interface import Concurrency
 from mlubench.engines.magicmind.sampler import CardUse
 from mlubench.errors import StoreError
-from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import DecodedImages, verify_block
+from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding import Decoding
 from mlubench.images.labels import LabelOrder
 from mlubench.pipeline.card_use import sampled
 from mlubench.pipeline.compile import Compiled
@@ -48,13 +49,14 @@ class Inferred:
 def infer_images(
     devices: DevicePool,
     compiled: Compiled,
-    images: DecodedImages,
+    images: DecodedImages | Decoding,
     shards: Sequence[Shard],
     order: LabelOrder,
     kept: Workspace,
     progress: Callable[[int, int], None],
+    concurrency: Concurrency = Concurrency(),
 ) -> Inferred:
-    """Infer the shards that the folder has not got yet.
+    """Infer the shards that the folder has not got yet, each as soon as its images are decoded.
 
     Args:
         devices: the running workers.
@@ -64,11 +66,13 @@ def infer_images(
         order: the network's label order.
         kept: where finished shards are kept.
         progress: called with (images done, images in all).
+        concurrency: how much each device does at once.
 
     Raises:
         ConfigError: the network has another number of classes.
         DeviceError: the engine failed, or no device is left.
         StoreError: a result cannot be written.
+        MlubenchError: the images cannot be decoded.
     """
     total = images.shape[0]
     folder = kept.shards(compiled.precision)
@@ -81,11 +85,20 @@ def infer_images(
     def report(done: int) -> None:
         progress(before + done, total)
 
-    loaded = devices.load(compiled.folder)
+    def decoded(shard: Shard) -> None:
+        images.wait(shard.first + shard.images)
+
+    loaded = devices.load(compiled.folder, concurrency=concurrency)
     check_classes(loaded.classes, order)
     recorder = _Recorder(compiled.precision, images, paths, devices.label)
     with sampled(devices.host, devices.names) as use:
-        devices.run(waiting, Job(compiled.folder, recorder.request, recorder.keep, report))
+        job = Job(
+            recorder.request,
+            recorder.keep,
+            report,
+            arrival=None if images.complete else decoded,
+        )
+        devices.run(waiting, job)
     return Inferred(
         compiled.precision, loaded.executed_precision, compiled.key, tuple(paths.values()), use
     )
@@ -110,7 +123,7 @@ class _Recorder:
     def __init__(
         self,
         precision: str,
-        images: DecodedImages,
+        images: DecodedImages | Decoding,
         paths: Mapping[Shard, Path],
         label: Callable[[str], str],
     ) -> None:
@@ -125,9 +138,7 @@ class _Recorder:
         Raises:
             StoreError: the shard's pixels have changed on the disk.
         """
-        last = shard.first + shard.images - 1
-        for block in range(shard.first // BLOCK_IMAGES, last // BLOCK_IMAGES + 1):
-            verify_block(self._images, block)
+        self._images.verify(shard.first, shard.images)
         return {
             "do": "run",
             "pixels": str(self._images.path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from mlubench.images.digits import DIGIT_NAMES
 from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.fetch import FilesToFetch
-from mlubench.pipeline.onnx_file import classes_of, read_checked
+from mlubench.pipeline.onnx_file import classes_of, read_checked, write_onnx
 from mlubench.pipeline.parameters import NetworkSource
 from mlubench.pipeline.run import models_folder
 from mlubench.store import Store, sha256_file, source_digest, write_atomic
@@ -79,10 +80,15 @@ class ImportedNetwork:
     def identity(self) -> dict[str, str]:
         """Return the digests of all that an engine may read, by what it is."""
         return {
-            "onnx": sha256_file(self.files.onnx),
+            "onnx": self._onnx_sha256,
             "prototxt": self.prototxt_sha256,
             "caffemodel": self.caffemodel_sha256,
         }
+
+    @functools.cached_property
+    def _onnx_sha256(self) -> str:
+        """The digest of the ONNX file, which lies in the store: read once for all precisions."""
+        return sha256_file(self.files.onnx)
 
     def check_unchanged(self) -> None:
         """Check that Caffe's files, which lie with the user, are still those that were imported.
@@ -266,8 +272,7 @@ def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:
     parts = _import_parts(prototxt, caffemodel)
 
     def build(folder: Path) -> None:
-        model = caffe.import_caffe(files.prototxt, files.caffemodel)
-        write_atomic(folder / ONNX, model.SerializeToString(deterministic=True))
+        write_onnx(folder / ONNX, caffe.import_caffe(files.prototxt, files.caffemodel))
 
     onnx = store.get("onnx", parts, build) / ONNX
     return ImportedNetwork(

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto
 
 from mlubench.errors import NetworkError
+from mlubench.store import atomic_path
 
 _LARGEST = 1 << 31  # what protobuf reads
 _CHANNELS = 3
+#: Numbers of fields, and protobuf's type of those that have a length.
+_GRAPH = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
+_INITIALIZER = onnx.GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
+_LENGTH_DELIMITED = 2
 
 
 def read_checked(file: Path, size: tuple[int, int]) -> bytes:
@@ -31,6 +36,61 @@ def read_checked(file: Path, size: tuple[int, int]) -> bytes:
     _check_input(model.graph, file, size)
     _check_output(model.graph, file)
     return data
+
+
+def write_onnx(file: Path, model: onnx.ModelProto) -> None:
+    """Write a network atomically: the bytes of ``SerializeToString(deterministic=True)``.
+
+    protobuf would hold all of them twice, beside the model. Here one tensor of weights at a time
+    is put into its place: fields stand in the order of their numbers, each message behind its tag
+    and its length (protobuf.dev, "Encoding").
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    before, after = _without(model, "graph")
+    nodes, others = _without(model.graph, "initializer")
+    sizes = [tensor.ByteSize() for tensor in model.graph.initializer]
+    weights = sum(len(_header(_INITIALIZER, size)) + size for size in sizes)
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        stream.write(before + _header(_GRAPH, len(nodes) + weights + len(others)) + nodes)
+        for tensor, size in zip(model.graph.initializer, sizes, strict=True):
+            stream.write(_header(_INITIALIZER, size))
+            stream.write(tensor.SerializeToString(deterministic=True))
+        stream.write(others + after)
+
+
+def _without(message: Message, name: str) -> tuple[bytes, bytes]:
+    """Return the bytes of a message's fields before and after that of a name."""
+    number = message.DESCRIPTOR.fields_by_name[name].number
+    parts = type(message)(), type(message)()
+    for field, value in message.ListFields():
+        if field.name == name:
+            continue
+        part = parts[field.number > number]
+        if hasattr(value, "extend"):
+            getattr(part, field.name).extend(value)
+        elif isinstance(value, Message):
+            getattr(part, field.name).CopyFrom(value)
+        else:
+            setattr(part, field.name, value)
+    before, after = (part.SerializeToString(deterministic=True) for part in parts)
+    return before, after
+
+
+def _header(number: int, length: int) -> bytes:
+    """Return the tag of a message's field, and its length."""
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    """Return a number seven bits a byte, the least first."""
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
 
 
 def read_onnx(file: Path) -> onnx.ModelProto:

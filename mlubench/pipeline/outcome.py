@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mlubench import __version__
 from mlubench.engines.precisions import REFERENCE
@@ -34,7 +34,11 @@ from mlubench.reports.accuracy import (
 from mlubench.reports.device_names import grouped
 from mlubench.reports.flips import find_flips
 from mlubench.reports.history import append_accuracy
-from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
+from mlubench.reports.predictions import (
+    merge_shards,
+    predictions_table,
+    shards_table,
+)
 from mlubench.reports.run_json import (
     DatasetRecord,
     DeviceUse,
@@ -42,10 +46,14 @@ from mlubench.reports.run_json import (
     ModelRecord,
     PublishedRecord,
     RunRecord,
+    TuningRecord,
 )
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.seed_files import seed_folder_name, write_seed_files
 from mlubench.store import atomic_folder, locked
+
+#: Per precision, the best classes of all images: int16 [N, C], best first.
+_Answers = Mapping[str, NDArray[np.integer]]
 
 #: Exit status where the input was wrong and the run was written nevertheless.
 _WRONG_INPUT = 2
@@ -73,6 +81,7 @@ class Evaluation:
         seconds: how long each stage took.
         compile_seconds: of each precision that was compiled anew.
         lost: the devices that were lost, by name, and how that began.
+        tuning: per precision, how devices were kept busy, where that was searched for.
     """
 
     asked: EvaluateParameters
@@ -90,6 +99,7 @@ class Evaluation:
     seconds: Mapping[str, float] = field(default_factory=dict)
     compile_seconds: Mapping[str, float] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    tuning: Mapping[str, TuningRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,12 +159,11 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
         DatasetError: no image could be scored.
         StoreError: the folder cannot be written.
     """
-    labels = evaluation.chosen.labels
-    predictions = _predictions(evaluation, labels)
+    predictions, answers = _merged(evaluation)
     limits = evaluation.asked.limits
     rows = accuracy_rows(predictions, _setup(evaluation), limits)
     corrupt = [evaluation.scored.records[place] for place in evaluation.scored.corrupt]
-    wrong_order = _wrong_order(evaluation)
+    wrong_order = _wrong_order(evaluation, answers)
     shards = shards_table([path for part in evaluation.inferred for path in part.shards])
 
     with locked(runs / ".lock"):
@@ -171,7 +180,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_parquet(folder / "accuracy.parquet", accuracy_table(rows))
             write_parquet(folder / "shards.parquet", shards)
             write_thumbnails(folder, find_flips(predictions), evaluation.scored)
-            _write_seed_folders(folder, evaluation, labels)
+            _write_seed_folders(folder, evaluation, answers)
             write_page(folder)
     append_accuracy(runs.parent / "history", record, accuracy_table(rows))
     misnamed = wrong_order is not None and wrong_order.certain
@@ -190,27 +199,29 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     )
 
 
-def _predictions(evaluation: Evaluation, labels: np.ndarray) -> pa.Table:
+def _merged(evaluation: Evaluation) -> tuple[pa.Table, _Answers]:
+    """Return the table of predictions, and the best classes of all images by precision."""
     images = evaluation.chosen.scored.images
-    return predictions_table(
+    answers = {
+        inferred.precision: merge_shards(inferred.shards, len(images))
+        for inferred in evaluation.inferred
+    }
+    predictions = predictions_table(
         [image.name for image in images],
         [image.class_id for image in images],
-        labels,
+        evaluation.chosen.labels,
         set(evaluation.scored.corrupt),
-        {
-            inferred.precision: merge_shards(inferred.shards, len(images))
-            for inferred in evaluation.inferred
-        },
+        answers,
     )
+    return predictions, {precision: top_index for precision, (top_index, _) in answers.items()}
 
 
-def _wrong_order(evaluation: Evaluation) -> WrongOrder | None:
+def _wrong_order(evaluation: Evaluation, answers: _Answers) -> WrongOrder | None:
     """Ask whether the reference (or the first precision) scores as if an order were wrong."""
-    judged = {inferred.precision: inferred for inferred in evaluation.inferred}
-    inferred = judged.get(REFERENCE, evaluation.inferred[0])
+    first = evaluation.inferred[0].precision
+    top_index = answers[REFERENCE if REFERENCE in answers else first]
     images = evaluation.chosen.scored.images
     scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
-    top_index, _ = merge_shards(inferred.shards, len(images))
     return find_wrong_order(
         [images[place].class_id for place in scored],
         top_index[scored, 0],
@@ -243,9 +254,8 @@ def _record(
     evaluation: Evaluation, run_id: str, verdict: Verdict, wrong_order: WrongOrder | None
 ) -> RunRecord:
     images = evaluation.chosen.scored
-    corrupt = len(evaluation.scored.corrupt)
-    whole = [record for record in evaluation.scored.records if record.status == SCORED]
-    copies = Counter(record.sha256 for record in whole)
+    records = evaluation.scored.records
+    damaged = [records[place] for place in records.corrupt]
     return RunRecord(
         run_id=run_id,
         created_utc=evaluation.started,
@@ -260,10 +270,10 @@ def _record(
             digest=evaluation.scored.content_digest,
             images=ImageCounts(
                 expected=len(images.images) + len(images.missing),
-                scored=len(images.images) - corrupt,
-                corrupt=corrupt,
+                scored=len(images.images) - len(damaged),
+                corrupt=len(damaged),
                 missing=len(images.missing),
-                duplicate=sum(copies.values()) - len(copies) + len(images.duplicates),
+                duplicate=records.copies() + len(images.duplicates),
                 present=len(images.images),
                 unlisted=len(images.unlisted),
             ),
@@ -284,7 +294,8 @@ def _record(
             for precision, seconds in evaluation.compile_seconds.items()
         },
         label_order=evaluation.network.order.name,
-        damage={record.name: record.kind for record in evaluation.scored.records if record.kind},
+        damage={record.name: record.kind for record in damaged},
+        tuning=dict(evaluation.tuning),
         provenance=_provenance(evaluation, wrong_order),
         published=tuple(
             PublishedRecord(**figure.model_dump()) for figure in evaluation.network.published
@@ -303,23 +314,23 @@ def _provenance(evaluation: Evaluation, wrong_order: WrongOrder | None) -> dict[
     }
 
 
-def _write_seed_folders(folder: Path, evaluation: Evaluation, labels: np.ndarray) -> None:
+def _write_seed_folders(folder: Path, evaluation: Evaluation, answers: _Answers) -> None:
     """Write the text files that the seed's own scripts read, for each precision."""
     images = evaluation.chosen.scored.images
     scored = np.setdiff1d(np.arange(len(images)), evaluation.scored.corrupt)
     names = [images[place].name for place in scored]
-    for inferred in evaluation.inferred:
-        top_index, _ = merge_shards(inferred.shards, len(images))
+    labels = evaluation.chosen.labels[scored]
+    for precision, top_index in answers.items():
         write_seed_files(
             folder
             / seed_folder_name(
                 evaluation.network.name,
-                inferred.precision,
+                precision,
                 evaluation.asked.dynamic_shape,
                 evaluation.asked.batch_size,
             ),
             names,
-            labels[scored],
+            labels,
             top_index[scored],
             evaluation.network.order.names,
         )

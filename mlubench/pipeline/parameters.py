@@ -159,6 +159,11 @@ class EvaluateParameters(NetworkParameters):
     shards: Positive | None = Field(
         None, description="shards per precision (default: about 512 images each)"
     )
+    tune: Flag = Field(
+        False,
+        description="first measure, for seconds, how many streams and requests in flight are "
+        "fastest; kept for later runs; changes no answer",
+    )
     max_corrupt: Count = Field(0, description="damaged images that are no error")
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
         None, description="gate: points of top-1 that a precision may lose to force_float32"

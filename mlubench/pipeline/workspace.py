@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding import Decoding
 from mlubench.pipeline.compile import Compiled
 from mlubench.store import content_key, locked_if_free
 
@@ -37,7 +38,7 @@ class Workspace:
 
 @contextlib.contextmanager
 def unfinished_shards(
-    root: Path, images: DecodedImages, compiled: Sequence[Compiled]
+    root: Path, images: DecodedImages | Decoding, compiled: Sequence[Compiled]
 ) -> Iterator[Workspace]:
     """Give the workspace of these inputs, held against other runs until the end.
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import DatasetError
@@ -18,6 +20,8 @@ from mlubench.metrics.verdict import Verdict, judge_drop
 from mlubench.reports.predictions import best, scored_part
 from mlubench.reports.schemas import ACCURACY
 
+#: The columns that are looked at; the names of images are the most of a table.
+_JUDGED = ("image_index", "label", "top5_index", "correct1", "correct5")
 #: The columns that a comparison fills, as they are without one.
 _COMPARED: Mapping[str, Any] = dict.fromkeys(
     ("agreement", "lost", "won", "drop", "drop_low", "drop_high", "mcnemar_p")
@@ -99,8 +103,8 @@ def accuracy_rows(
         DatasetError: no image was scored.
     """
     precisions = pc.unique(predictions["precision"]).to_pylist()
-    parts = {precision: scored_part(predictions, precision) for precision in precisions}
-    if not any(part.num_rows for part in parts.values()):
+    parts = {precision: _scored(predictions, precision) for precision in precisions}
+    if not any(len(part.label) for part in parts.values()):
         raise DatasetError(
             "no image was scored",
             where=setup.dataset,
@@ -145,24 +149,39 @@ def verdict_reasons(rows: Sequence[AccuracyRow], max_drop: Mapping[str, float]) 
     }
 
 
-def _against_reference(parts: Mapping[str, pa.Table], precision: str) -> Paired | None:
-    if precision == REFERENCE or REFERENCE not in parts:
-        return None
-    reference, candidate = parts[REFERENCE], parts[precision]
-    if not reference["image_index"].equals(candidate["image_index"]):
-        raise ValueError(f"{precision} and {REFERENCE} did not score the same images")
-    return compare_paired(
-        best(reference, "top5_index"),
-        best(candidate, "top5_index"),
-        candidate["label"].to_numpy(),
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """The scored images of one precision: what is judged, an array of [N] each."""
+
+    image_index: NDArray[np.int32]
+    label: NDArray[np.int16]
+    best: NDArray[np.int16]
+    right: Mapping[int, int]
+
+
+def _scored(predictions: pa.Table, precision: str) -> _Scored:
+    part = scored_part(predictions, precision, _JUDGED)
+    return _Scored(
+        part["image_index"].to_numpy(),
+        part["label"].to_numpy(),
+        best(part, "top5_index"),
+        {k: pc.sum(part[f"correct{k}"], min_count=0).as_py() for k in (1, 5)},
     )
 
 
+def _against_reference(parts: Mapping[str, _Scored], precision: str) -> Paired | None:
+    if precision == REFERENCE or REFERENCE not in parts:
+        return None
+    reference, candidate = parts[REFERENCE], parts[precision]
+    if not np.array_equal(reference.image_index, candidate.image_index):
+        raise ValueError(f"{precision} and {REFERENCE} did not score the same images")
+    return compare_paired(reference.best, candidate.best, candidate.label)
+
+
 def _row(
-    part: pa.Table, precision: str, setup: Setup, paired: Paired | None, verdict: Verdict
+    part: _Scored, precision: str, setup: Setup, paired: Paired | None, verdict: Verdict
 ) -> AccuracyRow:
-    images = part.num_rows
-    right = {k: pc.sum(part[f"correct{k}"], min_count=0).as_py() for k in (1, 5)}
+    images, right = len(part.label), part.right
     (top1_low, top1_high), (top5_low, top5_high) = (
         wilson_interval(right[k], images) for k in (1, 5)
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, JsonValue, NonNegativeFloat
+from pydantic import AwareDatetime, Field, JsonValue, NonNegativeFloat
 
-from mlubench.reports.run_json import ModelRecord, Record
+from mlubench.reports.run_json import ModelRecord, Record, TuningRecord
 
 
 class BenchRecord(Record):
@@ -26,6 +26,7 @@ class BenchRecord(Record):
         devices: those that were measured.
         host: where the run was started.
         seconds: per stage.
+        tuning: per network and batch, how devices are kept busy, where that was searched for.
         disturbed: whether other processes had so much of the host that figures may be theirs.
     """
 
@@ -41,6 +42,7 @@ class BenchRecord(Record):
     devices: list[str]
     host: str
     seconds: dict[str, NonNegativeFloat]
+    tuning: dict[str, TuningRecord] = Field({})
     disturbed: bool
 
     @classmethod

@@ -36,6 +36,7 @@ CORRUPT = "corrupt"
 Top = tuple[NDArray[np.integer], NDArray[np.float32]]
 
 _METADATA_KEY = b"mlubench.shard"
+_CHUNK = 1 << 16
 
 
 class ShardFacts(TypedDict):
@@ -142,13 +143,20 @@ def _precision_part(
     top_index, top_score = top
     columns = {
         **common,
-        "precision": pa.repeat(precision, len(scored)),
+        "precision": _repeated(precision, len(scored)),
         "top5_index": _lists(top_index, scored, TOP_INDEX),
         "top5_score": _lists(top_score, scored, TOP_SCORE),
         "correct1": pa.array(correct_at_k(labels, top_index, 1) & scored),
         "correct5": pa.array(correct_at_k(labels, top_index, 5) & scored),
     }
     return pa.Table.from_pydict(columns, schema=PREDICTIONS)
+
+
+def _repeated(text: str, count: int) -> pa.ChunkedArray:
+    """Return a column of equal strings, whose chunks are one and the same."""
+    chunk = pa.repeat(text, min(count, _CHUNK))
+    whole, rest = divmod(count, _CHUNK)
+    return pa.chunked_array([chunk] * whole + [chunk.slice(0, rest)], pa.string())
 
 
 def _lists(values: NDArray[Any], kept: NDArray[np.bool_], kind: pa.DataType) -> pa.Array:
@@ -158,12 +166,21 @@ def _lists(values: NDArray[Any], kept: NDArray[np.bool_], kind: pa.DataType) -> 
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat, type=kind)
 
 
-def scored_part(predictions: pa.Table, precision: str) -> pa.Table:
-    """Return the scored rows of one precision, by image_index."""
+def scored_part(
+    predictions: pa.Table, precision: str, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Return the scored rows of one precision, by image_index.
+
+    Args:
+        predictions: the table.
+        precision: one of its precisions.
+        columns: which of them; all, where none are named.
+    """
     chosen = pc.and_(
         pc.equal(predictions["precision"], precision), pc.equal(predictions["status"], SCORED)
     )
-    return predictions.filter(chosen)
+    wanted = predictions if columns is None else predictions.select(columns)
+    return wanted.filter(chosen)
 
 
 def best(part: pa.Table, column: str) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,7 @@ from pydantic import (
     JsonValue,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     ValidationError,
 )
 
@@ -149,6 +151,47 @@ class PublishedRecord(Record):
     differs: str = ""
 
 
+class TriedRecord(Record):
+    """One way to keep a device busy, measured.
+
+    Attributes:
+        streams: inferences side by side, on one thread each; 0 where a device has none.
+        requests: batches in flight, of each thread of the host.
+        threads: of the host, on each device.
+        images_per_second: of each round.
+        p_faster: one-sided p of Mann-Whitney's test that it is faster than the engine's usual
+            way, which is the first; 1 for that itself.
+    """
+
+    streams: NonNegativeInt
+    requests: NonNegativeInt
+    threads: NonNegativeInt
+    images_per_second: list[PositiveFloat]
+    p_faster: float
+
+    @property
+    def median(self) -> float:
+        """Images per second, the median of the rounds."""
+        return statistics.median(self.images_per_second)
+
+
+class TuningRecord(Record):
+    """A search: what was tried, the engine's usual way first, and which was chosen.
+
+    Attributes:
+        tried: every way, in the order in which they are listed.
+        chosen: the place of the chosen one in it; 0 where no other is surely faster.
+    """
+
+    tried: list[TriedRecord]
+    chosen: NonNegativeInt
+
+    @property
+    def best(self) -> TriedRecord:
+        """The chosen way."""
+        return self.tried[self.chosen]
+
+
 class RunRecord(Record):
     """run.json, version 1.
 
@@ -168,6 +211,7 @@ class RunRecord(Record):
         compile_seconds: per precision that was compiled anew.
         label_order: how the network numbers its classes: 2012, 2015 or digits.
         damage: per corrupt image, what is wrong with it.
+        tuning: per precision, how devices are kept busy, where that was searched for.
         provenance: further versions, digests and remarks that the figures hang on, by name.
         published: what others measured of the network.
         verdict: the worst of the precisions'.
@@ -188,6 +232,7 @@ class RunRecord(Record):
     compile_seconds: dict[str, NonNegativeFloat] = {}
     label_order: str = ""
     damage: dict[str, str] = {}
+    tuning: dict[str, TuningRecord] = {}
     provenance: dict[str, str] = {}
     published: tuple[PublishedRecord, ...] = ()
     verdict: Verdict

@@ -20,6 +20,7 @@ import numpy as np
 from mlubench.engines.interface import (
     BuildSpec,
     Calibration,
+    Concurrency,
     Engine,
     NetworkFiles,
     Session,
@@ -98,7 +99,8 @@ class _Worker:
         if self._session is not None:
             self._session.close()  # a device may have no room for two
             self._session = None
-        self._session = self._engine.load(Path(request["model"]))
+        concurrency = Concurrency(**request.get("concurrency", {}))
+        self._session = self._engine.load(Path(request["model"]), concurrency)
         if request.get("batch_size"):
             self._session.batch_size = int(request["batch_size"])
         return {

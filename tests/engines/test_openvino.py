@@ -14,9 +14,16 @@ import onnx
 import onnxruntime
 import pytest
 
-from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
+from mlubench.engines.interface import (
+    BuildSpec,
+    Calibration,
+    Concurrency,
+    NetworkFiles,
+    load_engine,
+)
 from mlubench.engines.openvino.engine import core_group
 from mlubench.errors import ConfigError, EngineError
+from mlubench.pipeline.tuning import ways
 from mlubench.store import write_json
 from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
 
@@ -35,8 +42,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_network(tmp_path_factory.mktemp("network") / "network.onnx")
 
 
-def _scores(folder: Path, images: np.ndarray) -> np.ndarray:
-    session = load_engine("openvino").load(folder)
+def _scores(
+    folder: Path, images: np.ndarray, concurrency: Concurrency = Concurrency()
+) -> np.ndarray:
+    session = load_engine("openvino").load(folder, concurrency)
     scores = np.full((len(images), session.classes), np.nan, np.float32)
 
     def consume(first: int, batch: np.ndarray) -> None:
@@ -76,6 +85,25 @@ def test_int8_stays_close_to_float32(network: Path, tmp_path: Path, precision: s
     images = random_images(64)
     difference = np.abs(_scores(tmp_path, images) - _reference(network, images))
     assert 0 < difference.max() < 0.05
+
+
+@pytest.mark.parametrize("precision", ["force_float32", "force_float16", "qint8_mixed_float16"])
+def test_concurrency_changes_no_bit(network: Path, tmp_path: Path, precision: str) -> None:
+    spec = dataclasses.replace(SPEC, precision=precision)
+    calibration = Calibration(random_images(30, seed=2)) if "qint8" in precision else None
+    load_engine("openvino").build(NetworkFiles(network), spec, calibration, tmp_path)
+    images = random_images(50)
+    usual = _scores(tmp_path, images)
+    for way in ways("openvino", len(os.sched_getaffinity(0))):
+        np.testing.assert_array_equal(_scores(tmp_path, images, way.concurrency), usual)
+
+
+def test_more_streams_than_cores_are_refused(network: Path, tmp_path: Path) -> None:
+    engine = load_engine("openvino")
+    engine.build(NetworkFiles(network), SPEC, None, tmp_path)
+    with pytest.raises(ConfigError, match="the device has") as caught:
+        engine.load(tmp_path, Concurrency(streams=10_000))
+    assert caught.value.where == "--streams"
 
 
 def test_the_precision_that_runs_is_told(network: Path, tmp_path: Path) -> None:

@@ -147,3 +147,22 @@ def test_a_run_is_compared_with_another(
     assert cli.main(["compare", str(out), str(first)]) == 2
     assert "is no run" in capsys.readouterr().err
     assert cli.main(["compare", str(second), str(first), "--min_effect", "100"]) == 2
+
+
+def test_what_is_tuned_is_measured_and_recorded(bench: Bench) -> None:
+    outcome = bench(precision=("force_float32",), batch_size=(1, 4), tune=True)
+    assert set(outcome.record.tuning) == {
+        "force_float32, batch 1, static",
+        "force_float32, batch 4, static",
+    }
+    rows = read_parquet(outcome.folder / "throughput.parquet", THROUGHPUT).to_pandas()
+    for batch, depth in zip(rows.batch_size, rows.infer_depth, strict=True):
+        search = outcome.record.tuning[f"force_float32, batch {batch}, static"]
+        assert depth == search.best.requests
+    assert set(outcome.record.seconds) == {"import", "compile", "tune", "measure"}
+
+
+@pytest.mark.parametrize("option", ["--threads", "--infer_depth"])
+def test_what_is_given_is_not_tuned(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert cli.main(["bench", "--tune", "true", option, "2"]) == 2
+    assert f"--tune and {option} are both given" in capsys.readouterr().err

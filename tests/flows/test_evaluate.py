@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sklearn.metrics import accuracy_score, top_k_accuracy_score
 from mlubench.cli import main
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.digits import write_digits
+from mlubench.images.source import FolderSource
 from tests.flows.conftest import Evaluate
 
 PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
@@ -113,6 +115,29 @@ def test_a_killed_run_is_taken_up_where_it_was(run: Evaluate, out: Path, tmp_pat
     before = shards.started_utc.dt.tz_convert("UTC") < pd.Timestamp(outcome.record.created_utc)
     assert before.sum() == len(kept)
     assert not _shards(mine)
+
+
+def test_the_first_images_are_inferred_before_the_last_is_decoded(
+    run: Evaluate, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = run(shards=6).folder / "predictions.parquet"
+    mine = tmp_path / "artifacts"
+    last = max(path.name for path in write_digits(tmp_path / "digits").val.iterdir())
+    read, seen = FolderSource.read, []
+
+    def waiting(source: FolderSource, name: str) -> bytes:
+        if name == last and threading.current_thread().name.startswith("decode"):
+            for _ in range(6000):
+                if _shards(mine):
+                    break
+                time.sleep(0.01)
+            seen.extend(_shards(mine))
+        return read(source, name)
+
+    monkeypatch.setattr(FolderSource, "read", waiting)
+    outcome = run(shards=6, out=mine)
+    assert {path.parent.name for path in seen} == {PRECISIONS[0]}
+    assert (outcome.folder / "predictions.parquet").read_bytes() == undisturbed.read_bytes()
 
 
 def _shards(out: Path) -> list[Path]:
@@ -247,3 +272,18 @@ def test_a_finished_run_is_in_the_history_and_its_page_is_rendered_again(
 def test_a_run_is_as_good_as_itself_again(run: Evaluate, out: Path) -> None:
     before, after = run().folder.name, run().folder.name
     assert main(["compare", after, before, "--out", str(out), "--max_drop", "2"]) == 0
+
+
+def test_tuning_changes_no_answer_and_is_recorded(run: Evaluate) -> None:
+    usual, tuned = run(), run(tune=True)
+    predictions = [one.folder / "predictions.parquet" for one in (usual, tuned)]
+    assert predictions[0].read_bytes() == predictions[1].read_bytes()
+    assert usual.record.tuning == {}
+    assert list(tuned.record.tuning) == PRECISIONS
+    for search in tuned.record.tuning.values():
+        assert len(search.tried) >= 3
+        assert search.tried[0].streams == len(os.sched_getaffinity(0))
+        assert len({len(one.images_per_second) for one in search.tried}) == 1
+    assert "tune" in tuned.record.seconds
+    again = run(tune=True)
+    assert again.record.tuning == tuned.record.tuning

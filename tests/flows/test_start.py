@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows import start
 from mlubench import cli
+from mlubench.pipeline import images
+from mlubench.pipeline.parameters import check_parameters
+from tests.flows.conftest import Evaluate
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,30 @@ def test_what_is_named_wrongly_is_told_before_prefect_starts(
     given = [option.format(tmp_path) for option in options]
     assert cli.main(["eval", *given, "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_images_are_looked_at_once(
+    prefect_server: None, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    choose = images.choose_images
+
+    def counted(*arguments: Any) -> images.ChosenImages:
+        looks.append(arguments[0].image_num)
+        return choose(*arguments)
+
+    monkeypatch.setattr(images, "choose_images", counted)
+    monkeypatch.setattr(start, "prepare_prefect", lambda _: None)
+    arguments = ["eval", "--precision", "force_float32", "--image_num", "40", "--out", str(out)]
+    assert cli.main(arguments) == 0
+    assert looks == [40]
+
+
+def test_a_flow_of_other_parameters_looks_for_itself(run: Evaluate, out: Path) -> None:
+    from flows.evaluate import images_at_hand
+
+    asked = check_parameters(out=out, image_num=40, precision=("force_float32",))
+    chosen = start._checked_images(asked)
+    with images_at_hand(asked, chosen):
+        outcome = run(image_num=24, precision=("force_float32",))
+    assert outcome.record.dataset.images.scored == 24

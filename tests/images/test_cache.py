@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,15 @@ import pytest
 from mlubench.errors import DatasetError, StoreError
 from mlubench.images import cache
 from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import DecodedImages, check_disjoint, decode_dataset, verify_block
+from mlubench.images.cache import (
+    DecodedImages,
+    ImageRecord,
+    Records,
+    check_disjoint,
+    verify_block,
+)
 from mlubench.images.dataset import Dataset, ImageRef, read_image_folder
+from mlubench.images.decoding import decode_dataset
 from mlubench.images.preprocess import Preprocess
 from tests.images.pictures import ORDER, CountingSource, MemorySource, jpeg, picture, write_folder
 
@@ -32,7 +40,7 @@ PROGRAM = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from mlubench.images.cache import decode_dataset
+from mlubench.images.decoding import decode_dataset
 from mlubench.images.dataset import read_image_folder
 from mlubench.images.preprocess import Preprocess
 from tests.images.pictures import ORDER, CountingSource
@@ -299,3 +307,31 @@ def test_only_equal_sizes_are_read(pets: Dataset, tmp_path: Path) -> None:
     equal = [_name(i) for i in range(IMAGES) if len(pets.read(i)) == size]
     check_disjoint(_memory("cal", {"x": b"x" * size}), counted)
     assert reads == equal
+
+
+def test_records_are_made_when_they_are_asked_for() -> None:
+    images = [ImageRef(name, "cat") for name in "abcde"]
+    digests = [letter * 64 for letter in "01010"]
+    records = Records(images, "".join(digests), {3: ("truncated", "cut"), 1: ("empty", "")})
+    assert len(records) == 5
+    assert records[0] == ImageRecord("a", "0" * 64, "scored", "", "")
+    assert records[-2] == ImageRecord("d", "1" * 64, "corrupt", "truncated", "cut")
+    assert [one.name for one in records[1:3]] == ["b", "c"]
+    assert [one.sha256 for one in records] == digests
+    assert records.corrupt == (1, 3)
+    assert records == Records(images, "".join(digests), {1: ("empty", ""), 3: ("truncated", "cut")})
+    assert records != Records(images, "".join(digests), {})
+    with pytest.raises(IndexError):
+        records[5]
+    with pytest.raises(ValueError, match="5 images"):
+        Records(images, "0" * 64, {})
+
+
+def test_copies_are_whole_images_of_the_same_bytes() -> None:
+    """As a Counter of the whole images' digests counts them."""
+    random = np.random.default_rng(0)
+    digests = [f"{number:064x}" for number in random.integers(0, 50, 200)]
+    images = [ImageRef(f"{number}", "cat") for number in range(200)]
+    damage = dict.fromkeys(range(0, 200, 7), ("truncated", ""))
+    whole = Counter(digest for place, digest in enumerate(digests) if place not in damage)
+    assert Records(images, "".join(digests), damage).copies() == sum(whole.values()) - len(whole)

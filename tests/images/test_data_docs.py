@@ -13,7 +13,7 @@ import pytest
 
 from mlubench import catalogue
 from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import decode_dataset
+from mlubench.images.decoding import decode_dataset
 from mlubench.images.preprocess import Preprocess
 from tests.images.pictures import jpeg, picture, write_folder
 

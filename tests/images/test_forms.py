@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlubench.errors import DatasetError
-from mlubench.images.cache import decode_dataset
 from mlubench.images.dataset import Dataset
+from mlubench.images.decoding import decode_dataset
 from mlubench.images.forms import LabelList, find_images, read_images, read_unlabelled
 from mlubench.images.labels import ImagenetOrder, imagenet_order
 from mlubench.images.listed import calibration_images

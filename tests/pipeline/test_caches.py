@@ -11,8 +11,8 @@ import pytest
 from mlubench.cli import main
 from mlubench.cli.cache import parse_size, size_text
 from mlubench.errors import ConfigError
-from mlubench.images.cache import decode_dataset
 from mlubench.images.dataset import read_image_folder
+from mlubench.images.decoding import decode_dataset
 from mlubench.images.digits import DIGIT_NAMES, write_digits
 from mlubench.images.labels import simple_order
 from mlubench.images.parquet import unpack_shards

@@ -12,7 +12,8 @@ import pytest
 
 from mlubench.engines.interface import BuildSpec, NetworkFiles
 from mlubench.errors import EngineError, NetworkError, StoreError
-from mlubench.images.cache import DecodedImages, ImageRecord
+from mlubench.images.cache import DecodedImages, Records
+from mlubench.images.dataset import ImageRef
 from mlubench.images.preprocess import Preprocess
 from mlubench.pipeline.compile import CalibrationImages, Compiled, compile_network
 from mlubench.pipeline.devices import EngineHost
@@ -96,11 +97,8 @@ class Inputs:
     def compile(self) -> Compiled:
         onnx = self.folder / "network.onnx"
         onnx.write_bytes(self.network)
-        records = (
-            ImageRecord("a", "0", "scored", "", ""),
-            ImageRecord("b", "1", "corrupt", "truncated", ""),
-            ImageRecord("c", "2", "scored", "", ""),
-        )
+        images = [ImageRef(name, "") for name in "abc"]
+        records = Records(images, "0" * 64 * 3, {1: ("truncated", "")})
         pixels = self.folder / "images.u8"
         pixels.write_bytes(self.pixels)
         digest = (zlib.crc32(bytes(3 * 56 * 56 * 3)),)

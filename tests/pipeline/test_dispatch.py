@@ -25,6 +25,8 @@ from mlubench.pipeline.shards import Shard, cut
 ENGINE = "tests.support.fault_engine"
 SPEC = BuildSpec("force_float32", 4, False, (4, 4), (0.0,) * 3, (1.0,) * 3)
 IMAGES = 60
+#: Seconds after which a test that waits has failed.
+PATIENCE = 60
 
 
 @dataclass
@@ -38,9 +40,11 @@ class Harness:
     broken: MlubenchError | None = None
     before_run: Callable[[DevicePool], None] = lambda pool: None
     after_shard: Callable[[DevicePool], None] = lambda pool: None
+    arrival: Callable[[Shard], None] | None = None
+    begun: list[int] = field(default_factory=list)
     pool: DevicePool | None = None
     silence: Silence = field(default_factory=Silence)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def run(self, devices: Sequence[str], shards: int = 6) -> None:
         pixels = np.zeros((IMAGES, 4, 4, 3), np.uint8)
@@ -51,6 +55,7 @@ class Harness:
         def request(shard: Shard, device: str) -> dict[str, Any]:
             if self.broken is not None and shard.index == 3:
                 raise self.broken
+            self.begun.append(shard.index)
             return {
                 "do": "run",
                 "pixels": str(path),
@@ -66,7 +71,7 @@ class Harness:
             self.before_run(pool)
             pool.run(
                 cut(IMAGES, 4, shards, 1),
-                Job(self.folder, request, self._keep, self.steps.append),
+                Job(request, self._keep, self.steps.append, arrival=self.arrival),
             )
 
     def _out(self, shard: Shard) -> Path:
@@ -76,10 +81,11 @@ class Harness:
         self, shard: Shard, device: str, failures: Sequence[str], answer: Mapping[str, Any]
     ) -> None:
         assert answer["seconds"] >= 0
-        with np.load(self._out(shard)) as result, self.lock:
+        with np.load(self._out(shard)) as result, self.changed:
             self.kept.append((shard.index, device, failures))
             for offset, answer in enumerate(result["top_index"][:, 0]):
                 self.answers[shard.first + offset] = int(answer)
+            self.changed.notify_all()
         if self.pool is not None and shard.index < 5:
             self.after_shard(self.pool)
 
@@ -141,6 +147,76 @@ def test_a_second_shard_is_given_out_only_where_no_device_goes_without(
     work = _Work(cut(IMAGES, 4, shards, 1), devices)
     assert work.take() is not None
     assert (work.take_ahead() is not None) == ahead
+
+
+@pytest.mark.parametrize("devices", [["card:0"], ["card:0", "card:1"]])
+def test_a_shard_is_begun_once_it_has_arrived(harness: Harness, devices: list[str]) -> None:
+    """Each arrives only when the one before it is kept: what is there is done meanwhile."""
+    begun_at_arrival = []
+
+    def arrival(shard: Shard) -> None:
+        with harness.changed:
+            assert harness.changed.wait_for(lambda: len(harness.kept) == shard.index, PATIENCE)
+        begun_at_arrival.append(len(harness.begun))
+
+    harness.arrival = arrival
+    harness.run(devices)
+    harness.check()
+    assert begun_at_arrival == harness.begun == list(range(6))
+
+
+def test_a_shard_that_is_given_back_waits_for_no_other_to_arrive(
+    harness: Harness, faults: Any
+) -> None:
+    faults(("card:0", "run", "die", 1))
+
+    def arrival(shard: Shard) -> None:
+        if shard.index == 1:  # not before the first one, which fails once, is done
+            with harness.changed:
+                assert harness.changed.wait_for(lambda: bool(harness.kept), PATIENCE)
+
+    harness.arrival = arrival
+    harness.run(["card:0"])
+    harness.check()
+    assert harness.begun[:2] == [0, 0]
+
+
+def test_a_shard_that_never_arrives_ends_the_run(harness: Harness) -> None:
+    def arrival(shard: Shard) -> None:
+        if shard.index == 3:
+            raise StoreError("cannot be decoded", where="images")
+
+    harness.arrival = arrival
+    with pytest.raises(StoreError, match="cannot be decoded"):
+        harness.run(["card:0", "card:1"])
+    assert not {3, 4, 5} & set(harness.begun)
+
+
+def test_what_goes_wrong_unexpectedly_in_an_arrival_is_told(harness: Harness) -> None:
+    def arrival(shard: Shard) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    harness.arrival = arrival
+    with pytest.raises(MlubenchError, match="division by zero") as caught:
+        harness.run(["card:0"])
+    assert caught.value.where == "images 0 to 7"
+
+
+def test_lost_devices_end_a_run_whose_shards_are_still_to_come(
+    harness: Harness, faults: Any
+) -> None:
+    faults(("card:0", "run", "die", 99))
+    over = threading.Event()
+
+    def arrival(shard: Shard) -> None:
+        if shard.index:
+            over.wait(PATIENCE)
+
+    harness.arrival = arrival
+    with pytest.raises(WorkerError, match="exit status 139"):
+        harness.run(["card:0"])
+    assert not over.is_set()
+    over.set()
 
 
 def test_a_fault_in_making_a_request_ends_the_run(harness: Harness) -> None:

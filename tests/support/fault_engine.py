@@ -18,6 +18,7 @@ import numpy as np
 from mlubench.engines.interface import (
     BuildSpec,
     Calibration,
+    Concurrency,
     Consume,
     Engine,
     NetworkFiles,
@@ -61,7 +62,7 @@ class FaultEngine(Engine):
     ) -> None:
         (folder / "model").write_bytes(b"model")
 
-    def load(self, model: Path) -> Session:
+    def load(self, model: Path, concurrency: Concurrency = Concurrency()) -> Session:
         self.fault("load")
         return FaultSession(self)
 

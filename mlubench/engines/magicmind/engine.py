@@ -13,12 +13,13 @@ import numpy as np
 from mlubench.engines.interface import (
     BuildSpec,
     Calibration,
+    Concurrency,
     Engine,
     NetworkFiles,
     Session,
     description_beside,
 )
-from mlubench.engines.magicmind import MODEL
+from mlubench.engines.magicmind import DEPTH, MODEL
 from mlubench.engines.magicmind.build import Builder
 from mlubench.engines.magicmind.cnmon import check_visible, read_cards, visible
 from mlubench.engines.magicmind.flags import check
@@ -89,19 +90,16 @@ class MagicMindEngine(Engine):
         built = {"spec": spec.to_json(), "built_by": self.describe()}
         write_json(description_beside(target), built)
 
-    def load(self, model: Path) -> Session:
-        """Load a model file and make its contexts and queues."""
+    def load(self, model: Path, concurrency: Concurrency = Concurrency()) -> Session:
+        """Load a model file and make its contexts and queues, one of each for a batch in flight."""
+        _refuse_streams(concurrency.streams)
         loaded, spec = self._loaded(model)
-        return MagicMindSession(self._mm, loaded, self._device, self._checks, spec)
+        depth = concurrency.requests or DEPTH
+        return MagicMindSession(self._mm, loaded, self._device, self._checks, spec, depth)
 
     def measure(self, model: Path, setup: MeasureSetup) -> Measured:
         """Load a model file to be measured."""
-        if setup.streams:
-            raise ConfigError(
-                "a card has no streams",
-                where="--streams",
-                fix="leave it out; --threads and --infer_depth keep a card busy",
-            )
+        _refuse_streams(setup.streams)
         if setup.pinned:
             raise ConfigError(
                 "MagicMind's Python API binds no thread to a cluster",
@@ -185,3 +183,12 @@ class MagicMindEngine(Engine):
             f"driver {card.driver}" if card and card.driver else "",
         ]
         return ", ".join(filter(None, facts))
+
+
+def _refuse_streams(streams: int) -> None:
+    if streams:
+        raise ConfigError(
+            "a card has no streams",
+            where="--streams",
+            fix="leave it out; --threads and --infer_depth keep a card busy",
+        )

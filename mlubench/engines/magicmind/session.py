@@ -11,7 +11,6 @@ import numpy as np
 
 from mlubench.engines.batches import as_input, least_batch
 from mlubench.engines.interface import BuildSpec, Consume, Session
-from mlubench.engines.magicmind import DEPTH
 from mlubench.engines.magicmind.sdk import TYPES, Checks, load_sdk
 from mlubench.errors import EngineError
 
@@ -103,10 +102,17 @@ class MagicMindSession(Session):
         device: the SDK's device, which is active.
         checks: of the device.
         spec: what the model was built for.
+        depth: batches in flight.
     """
 
     def __init__(
-        self, runtime: ModuleType, model: Any, device: Any, checks: Checks, spec: BuildSpec
+        self,
+        runtime: ModuleType,
+        model: Any,
+        device: Any,
+        checks: Checks,
+        spec: BuildSpec,
+        depth: int,
     ) -> None:
         self.executed_precision = executed_precision(runtime, spec)
         self.batch_size = spec.batch_size
@@ -116,7 +122,7 @@ class MagicMindSession(Session):
         self.classes = _classes_of(model, checks)
         self._model: Any = model
         self._engine = make_engine(runtime, model, checks)
-        self._slots = [Slot(self._engine, device, checks, 1) for _ in range(DEPTH)]
+        self._slots = [Slot(self._engine, device, checks, 1) for _ in range(depth)]
 
     def run(self, images: np.ndarray, consume: Consume) -> None:
         """Keep every slot busy; scores are consumed in the images' order."""

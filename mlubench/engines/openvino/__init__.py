@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TRAITS = Traits(
     family="cpu",
+    streams=True,
     not_in_run={
         "kernel_capture": "a CPU launches no kernels that could be captured",
         "trace_pmu": "OpenVINO does not tell the CPU's bandwidths",

@@ -14,6 +14,7 @@ import openvino as ov
 from mlubench.engines.interface import (
     BuildSpec,
     Calibration,
+    Concurrency,
     ConsumeLayer,
     Engine,
     NetworkFiles,
@@ -88,28 +89,30 @@ class OpenVinoEngine(Engine):
             raise _engine_error(error, network.onnx, "compile") from error
         write_json(folder / _BUILT, {"spec": spec.to_json(), "engine": self.describe()})
 
-    def load(self, model: Path) -> Session:
-        """Compile the IR for this process's cores, one stream of one thread for each."""
-        compiled, spec = self._compiled(model, self._threads)
-        return OpenVinoSession(compiled, spec, requests=self._threads + 1)
+    def load(self, model: Path, concurrency: Concurrency = Concurrency()) -> Session:
+        """Compile the IR for this process's cores, one stream of one thread for each.
+
+        Fewer streams leave cores idle, which can be quicker where two of them share one; they do
+        not get more threads, which could change the arithmetic.
+        """
+        streams = self._checked_streams(concurrency.streams or self._threads)
+        compiled, spec = self._compiled(model, streams, INFERENCE_NUM_THREADS=streams)
+        return OpenVinoSession(compiled, spec, concurrency.requests or streams + 1)
 
     def measure(self, model: Path, setup: MeasureSetup) -> Measured:
         """Compile the IR with so many streams; as in an evaluation where none are given."""
-        streams = setup.streams or min(self._threads, setup.requests or self._threads)
-        if streams > self._threads:
-            raise ConfigError(
-                f"the device has {self._threads} cores",
-                where="--streams",
-                expected=f"1 to {self._threads}",
-                fix="leave it out for a stream on each core",
-            )
+        streams = self._checked_streams(
+            setup.streams or min(self._threads, setup.requests or self._threads)
+        )
         if setup.plugin:
             raise ConfigError(
                 "networks are compiled for openvino without further operations",
                 where="--plugin",
                 fix="leave it out",
             )
-        more = {"ENABLE_CPU_PINNING": setup.pinned, "PERF_COUNT": setup.profile}
+        more: Dict[str, object] = {"ENABLE_CPU_PINNING": setup.pinned, "PERF_COUNT": setup.profile}
+        if setup.one_thread:
+            more["INFERENCE_NUM_THREADS"] = streams
         compiled = self._compiled(model, streams, **more)[0]
         tensors: Set[str] = set()
         if setup.profile:
@@ -130,6 +133,16 @@ class OpenVinoEngine(Engine):
             for model, spec in ((one, self._built(one)) for one in (reference, candidate))
         ]
         compare(both[0], both[1], images, consume)
+
+    def _checked_streams(self, streams: int) -> int:
+        if streams > self._threads:
+            raise ConfigError(
+                f"the device has {self._threads} cores",
+                where="--streams",
+                expected=f"1 to {self._threads}",
+                fix="leave it out for a stream on each core",
+            )
+        return streams
 
     def _compiled(
         self, model: Path, streams: int, **more: object

@@ -14,7 +14,13 @@ import onnxruntime
 import pytest
 
 from mlubench.conf import CONF
-from mlubench.engines.interface import Calibration, NetworkFiles, load_engine
+from mlubench.engines.interface import (
+    Calibration,
+    Concurrency,
+    NetworkFiles,
+    Session,
+    load_engine,
+)
 from mlubench.engines.magicmind.calibration import batches
 from mlubench.engines.magicmind.sdk import Checks
 from mlubench.engines.precisions import PRECISIONS
@@ -82,6 +88,34 @@ def test_flags_leave_the_answers_as_they_are(
 ) -> None:
     scores, _ = use(network, dataclasses.replace(SPEC, **flags), tmp_path / "model", IMAGES)
     np.testing.assert_allclose(scores, _reference(network.onnx, IMAGES), atol=1e-3)
+
+
+@pytest.mark.parametrize("requests", [1, 2, 6])
+def test_batches_in_flight_change_no_answer(
+    sdk: Any, network: NetworkFiles, tmp_path: Path, requests: int
+) -> None:
+    scores, usual = use(network, SPEC, tmp_path / "model", IMAGES)
+    usual.close()
+    session = load_on_card(tmp_path / "model", Concurrency(requests=requests))
+    again = np.full_like(scores, np.nan)
+
+    def consume(first: int, batch: np.ndarray) -> None:
+        again[first : first + len(batch)] = batch
+
+    session.run(IMAGES, consume)
+    np.testing.assert_array_equal(again, scores)
+
+
+def test_a_card_has_no_streams(sdk: Any, network: NetworkFiles, tmp_path: Path) -> None:
+    use(network, SPEC, tmp_path / "model", IMAGES)
+    with pytest.raises(ConfigError, match="a card has no streams"):
+        load_on_card(tmp_path / "model", Concurrency(streams=2))
+
+
+def load_on_card(model: Path, concurrency: Concurrency) -> Session:
+    engine = load_engine("magicmind")
+    engine.use_device("mlu:0")
+    return engine.load(model, concurrency)
 
 
 def test_channels_are_reversed_for_the_network(
