@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.classes import ClassDrop, class_drops
-from mlubench.pipeline.baselines import VerdictRecord, recorded_verdict
+from mlubench.pipeline.baselines import VerdictRecord, judgement_of
 from mlubench.pipeline.gates import PUBLISHED
 from mlubench.pipeline.network import label_order
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
@@ -71,7 +71,7 @@ def read_page(folder: Path) -> EvaluationPage:
     rows = rows_of(table)
     history = folder.resolve().parent.parent / "history"
     reading = _Reading()
-    said = reading.optional(partial(recorded_verdict, record.run_id, history.parent), None)
+    said = reading.optional(partial(judgement_of, folder), None)
     before = reading.optional(partial(accuracy_until, history, record, table), None)
     return EvaluationPage(
         run=record,

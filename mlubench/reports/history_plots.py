@@ -1,19 +1,71 @@
-"""How a figure went over the runs, with the steps in it."""
+"""How a figure went over the runs, with the steps in it: pictures, and sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
+import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
+from mlubench.metrics.verdict import in_points
 from mlubench.reports.bench_plots import WIDTH, place_key
-from mlubench.reports.drawing import LIGHT, panels
-from mlubench.reports.history import Series
+from mlubench.reports.drawing import LIGHT, SERIES, panels
+from mlubench.reports.history import (
+    ACCURACY_SERIES,
+    Point,
+    Series,
+    find_series,
+    what_changed,
+)
 from mlubench.reports.plots import Picture
 
 _INCHES_PER_PANEL, _INCHES_OF_KEY = 1.7, 0.4
+_TICKS = 5
+_DAYS = timedelta(days=2)
+
+
+def accuracy_history(rows: pa.Table) -> tuple[Picture | None, list[str]]:
+    """Return top-1 of each precision over the runs as a picture, and its steps in sentences.
+
+    Args:
+        rows: of :func:`mlubench.reports.history.accuracy_until`; of one run there is no picture.
+    """
+    series = find_series(rows, ACCURACY_SERIES, "top1")
+    if len(set(rows["run_id"].to_pylist())) < 2:
+        return None, []
+    precisions = [one.key["precision"] for one in series]
+
+    def look(one: Series) -> tuple[str, str]:
+        precision = one.key["precision"]
+        return precision, LIGHT[SERIES[precisions.index(precision) % len(SERIES)]]
+
+    groups = {"percent": [_in_percent(one) for one in series]}
+    picture = history_picture("Top-1 over the runs", groups, look)
+    return picture, [line for one in series for line in _step_lines(one, rows)]
+
+
+def _in_percent(series: Series) -> Series:
+    return replace(
+        series,
+        points=tuple(Point(one.run_id, one.created_utc, 100 * one.value) for one in series.points),
+        levels=tuple(100 * level for level in series.levels),
+    )
+
+
+def _step_lines(series: Series, rows: pa.Table) -> list[str]:
+    """Return a sentence for each step: what changed, from when on, and what went with it."""
+    lines = []
+    for step in series.steps:
+        changed = what_changed(rows, step.since.run_id)
+        with_it = f"; with that run changed: {', '.join(changed)}" if changed else ""
+        lines.append(
+            f"{series.key['precision']}: {in_points(step.before)} % before, "
+            f"{in_points(step.after)} % since {step.since.run_id}{with_it}"
+        )
+    return lines
 
 
 def history_picture(
@@ -49,14 +101,14 @@ def history_picture(
     return Picture(title, note, figure)
 
 
-def _runs(members: Sequence[Series]) -> dict[str, str]:
-    """Return the day of each run that is shown, by its id, oldest first."""
+def _runs(members: Sequence[Series]) -> dict[str, datetime]:
+    """Return when each run that is shown began, by its id, oldest first."""
     points = {point.run_id: point for series in members for point in series.points}
     ordered = sorted(points.values(), key=lambda point: (point.created_utc, point.run_id))
-    return {point.run_id: f"{point.created_utc:%m-%d}" for point in ordered}
+    return {point.run_id: point.created_utc for point in ordered}
 
 
-def _line(axes: Axes, series: Series, runs: Mapping[str, str], colour: str) -> None:
+def _line(axes: Axes, series: Series, runs: Mapping[str, datetime], colour: str) -> None:
     places = {run_id: place for place, run_id in enumerate(runs)}
     shown = [
         (places[point.run_id], point.value, level)
@@ -72,12 +124,13 @@ def _line(axes: Axes, series: Series, runs: Mapping[str, str], colour: str) -> N
             axes.axvline(place, color=colour, linewidth=1.2, linestyle=(0, (3, 3)))
 
 
-def _time_axis(axes: Axes, runs: Mapping[str, str]) -> None:
-    """Show days below the runs, as many as there is room for."""
-    days = list(runs.values())
-    axes.set_xlim(-0.6, len(days) - 0.4)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(
-        lambda place, _: days[int(place)] if 0 <= place < len(days) and place == int(place) else ""
-    )
+def _time_axis(axes: Axes, runs: Mapping[str, datetime]) -> None:
+    """Label a few runs by when they began, among them the first and the last."""
+    times = list(runs.values())
+    last = len(times) - 1
+    count = min(_TICKS, len(times))
+    chosen = sorted({round(last * place / max(count - 1, 1)) for place in range(count)})
+    form = "%Y-%m-%d" if times[-1] - times[0] > _DAYS else "%m-%d %H:%M"
+    axes.set_xlim(-0.6, len(times) - 0.4)
+    axes.set_xticks(chosen, [times[place].strftime(form) for place in chosen])
     axes.grid(axis="y")

@@ -22,7 +22,7 @@ from mlubench.reports.explanation import Explanation, decibels
 from mlubench.reports.fallback import Curve, fallback_end
 from mlubench.reports.flip_lists import FlipGroup, flip_lists
 from mlubench.reports.flips import Flip
-from mlubench.reports.history_plot import accuracy_history
+from mlubench.reports.history_plots import accuracy_history
 from mlubench.reports.layer_plots import curve_picture, layer_picture
 from mlubench.reports.page_verdict import PageVerdict
 from mlubench.reports.plots import Picture, accuracy_plots

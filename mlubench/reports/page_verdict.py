@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.reports.accuracy import AccuracyRow, verdict_reasons
-from mlubench.reports.gates import GateRecord
+from mlubench.reports.gates import GateRecord, worst_first
 from mlubench.reports.wording import verdict_text
 
 _SEVERITY = list(Verdict)
@@ -32,8 +32,7 @@ class PageVerdict:
     @property
     def against_it(self) -> list[GateRecord]:
         """The gates that did not pass, worst first."""
-        found = [gate for gate in self.gates if gate.verdict != Verdict.PASS]
-        return sorted(found, key=lambda gate: -_SEVERITY.index(gate.verdict))
+        return worst_first([gate for gate in self.gates if gate.verdict != Verdict.PASS])
 
     @property
     def passed(self) -> list[GateRecord]:

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlubench.reports.drawing import LIGHT
+from mlubench.reports.drawing import LIGHT, SERIES
 from mlubench.reports.history import ACCURACY_HISTORY, accuracy_until
-from mlubench.reports.history_plot import accuracy_history
+from mlubench.reports.history_plots import accuracy_history
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, read_parquet, write_parquet
 from tests.support.pages import INT8, LOST, NIGHTS, STEP, write_nights
@@ -53,12 +53,13 @@ def test_lines_and_steps(tmp_path: Path) -> None:
     picture, sentences = accuracy_history(table)
     assert picture is not None
     (axes,) = picture.figure.axes
-    lines = {line.get_label(): line for line in axes.lines}
+    order = sorted(set(table["precision"].to_pylist()))
+    colour = LIGHT[SERIES[order.index(INT8)]]
+    dots, _, *marks = [line for line in axes.lines if line.get_color() == colour]
     drop = 100 * LOST / 399
-    values = np.asarray(lines[INT8].get_ydata())
+    values = np.asarray(dots.get_ydata())
     assert len(values) == NIGHTS
     assert np.diff(values)[STEP - 1] == pytest.approx(-drop)
-    marks = [line for line in axes.lines if line.get_color() == LIGHT["fail"]]
     assert [list(mark.get_xdata()) for mark in marks] == [[STEP - 0.5] * 2]
     (sentence,) = sentences
     since = sorted(path.name for path in (tmp_path / "runs").iterdir())[STEP]
