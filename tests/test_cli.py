@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,20 @@ from mlubench.errors import EngineError, MlubenchError
 from mlubench.pipeline.parameters import EvaluateParameters
 
 FILES = ["--prototxt", "a.prototxt", "--caffemodel", "a.caffemodel", "--input_size", "227"]
+
+
+@pytest.mark.parametrize("words", [("devices",), ("devices", "--json"), ("--help",)], ids=str)
+def test_a_reader_that_reads_no_further_is_no_fault(words: Sequence[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "mlubench", *words],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.fixture

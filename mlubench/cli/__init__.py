@@ -6,6 +6,8 @@ or engine failed. Errors are told in a few lines on standard error, without a tr
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _INTERRUPTED = 130
+#: As of a program that a shell sees end for want of a reader (128 and SIGPIPE).
+_UNREAD = 141
 
 app = App(
     name="mlubench",
@@ -70,15 +74,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_error=False,
             result_action="return_value",
         )
+        sys.stdout.flush()
     except MlubenchError as error:
         return _tell(error, words)
     except CycloptsError as error:
         return _tell(_wrong_option(error, " ".join(["mlubench", *given[:1]])), words)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except BrokenPipeError:
+        return _unread()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich's way to tell of it
+            return _unread()
+        raise
     except Exception as error:
         return _tell(_unexpected(error), words)
     return status if isinstance(status, int) else 0
+
+
+def _unread() -> int:
+    """Return the exit status where nobody reads on, as behind ``| head``; that is no fault."""
+    with contextlib.suppress(OSError, ValueError):  # what is left to write goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _UNREAD
 
 
 def _tell(error: MlubenchError, words: Sequence[str]) -> int:

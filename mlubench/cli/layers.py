@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from mlubench.cli.run import console
 
@@ -17,12 +18,20 @@ def layers(
     other: Annotated[Path | None, Parameter(help="the same network in another precision")] = None,
     /,
     *,
-    batch_size: Annotated[int | None, Parameter(help="of a dynamic network")] = None,
+    batch_size: Annotated[
+        int | None, Parameter(help="of a dynamic network", validator=Number(gte=1))
+    ] = None,
     devices: Annotated[str, Parameter(help="device to run on")] = "0",
     streams: Annotated[
-        int, Parameter(help="inferences side by side, on openvino (1: one layer has all cores)")
+        int,
+        Parameter(
+            help="inferences side by side, on openvino (1: one layer has all cores)",
+            validator=Number(gte=1),
+        ),
     ] = 1,
-    warmup: Annotated[int, Parameter(help="milliseconds before measuring")] = 200,
+    warmup: Annotated[
+        int, Parameter(help="milliseconds before measuring", validator=Number(gte=0))
+    ] = 200,
     out: Annotated[Path | None, Parameter(help="folder for the table, CSV, JSON and SVG")] = None,
     json: Annotated[bool, Parameter(help="print JSON")] = False,
     conf: Annotated[
@@ -42,7 +51,10 @@ def layers(
         pair_document,
         pair_table,
     )
+    from mlubench.store import make_folder
 
+    if out is not None:
+        make_folder(out)
     asked = ProfileAsked(batch_size, devices, streams, warmup, conf)
     times = profile_models([model] if other is None else [model, other], asked)
     if out is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -119,7 +120,17 @@ def _tell(remarks: Iterable[str], files: Mapping[str, Path]) -> None:
 
 
 def _print_json(document: Mapping[str, Any]) -> None:
-    sys.stdout.write(json_format.dumps(document, indent=2) + "\n")
+    text = json_format.dumps(_finite(document), indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for what JSON has no number for, as mm_run's nan and inf."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _print_stages(heading: str, times: Sequence[StageTimes]) -> None:

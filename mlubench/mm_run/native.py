@@ -17,7 +17,7 @@ from mlubench.mm_run.options import MmRunOptions, words_of
 from mlubench.mm_run.parse import parse_report
 from mlubench.mm_run.results import Report
 from mlubench.mm_run.spellings import OLDER_SPELLINGS
-from mlubench.store import write_atomic
+from mlubench.store import make_folder, write_atomic
 
 _TOOL = "mm_run"
 #: What a run takes beside its warm-up and duration: loading, and iterations that last longer.
@@ -161,6 +161,7 @@ def run_native(
     """
     tool = tool or find_mm_run()
     command = [str(tool), *arguments(options, supported_options(tool))]
+    make_folder(log.parent)  # what it prints would be lost
     if timeout is None:
         timeout = (options.warmup + options.duration) / 1000 + GRACE_SECONDS
     status, text = _call(command, timeout)

@@ -21,7 +21,8 @@ from mlubench.mm_run.spellings import OLDER_SPELLINGS
 
 #: mm_run takes a value: --bind_cluster 0, 1, true, false.
 Flag = Annotated[Literal[True, False], BeforeValidator(TypeAdapter(bool).validate_python)]
-Milliseconds = Annotated[int, Field(ge=0)]
+#: A hundred days and more; beyond that, clocks overflow.
+Milliseconds = Annotated[int, Field(ge=0, le=10**10)]
 Positive = Annotated[int, Field(ge=1)]
 #: mm_run's pipeline needs two buffers at least.
 Depth = Annotated[int, Field(ge=2)]
@@ -125,6 +126,13 @@ class MmRunOptions(BaseModel):
                 where="--output_path",
                 expected="--input_files beside it",
                 fix="give --input_files, or leave out --output_path",
+            )
+        if self.datatransfer_opt is False and "infer_depth" in self.model_fields_set:
+            raise ConfigError(
+                "nothing overlaps, one request at a time is in flight",
+                where="--infer_depth and --datatransfer_opt false",
+                expected="one of the two",
+                fix="leave out --infer_depth",
             )
         return self
 

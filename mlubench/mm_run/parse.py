@@ -78,8 +78,16 @@ def parse_report(text: str, where: str = "mm_run's output") -> Report:
         where: names it in errors.
 
     Raises:
-        EngineError: there is no performance summary with a throughput in it, or several.
+        EngineError: there is no performance summary with a throughput in it, or several; or a
+            number is garbled.
     """
+    try:
+        return _report(text, where)
+    except ValueError as error:
+        raise _unreadable(f"it is garbled: {error}", where) from error
+
+
+def _report(text: str, where: str) -> Report:
     lines = [line.rstrip() for line in text.splitlines()]  # last columns are padded
     sections = list(_sections(lines))
     summaries = [body for title, body in sections if title == "Performance Summary"]

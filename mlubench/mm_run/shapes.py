@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlubench.errors import ConfigError
+from mlubench.errors import ConfigError, in_words
 from mlubench.mm_run.options import MmRunOptions
 from mlubench.mm_run.results import Shape
 
@@ -90,7 +90,7 @@ def _read_run_config(path: Path, inputs: Sequence[Shape]) -> list[list[list[int]
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _wrong(f"cannot be read: {error}", where, _FORM) from error
+        raise _wrong(f"cannot be read: {in_words(error)}", where, _FORM) from error
     parts = config if isinstance(config, list) else [config]
     groups = [group for part in parts for group in _groups(part, inputs, where)]
     if not groups:

@@ -59,6 +59,14 @@ def profile_models(paths: Sequence[Path], asked: ProfileAsked) -> list[LayerTime
                 expected="networks of one engine",
             )
         refuse_profile(model.engine, str(model.path))
+    batches = [asked.batch_size or model.spec.batch_size for model in models]
+    if len(set(batches)) > 1:
+        raise ConfigError(
+            f"runs batches of {batches[1]}, the other of {batches[0]}",
+            where=str(models[1].path),
+            expected="the same batch",
+            fix="compile one of them again, with the other's --batch_size",
+        )
     names = device_names(engine, [asked.device])
     with Measuring(engine_host(engine, asked.conf), names) as measuring:
         setup = MeasureSetup(streams=asked.streams, profile=True)

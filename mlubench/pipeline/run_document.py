@@ -170,7 +170,11 @@ def _latencies(spread: Spread, samples: int) -> Latencies:
 def notes(run: ModelRun) -> list[str]:
     """Return what may have disturbed the figures, and what they do not bear out."""
     times = [one for one in stage_times(run) if (one.stage, one.clock) == ("total", "host")]
-    lacking = dict.fromkeys(text for one in times for text in shortages(one.latencies))
+    lacking = [
+        f"input shape group {one.group}, {text}" if len(times) > 1 else text
+        for one in times
+        for text in shortages(one.latencies)
+    ]
     return [*disturbances(run.bed, run.warmed, run.found.machine), *lacking]
 
 

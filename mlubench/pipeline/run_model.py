@@ -84,9 +84,7 @@ def run_model(asked: RunParameters) -> ModelRun:
     """
     model = read_offline_model(asked.magicmind_model)
     refuse_meaningless(asked, model.engine)
-    for folder in (asked.output_path, asked.debug_path):
-        if folder is not None:
-            make_folder(folder)
+    make_folders(asked)
     with Measuring(engine_host(model.engine, asked.conf), run_devices(asked, model)) as measuring:
         bed = prepare(measuring, _KEY, asked, model, requests=asked.threads * _depth(asked))
         groups = shape_groups(asked, [(one.name, one.dims) for one in bed.prepared.inputs])
@@ -106,6 +104,18 @@ def run_model(asked: RunParameters) -> ModelRun:
         Timing("WarmUp", round(1e3 * warmed.seconds, 3)),
     )
     return ModelRun(bed, groups, load, warmed, found, use, layers, timings)
+
+
+def make_folders(asked: RunParameters) -> None:
+    """Make the folders that the options name: before the run, whose figures would be lost.
+
+    Raises:
+        StoreError: one cannot be made.
+    """
+    trace, debug, perf = asked.trace_path, asked.debug_path, asked.perf_path
+    for folder in (asked.output_path, trace, debug, perf, asked.out):
+        if folder is not None:
+            make_folder(folder)
 
 
 def _look_inside(measuring: Measuring, bed: Bed, load: Load) -> LayerTimes | None:

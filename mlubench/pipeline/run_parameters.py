@@ -23,7 +23,9 @@ _NOT_IN_SCENARIO = (
     *("run_config", "input_files", "output_path", "threads", "host_async", "trace_path"),
     *("debug_path", "perf_path", "trace_time", "avg_runs", "datatransfer_opt"),
 )
-_NOT_NATIVE = ("streams", "scenario")
+_NOT_NATIVE = ("streams", "scenario", "conf")
+#: Arrivals per second: from one in a quarter of an hour to more than a host can issue.
+_LEAST_RATE, _GREATEST_RATE = 0.001, 1e6
 
 
 class RunParameters(MmRunOptions):
@@ -41,13 +43,13 @@ class RunParameters(MmRunOptions):
     samples_per_query: Positive | None = Field(
         None, description="of MultiStream (default: 8), of Offline (default: the batch)"
     )
-    latency_bound: Annotated[float, Field(gt=0)] | None = Field(
+    latency_bound: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None, description="milliseconds that few queries of Server may exceed"
     )
     percentile: Annotated[float, Field(gt=0, lt=100)] | None = Field(
         None, description="percent that may not (default: 99; of SingleStream 90, as in MLPerf)"
     )
-    target_qps: Annotated[float, Field(gt=0)] | None = Field(
+    target_qps: Annotated[float, Field(ge=_LEAST_RATE, le=_GREATEST_RATE)] | None = Field(
         None, description="arrivals per second of Server (default: the highest that hold the bound)"
     )
     conf: tuple[Path, ...] = Field((), description="folders with an engines.yaml of your own")
@@ -79,6 +81,8 @@ class RunParameters(MmRunOptions):
             raise _wrong(
                 "Server has no bound", "--latency_bound", "milliseconds, in MLPerf 15 for ResNet-50"
             )
+        if scenario == "Offline":
+            self._refuse(("percentile",), "has no meaning in Offline", "leave it out")
         if scenario in ("SingleStream", "Server") and self.samples_per_query not in (None, 1):
             raise _wrong(f"a query of {scenario} has one sample", "--samples_per_query", "1")
         if len(self.devices) > 1:

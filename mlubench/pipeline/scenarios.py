@@ -25,7 +25,14 @@ from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.machine import Machine, between, now
 from mlubench.pipeline.measuring import Measuring, Prepared, WarmedUp
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
-from mlubench.pipeline.run_model import Bed, check_batch, prepare, refuse_meaningless, run_devices
+from mlubench.pipeline.run_model import (
+    Bed,
+    check_batch,
+    make_folders,
+    prepare,
+    refuse_meaningless,
+    run_devices,
+)
 from mlubench.pipeline.run_parameters import MULTI_STREAM_SAMPLES, RunParameters
 from mlubench.pipeline.run_parameters import PERCENTILES as JUDGED
 from mlubench.reports.scenario_table import ScenarioResult
@@ -121,6 +128,7 @@ def run_scenario(asked: RunParameters) -> ScenarioRun:
     """
     model = read_offline_model(asked.magicmind_model)
     refuse_meaningless(asked, model.engine)
+    make_folders(asked)
     names = run_devices(asked, model)
     with Measuring(engine_host(model.engine, asked.conf), names) as measuring:
         lanes = _lanes(asked, measuring)

@@ -14,7 +14,7 @@ from mlubench.reports.bench_console import figure
 from mlubench.reports.wording import NONE
 
 STAGES = {"h2d": "copy in", "compute": "compute", "d2h": "copy out", "total": "total"}
-CLOCKS = {"host": "", "dev": "device's clock", "interface": "the call"}
+CLOCKS = {"host": "", "dev": "device's\nclock", "interface": "the call"}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlubench.engines.interface import Engine
 from mlubench.engines.measuring import Measured, MeasureSetup, TensorInfo
-from mlubench.errors import ConfigError, EngineError
+from mlubench.errors import ConfigError, EngineError, StoreError
 from mlubench.worker.pump import Feed, Moments, Pump, WarmUp, as_arrays
 from mlubench.worker.scenarios import LaneSystem, run_scenario, some_latencies
 from mlubench.worker.usage import usage
@@ -147,7 +147,7 @@ class Bench:
         _save(Path(request["out"]), columns)
         if request["outputs"] is not None:
             for place, array in enumerate(pumps[0].outputs):
-                (Path(request["outputs"]) / f"output[{place}]").write_bytes(array.tobytes())
+                _write(Path(request["outputs"]) / f"output[{place}]", array.tobytes())
         return {"usage_before": before, "usage_after": after}
 
     def serve(self, request: Mapping[str, Any]) -> Dict[str, Any]:
@@ -293,9 +293,27 @@ def input_groups(
 
 
 def _random(random: Any, info: TensorInfo, shape: Sequence[int]) -> np.ndarray:
-    if np.issubdtype(np.dtype(info.dtype), np.floating):
-        return np.asarray(random.standard_normal(tuple(shape)), info.dtype)
-    return np.asarray(random.randint(0, 128, tuple(shape)), info.dtype)
+    try:
+        if np.issubdtype(np.dtype(info.dtype), np.floating):
+            return np.asarray(random.standard_normal(tuple(shape)), info.dtype)
+        return np.asarray(random.randint(0, 128, tuple(shape), np.dtype(info.dtype)))
+    except (MemoryError, ValueError) as error:  # ValueError: more than can be numbered
+        raise ConfigError(
+            f"the shape {list(shape)} is more than the memory holds",
+            where=f"input {info.name}",
+            fix="give a smaller batch",
+        ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise StoreError(
+            f"cannot be written: {error.strerror}",
+            where=str(path),
+            fix="see whether the path can be written",
+        ) from error
 
 
 def _from_file(path: Path, info: TensorInfo, shape: Sequence[int]) -> np.ndarray:

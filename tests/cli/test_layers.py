@@ -96,6 +96,25 @@ def test_json_and_batches(models: dict[str, Path], capsys: pytest.CaptureFixture
     assert "compiled for batches of 1" in said
 
 
+def test_networks_of_other_batches_are_not_compared(
+    models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = CompileParameters(batch_size=2, out=tmp_path, magicmind_model=tmp_path / "twos")
+    compile_offline(asked, lambda *_: None)
+    said = _run(capsys, models["force_float32"], tmp_path / "twos", status=2)
+    assert "twos: runs batches of 2, the other of 1" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--batch_size", 0), ("--streams", 0), ("--warmup", -1)]
+)
+def test_numbers_that_are_none_are_refused(
+    models: dict[str, Path], capsys: pytest.CaptureFixture[str], option: str, value: int
+) -> None:
+    said = _run(capsys, models["force_float32"], f"{option}={value}", status=2)
+    assert option in said
+
+
 def test_a_card_tells_no_layers_times(
     tmp_path: Path,
     models: dict[str, Path],

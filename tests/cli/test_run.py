@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -72,6 +73,9 @@ class Run:
         self.engine = engine
         self._models, self._capsys = models, capsys
         self.err = ""
+
+    def model(self, name: str) -> Path:
+        return self._models[self.engine, name]
 
     def __call__(self, *options: object, model: str = "static", status: int = 0) -> str:
         usual = {"--magicmind_model": self._models[self.engine, model], **QUICK}
@@ -176,6 +180,8 @@ def test_shapes_of_a_run_config_take_turns(run: Run, tmp_path: Path) -> None:
     first, second = report.performance.groups
     assert (first.shapes[0][1][0], second.shapes[0][1][0]) == (1, 3)
     assert report.performance.total_batch == 2 * report.performance.iterations
+    for group in (0, 1):
+        assert f"note: input shape group {group}, p99: not enough samples (3 of 662)" in run.err
     sizes = read_parquet(out / "latencies.parquet", LATENCIES).column("batch_size").to_pylist()
     assert sorted(set(sizes)) == [1, 3]
 
@@ -208,6 +214,11 @@ def test_shapes_whose_inputs_are_not_copied_are_told_apart(run: Run, tmp_path: P
         ("static", ("--json", "--table"), "--json and --table"),
         ("static", ("--percentile", 99), "--percentile: says something of a scenario"),
         ("static", ("--native", "--streams", 1), "--streams: is none of mm_run's own"),
+        ("static", ("--native", "--conf", "x"), "--conf: is none of mm_run's own"),
+        ("static", ("--duration", 10**20), "--duration"),
+        ("static", ("--datatransfer_opt", 0, "--infer_depth", 4), "nothing overlaps"),
+        ("dynamic", ("--batch_size", 10**15), "a smaller batch"),
+        ("static", ("--run_config", "absent"), "cannot be read: No such file or directory"),
     ],
 )
 def test_what_is_wrong_is_told(run: Run, model: str, options: Any, said: str) -> None:
@@ -414,6 +425,31 @@ def test_a_folder_that_cannot_be_made(openvino: Run, tmp_path: Path, option: str
     openvino(option, tmp_path / "file" / "folder", status=2)
     assert str(tmp_path / "file") in openvino.err
     assert "unexpected" not in openvino.err
+
+
+@pytest.mark.parametrize("option", ["--trace_path", "--out", "--perf_path"])
+def test_folders_are_made_before_anything_is_measured(
+    openvino: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr("mlubench.pipeline.run_model.Measuring", None)
+    openvino(option, tmp_path / "file", status=2)
+    assert str(tmp_path / "file") in openvino.err
+
+
+def test_an_output_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.bin").write_bytes(bytes(2 * 56 * 56 * 3))
+    (tmp_path / "out" / "output[0]").mkdir(parents=True)
+    said = run.refused("--input_files", tmp_path / "in.bin", "--output_path", tmp_path / "out")
+    assert "output[0]: cannot be written: Is a directory" in said
+
+
+def test_a_damaged_network_is_told(openvino: Run, tmp_path: Path) -> None:
+    network = tmp_path / "damaged"
+    shutil.copytree(openvino.model("static"), network)
+    (network / "model.bin").write_bytes(b"few")
+    openvino("--magicmind_model", network, status=4)
+    assert "compile the network again" in openvino.err
 
 
 def test_layers_times_by_their_names(openvino: Run, tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlubench import cli
 from mlubench.mm_run.parse import parse_report
+from mlubench.mm_run.results import ShapeGroup, Stage
 from mlubench.mm_run.text import to_text
 from tests.mm_run.samples import NEW, OLD, with_log
 from tests.mm_run.tools import NEW_OPTIONS, OLD_OPTIONS, prints, write_tool
@@ -88,6 +90,41 @@ def test_its_figures_as_a_table(
     assert "compute" in said
     assert ("input shape group 1" in said) == (len(performance.groups) > 1)
     assert max(map(len, said.splitlines()[2:])) <= 100
+
+
+def test_numbers_that_are_none_are_null_in_json(native: Native, tmp_path: Path) -> None:
+    printed = NEW.replace("28916.2", "nan")
+    assert printed != NEW
+    write_tool(tmp_path / "mm_run", NEW_OPTIONS, prints(printed))
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    document = json.loads(native("--json"), parse_constant=refuse)
+    assert document["throughput"] is None
+
+
+def test_the_table_fits_with_every_stage_by_both_clocks(native: Native, tmp_path: Path) -> None:
+    report = parse_report(NEW)
+    times = report.performance.groups[0].h2d.host
+    both = Stage(host=times, dev=times)
+    group = ShapeGroup(0, (("data", (1, 3)),), h2d=both, compute=both, d2h=both, total=both)
+    report = replace(report, performance=replace(report.performance, groups=(group,)))
+    write_tool(tmp_path / "mm_run", NEW_OPTIONS, prints(to_text(report)))
+    said = native("--table", "--trace_time", "both")
+    assert max(map(len, said.splitlines()[2:])) <= 100
+    (means,) = (line.split() for line in said.splitlines() if line.startswith("mean"))
+    assert len(means) == 1 + 8
+    assert len(set(means[1:])) == 1
+
+
+def test_a_log_that_cannot_be_written_is_told_before_the_run(
+    native: Native, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    write_tool(tmp_path / "mm_run", NEW_OPTIONS, f"touch {tmp_path}/called\n{prints(NEW)}")
+    assert "cannot be made" in native("--out", tmp_path / "file", status=2)
+    assert not (tmp_path / "called").exists()
 
 
 def test_options_are_passed_on(native: Native, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlubench.errors import EngineError
@@ -141,6 +141,7 @@ def test_old_output_written_anew_says_the_same() -> None:
     ("text", "message"),
     [
         ("", "0 performance summaries"),
+        (NEW.replace("Size:", "Size: x"), "it is garbled"),
         ("[MMINFO] CreateModel failed", "0 performance summaries"),
         (NEW + NEW, "2 performance summaries"),
         (re.sub("Throughput.*\n", "", OLD), "no throughput"),
@@ -249,6 +250,7 @@ REPORTS = st.builds(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(REPORTS)
 def test_what_is_written_is_read_back(report: Report) -> None:
     assert parse_report(to_text(report)) == report

@@ -32,6 +32,11 @@ from mlubench.store import write_json
 
 MODEL = "model.xml"
 _BUILT = "built.json"
+_FIXES = {
+    "compile": "run again with the network's force_float32 alone to see whether the network or the "
+    "precision is at fault",
+    "load": "compile the network again, in case its files are damaged",
+}
 
 
 class OpenVinoEngine(Engine):
@@ -227,6 +232,5 @@ def _engine_error(error: Exception, where: Path, verb: str) -> EngineError:
     return EngineError(
         "OpenVINO could not {} it: {}".format(verb, reason[-1] if reason else repr(error)),
         where=str(where),
-        fix="run again with the network's force_float32 alone to see whether the network or the "
-        "precision is at fault",
+        fix=_FIXES[verb],
     )
