@@ -217,7 +217,8 @@ def nights_before(record: NightlyRecord, place: Path) -> list[PastNight]:
         place: the folder of all nights.
     """
     found: list[PastNight] = []
-    for path in sorted(place.glob("*/summary.json"), reverse=True):
+    # Hidden is what is being written, the night itself among it.
+    for path in sorted(place.glob("[!.]*/summary.json"), reverse=True):
         # Ids begin with the time.
         if path.parent.name >= record.run_id or len(found) == _NIGHTS:
             continue

@@ -71,6 +71,16 @@ def test_the_worst_run_decides(
     assert NightlyRecord.read(outcome.folder / "summary.json") == outcome.record
 
 
+def test_the_first_night_has_none_before_it(tmp_path: Path) -> None:
+    asked = NightlyParameters(suite="ours", out=tmp_path)
+    suite = Suite("ours", "", (RUN,))
+    outcome = write_nightly(
+        asked, suite, [_judged(Verdict.PASS)], datetime(2026, 11, 1, tzinfo=UTC)
+    )
+    page = (outcome.folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("11-01</th>") == 1
+
+
 def test_errors_keep_what_they_say_and_strangers_are_named() -> None:
     assert (BROKEN.exit_status, WRONG.exit_status) == (4, 2)
     assert BROKEN.error == "cpu:0: is lost"
