@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from mlubench.errors import StoreError
 from mlubench.store import atomic_path
 
-
 # The allocator that Arrow brings keeps what was freed: with a million images some hundred MB.
 pa.set_memory_pool(pa.system_memory_pool())
 
