@@ -8,7 +8,7 @@ Decoding goes on while networks are compiled and while the first of them infers 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -16,13 +16,14 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.ending import ended
+from mlubench.engines.interface import BuildSpec
 from mlubench.images.decoding import Decoding
-from mlubench.pipeline.compile import CalibrationImages, build_spec
+from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.layer_graph import check_keep_float
-from mlubench.pipeline.network import Network, choose_network
+from mlubench.pipeline.network import ImportedNetwork, Network, choose_network
 from mlubench.pipeline.outcome import Evaluation, Outcome
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import Run
@@ -85,18 +86,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             calibration = _decode_calibration(chosen, network, run)
         decoded = decode_images.submit(images, "scored")
         with run.stage("compile"):
-            compiled = [
-                compile_network(
-                    imported,
-                    spec,
-                    calibration,
-                    devices.host,
-                    devices.engine,
-                    run.store,
-                    devices.build_addresses(),
-                )
-                for spec in specs
-            ]
+            compiled = _compile(imported, specs, calibration, devices, run)
         tuning = {}
         if asked.tune:
             decoded.wait()  # while something is measured, nothing else may have the cores
@@ -106,15 +96,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             shards = cut(images.shape[0], asked.batch_size, asked.shards, len(asked.devices))
             with run.stage("infer"):
                 inferred = [
-                    infer_images(
-                        devices,
-                        one,
-                        images,
-                        shards,
-                        network.order,
-                        kept,
-                        tuning.get(one.precision),
-                    )
+                    infer_images(devices, one, images, shards, network.order, kept, tuning)
                     for one in compiled
                 ]
             scored = decoded.result()
@@ -142,6 +124,27 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             outcome = write_run(evaluation, run.runs)
             kept.clear()
     return outcome
+
+
+def _compile(
+    imported: ImportedNetwork,
+    specs: Sequence[BuildSpec],
+    calibration: CalibrationImages | None,
+    devices: DevicePool,
+    run: Run,
+) -> list[Compiled]:
+    return [
+        compile_network(
+            imported,
+            spec,
+            calibration,
+            devices.host,
+            devices.engine,
+            run.store,
+            devices.build_addresses(),
+        )
+        for spec in specs
+    ]
 
 
 def _at_hand(asked: EvaluateParameters) -> ChosenImages | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -38,11 +38,12 @@ def infer_images(
     shards: Sequence[Shard],
     order: LabelOrder,
     kept: Workspace,
-    tuned: TuningRecord | None,
+    tuned: Mapping[str, TuningRecord],
 ) -> Inferred:
     """Infer every image in one precision, shard by shard, each as soon as it is decoded."""
     key = compiled.precision.replace("_", "-")
     with step_progress(f"infer {compiled.precision}", f"infer-{key}") as progress:
+        concurrency = tuning.concurrency_of(tuned.get(compiled.precision))
         return infer.infer_images(
-            devices, compiled, images, shards, order, kept, progress, tuning.concurrency_of(tuned)
+            devices, compiled, images, shards, order, kept, progress, concurrency
         )

@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_digits
 
 from mlubench.errors import StoreError
 from mlubench.store import atomic_folder, locked
@@ -78,6 +77,9 @@ def _read_parts() -> dict[str, list[_Digit]]:
 
 
 def _read_digits() -> Iterator[_Digit]:
+    # Half a second and 50 MB, which no other images need.
+    from sklearn.datasets import load_digits
+
     data = load_digits()
     grey = np.rint(data.images * (255 / _BRIGHTEST)).astype(np.uint8)
     for number, (pixels, label) in enumerate(zip(grey, data.target, strict=True), start=1):

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlubench import catalogue
 from mlubench.catalogue.engines import EngineEntry, Silence
-from mlubench.engines.interface import Concurrency
 from mlubench.engines.traits import traits
 from mlubench.errors import DeviceError, MlubenchError
 from mlubench.pipeline.device_list import Counted
 from mlubench.worker.client import Worker
+
+if TYPE_CHECKING:
+    from mlubench.engines.interface import Concurrency
 
 #: A device that failed this often in a row is lost.
 FAILURES = 3

@@ -29,6 +29,7 @@ from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.device_list import cpu_model
 from mlubench.pipeline.devices import cores_of
 from mlubench.pipeline.dispatch import DevicePool
+from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.reports.run_json import TriedRecord, TuningRecord
 from mlubench.store import Store, write_json
@@ -104,6 +105,14 @@ class Search:
         }
 
 
+class _DisturbedError(Exception):
+    """A search that is not kept."""
+
+    def __init__(self, record: TuningRecord) -> None:
+        super().__init__(record)
+        self.record = record
+
+
 def tuned(
     search: Search,
     store: Store,
@@ -111,6 +120,8 @@ def tuned(
     progress: Callable[[int, int], None],
 ) -> TuningRecord:
     """Return how devices are best kept busy with a network; measured unless the store knows it.
+
+    What was measured while others had much of the host is not kept.
 
     Args:
         search: the network, the devices, and what is tried.
@@ -124,10 +135,15 @@ def tuned(
     """
 
     def build(folder: Path) -> None:
-        rounds = _measured(measuring(), search, progress)
-        write_json(folder / _FILE, _record(search.tried, rounds).model_dump(mode="json"))
+        record = _searched(measuring(), search, progress)
+        if record.disturbed:
+            raise _DisturbedError(record)  # which leaves no entry
+        write_json(folder / _FILE, record.model_dump(mode="json"))
 
-    folder = store.get("tuned", search.key_parts(), build)
+    try:
+        folder = store.get("tuned", search.key_parts(), build)
+    except _DisturbedError as error:
+        return error.record
     return TuningRecord.model_validate(json.loads((folder / _FILE).read_bytes()))
 
 
@@ -193,7 +209,12 @@ def chosen(rounds: Sequence[Sequence[float]]) -> tuple[int, list[float]]:
     return best, p_faster
 
 
-def _record(tried: Sequence[Way], rounds: Sequence[Sequence[float]]) -> TuningRecord:
+def _searched(
+    measuring: Measuring, search: Search, progress: Callable[[int, int], None]
+) -> TuningRecord:
+    found = _measured(measuring, search, progress)
+    rounds = [[one.throughput for one in measurements] for measurements in found]
+    disturbed = [one.machine.disturbed for measurements in found for one in measurements]
     best, p_faster = chosen(rounds)
     return TuningRecord(
         tried=[
@@ -204,9 +225,10 @@ def _record(tried: Sequence[Way], rounds: Sequence[Sequence[float]]) -> TuningRe
                 images_per_second=[_rounded(rate) for rate in rates],
                 p_faster=p,
             )
-            for way, rates, p in zip(tried, rounds, p_faster, strict=True)
+            for way, rates, p in zip(search.tried, rounds, p_faster, strict=True)
         ],
         chosen=best,
+        disturbed=2 * sum(disturbed) >= len(disturbed),
     )
 
 
@@ -217,25 +239,25 @@ def _rounded(rate: float) -> float:
 
 def _measured(
     measuring: Measuring, search: Search, progress: Callable[[int, int], None]
-) -> list[list[float]]:
-    """Return images per second of each way in each round."""
+) -> list[list[Measurement]]:
+    """Return the measurement of each way in each round."""
     loads = _loaded(measuring, search)
-    rates: dict[str, list[float]] = {key: [] for key in loads}
+    found: dict[str, list[Measurement]] = {key: [] for key in loads}
     total = _ROUNDS * len(loads)
     try:
         for order in interleave(list(loads), _ROUNDS):
             for key in order:
-                progress(sum(map(len, rates.values())), total)
+                progress(sum(map(len, found.values())), total)
                 measuring.warm_up(key, _WARM_UP)
                 one = measuring.measure(
                     key, loads[key], iterations=_REQUESTS_AT_LEAST, duration=_SECONDS
                 )
-                rates[key].append(one.throughput)
+                found[key].append(one)
     finally:
         for key in loads:
             measuring.forget(key)
     progress(total, total)
-    return list(rates.values())
+    return list(found.values())
 
 
 def _loaded(measuring: Measuring, search: Search) -> Mapping[str, Load]:

@@ -181,10 +181,13 @@ class TuningRecord(Record):
     Attributes:
         tried: every way, in the order in which they are listed.
         chosen: the place of the chosen one in it; 0 where no other is surely faster.
+        disturbed: whether other processes had so much of the host in half of the measurements, or
+            more, that the search is not kept for later runs.
     """
 
     tried: list[TriedRecord]
     chosen: NonNegativeInt
+    disturbed: bool = False
 
     @property
     def best(self) -> TriedRecord:

@@ -16,6 +16,9 @@ from mlubench.store import atomic_path
 pa.set_memory_pool(pa.system_memory_pool())
 
 
+_ROW_GROUP = 1 << 16
+
+
 def _required(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False)
 
@@ -200,11 +203,11 @@ def write_parquet(path: Path, table: pa.Table) -> None:
         key: text for key, text in (table.schema.metadata or {}).items() if key != b"pandas"
     }
     plain = table.replace_schema_metadata(dict(sorted(metadata.items())) or None)
-    with atomic_path(path) as temporary:
-        pq.write_table(
-            plain.combine_chunks(),
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
             temporary,
-            row_group_size=1 << 16,
+            plain.schema,
             version="2.6",
             data_page_version="1.0",
             compression="zstd",
@@ -212,7 +215,11 @@ def write_parquet(path: Path, table: pa.Table) -> None:
             use_dictionary=True,
             write_statistics=True,
             write_page_checksum=True,
-        )
+        ) as file,
+    ):
+        # A group of rows at a time: what is copied into one chunk is never the whole table.
+        for first in range(0, max(plain.num_rows, 1), _ROW_GROUP):
+            file.write_table(plain.slice(first, _ROW_GROUP).combine_chunks(), _ROW_GROUP)
 
 
 def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:

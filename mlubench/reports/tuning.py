@@ -34,6 +34,11 @@ def render_tuning(tuning: Mapping[str, TuningRecord]) -> Table:
                 f"{one.median:.0f}",
                 f"{one.median / search.tried[0].median:.3f}",
                 NONE if number == 0 else f"{one.p_faster:.4f}",
-                "chosen" if number == search.chosen else "usual" if number == 0 else "",
+                _mark(search, number),
             )
     return table
+
+
+def _mark(search: TuningRecord, number: int) -> str:
+    mark = "chosen" if number == search.chosen else "usual" if number == 0 else ""
+    return f"{mark}, disturbed" if mark and search.disturbed else mark

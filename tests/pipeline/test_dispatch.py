@@ -19,8 +19,9 @@ from mlubench.catalogue.engines import Silence
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
 from mlubench.pipeline.devices import Device, EngineHost, addresses, engine_host
-from mlubench.pipeline.dispatch import DevicePool, Job, _Work
+from mlubench.pipeline.dispatch import DevicePool, Job
 from mlubench.pipeline.shards import Shard, cut
+from mlubench.pipeline.work import Work
 
 ENGINE = "tests.support.fault_engine"
 SPEC = BuildSpec("force_float32", 4, False, (4, 4), (0.0,) * 3, (1.0,) * 3)
@@ -144,7 +145,7 @@ def test_a_second_shard_is_given_out_only_where_no_device_goes_without(
     shards: int, ahead: bool
 ) -> None:
     devices = [Device(EngineHost(ENGINE), name, name) for name in ("card:0", "card:1", "card:2")]
-    work = _Work(cut(IMAGES, 4, shards, 1), devices)
+    work = Work(cut(IMAGES, 4, shards, 1), devices)
     assert work.take() is not None
     assert (work.take_ahead() is not None) == ahead
 

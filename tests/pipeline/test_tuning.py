@@ -79,6 +79,7 @@ class _Device:
         self.descriptions = {"card:0": "a card"}
         self.rates = rates
         self.measured = 0
+        self.disturbed = 0  # so many of the first measurements
         self.forgotten: list[str] = []
 
     def prepare(self, key: str, model: Path, setup: Any) -> Any:
@@ -93,7 +94,8 @@ class _Device:
     def measure(self, key: str, load: Load, *, iterations: int, duration: float) -> Any:
         self.measured += 1
         rate = self.rates[load.infer_depth] * (1 + 0.001 * (self.measured % 7))
-        return SimpleNamespace(throughput=rate)
+        disturbed = self.measured <= self.disturbed
+        return SimpleNamespace(throughput=rate, machine=SimpleNamespace(disturbed=disturbed))
 
     def forget(self, key: str) -> None:
         self.forgotten.append(key)
@@ -128,6 +130,26 @@ def test_another_network_or_device_is_measured_anew(
     _search(device, store)
     _search(device, store, **changes)
     assert device.measured == 4 * ROUNDS
+
+
+def test_a_disturbed_search_is_told_and_not_kept(tmp_path: Path) -> None:
+    device, store = _Device({3: 100.0, 6: 120.0}), Store(tmp_path)
+    device.disturbed = ROUNDS
+    found = _search(device, store)
+    assert found.disturbed
+    assert "chosen, disturbed" in text_of(render_tuning({"x": found}))
+    assert not list(tmp_path.glob("tuned/*/"))
+    again = _search(device, store)
+    assert not again.disturbed
+    assert device.measured == 4 * ROUNDS
+    assert _search(device, store) == again
+    assert device.measured == 4 * ROUNDS
+
+
+def test_a_few_disturbed_measurements_are_no_matter(tmp_path: Path) -> None:
+    device = _Device({3: 100.0, 6: 120.0})
+    device.disturbed = ROUNDS - 1
+    assert not _search(device, Store(tmp_path)).disturbed
 
 
 def test_nothing_tuned_is_the_engines_own_choice() -> None:

@@ -46,6 +46,7 @@ def test_keys_are_the_contracts(tmp_path: Path) -> None:
         "run_id",
         "schema_version",
         "seconds",
+        "tuning",
         "verdict",
     ]
     assert sorted(content["dataset"]["images"]) == [

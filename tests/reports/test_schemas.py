@@ -69,8 +69,8 @@ def test_notes_of_pandas_and_slices_do_not_show(tmp_path: Path) -> None:
 
 
 def test_chunks_do_not_show(tmp_path: Path) -> None:
-    # Long enough for chunks to shift the borders of pages, were they not joined.
-    rows = 60_000
+    # Long enough for chunks to shift the borders of pages and groups of rows, were they not joined.
+    rows = 70_000
     scores = np.random.default_rng(0).random((rows, 5), np.float32)
     whole = pa.table({"scores": pa.FixedSizeListArray.from_arrays(scores.ravel(), 5)})
     whole = whole.cast(pa.schema([pa.field("scores", TOP_SCORE)]))
