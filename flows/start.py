@@ -15,7 +15,7 @@ from flows.server import OwnServer, answers, usual_url
 from mlubench.errors import ConfigError
 from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.store import make_folder
+from mlubench.store import locked, make_folder
 
 if TYPE_CHECKING:
     from mlubench.pipeline.bench_outcome import BenchOutcome
@@ -181,8 +181,11 @@ def prepare_prefect(artifacts: Path) -> None:
     if answers(usual):
         os.environ["PREFECT_API_URL"] = usual
         return
-    server = OwnServer()
-    os.environ["PREFECT_API_URL"] = server.url
-    import prefect.flows  # noqa: F401  # seconds of imports while the server starts
+    home = Path(os.environ["PREFECT_HOME"])
+    # Two servers at once would make or change one database's tables.
+    with locked(home / ".starting.lock"):
+        server = OwnServer()
+        os.environ["PREFECT_API_URL"] = server.url
+        import prefect.flows  # noqa: F401  # seconds of imports while the server starts
 
-    server.wait()
+        server.wait()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -28,7 +27,14 @@ from mlubench.images.damage import DamagedImage
 from mlubench.images.dataset import Dataset, listing_digest
 from mlubench.images.decode import decode
 from mlubench.images.preprocess import Preprocess, preprocess
-from mlubench.store import MANIFEST, canonical_json, content_key, locked, write_atomic
+from mlubench.store import (
+    MANIFEST,
+    content_key,
+    locked,
+    open_sealed,
+    sealed_json,
+    write_atomic,
+)
 
 #: Raised by one whenever decoding or preprocessing gives other pixels or other outcomes.
 _CODE_VERSION = 1
@@ -252,14 +258,14 @@ def _finish(files: BlockFiles, dataset: Dataset, blocks: Mapping[int, Block]) ->
         "corrupt": [[i, each.kind, each.detail] for i, each in enumerate(outcomes) if each.kind],
         "crc32": [block.crc32 for block in ordered],
     }
-    write_atomic(files.folder / MANIFEST, canonical_json(manifest))
+    write_atomic(files.folder / MANIFEST, sealed_json(manifest))
     return _decoded(files, dataset, manifest)
 
 
 def _open(files: BlockFiles, dataset: Dataset) -> DecodedImages | None:
     """Return a complete cache, or None where it is not, or its manifest is damaged."""
     try:
-        manifest = json.loads((files.folder / MANIFEST).read_bytes())
+        manifest = open_sealed((files.folder / MANIFEST).read_bytes())
         decoded = _decoded(files, dataset, manifest)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None

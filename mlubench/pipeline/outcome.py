@@ -31,7 +31,7 @@ from mlubench.reports.accuracy import (
     verdict_reasons,
 )
 from mlubench.reports.device_names import grouped
-from mlubench.reports.history import append_accuracy
+from mlubench.reports.history import append_accuracy, settle
 from mlubench.reports.predictions import SCORED, merge_shards, predictions_table, shards_table
 from mlubench.reports.run_json import (
     DatasetRecord,
@@ -154,7 +154,9 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     wrong_order = _wrong_order(evaluation)
     shards = shards_table([path for part in evaluation.inferred for path in part.shards])
 
+    history = runs.parent / "history"
     with locked(runs / ".lock"):
+        settle(history, runs)
         run_id = free_run_id(
             runs,
             evaluation.started,
@@ -162,14 +164,16 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             simulated="simulated" in evaluation.engine,
         )
         record = _record(evaluation, run_id, worst(row.verdict for row in rows), wrong_order)
-        with atomic_folder(runs / run_id) as folder:
+        with (
+            append_accuracy(history, record, accuracy_table(rows)),
+            atomic_folder(runs / run_id) as folder,
+        ):
             record.write(folder / "run.json")
             write_parquet(folder / "predictions.parquet", predictions)
             write_parquet(folder / "accuracy.parquet", accuracy_table(rows))
             write_parquet(folder / "shards.parquet", shards)
             _write_seed_folders(folder, evaluation, labels)
             write_page(folder)
-    append_accuracy(runs.parent / "history", record, accuracy_table(rows))
     misnamed = wrong_order is not None and wrong_order.certain
     wrong = misnamed or len(corrupt) > evaluation.asked.max_corrupt
     return Outcome(

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlubench.errors import StoreError
+from mlubench.errors import StoreError, in_words
 from mlubench.store import atomic_path
+
+#: The key of a file's own digest in its metadata, and how it begins in the file: the key, then, as
+#: Thrift's compact protocol has it, a second string of 64 bytes. A flipped bit spares a part.
+_SEAL_NAME, _SEAL_REST = b"mlubench-seal", b".sha256\x18@"
+_SEAL = _SEAL_NAME + _SEAL_REST
+_SEAL_KEY = _SEAL[:-2].decode("ascii")
+_UNSEALED = b"0" * 64
 
 
 def _required(name: str, kind: pa.DataType) -> pa.Field:
@@ -185,20 +193,21 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a table atomically; the bytes depend on its content and the pyarrow release alone.
 
     How the table was chunked, sliced or made (pandas leaves notes in the metadata) does not
-    show in the file. Pages carry checksums, which :func:`read_parquet` verifies.
+    show in the file. It carries a digest of all its other bytes, which :func:`read_parquet`
+    verifies: Parquet's own checksums leave out page headers and the footer.
 
     Raises:
         StoreError: the folder cannot be written.
     """
+    notes = (b"pandas", _SEAL_KEY.encode("ascii"))
     metadata = {
-        key: text for key, text in (table.schema.metadata or {}).items() if key != b"pandas"
+        key: text for key, text in (table.schema.metadata or {}).items() if key not in notes
     }
     plain = table.replace_schema_metadata(dict(sorted(metadata.items())) or None)
     with atomic_path(path) as temporary:
-        pq.write_table(
-            plain.combine_chunks(),
+        with pq.ParquetWriter(
             temporary,
-            row_group_size=1 << 16,
+            plain.schema,
             version="2.6",
             data_page_version="1.0",
             compression="zstd",
@@ -206,7 +215,31 @@ def write_parquet(path: Path, table: pa.Table) -> None:
             use_dictionary=True,
             write_statistics=True,
             write_page_checksum=True,
-        )
+        ) as writer:
+            writer.write_table(plain.combine_chunks(), row_group_size=1 << 16)
+            writer.add_key_value_metadata({_SEAL_KEY: _UNSEALED.decode()})
+        _seal(temporary)
+
+
+def _seal(path: Path) -> None:
+    """Put the digest of a file, with zeros in the digest's own place, into that place."""
+    data = path.read_bytes()
+    place = data.rindex(_SEAL + _UNSEALED) + len(_SEAL)
+    with path.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(hashlib.sha256(data).hexdigest().encode("ascii"))
+
+
+def _check_seal(path: Path, data: bytes) -> None:
+    """Compare a file with its digest; one of before there were digests has neither part of it."""
+    parts = [data.rfind(part) for part in (_SEAL_NAME, _SEAL_REST)]
+    if max(parts) < 0:
+        return
+    place = data.rfind(_SEAL) + len(_SEAL)
+    end = place + len(_UNSEALED)
+    plain = data[:place] + _UNSEALED + data[end:]
+    if min(parts) < 0 or data[place:end] != hashlib.sha256(plain).hexdigest().encode("ascii"):
+        raise _unreadable(path, "its bytes are not those that were written")
 
 
 def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
@@ -230,16 +263,22 @@ def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
         StoreError: as :func:`read_parquet`, also for what is read within the block.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        data = path.read_bytes()
+        _check_seal(path, data)
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             _check_columns(path, file.schema_arrow, schema)
             yield file
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(
-            f"cannot be read as Parquet: {error}",
-            where=str(path),
-            expected="a whole file written by mlubench",
-            fix="run the command that makes it again",
-        ) from error
+        raise _unreadable(path, in_words(error)) from error
+
+
+def _unreadable(path: Path, why: str) -> StoreError:
+    return StoreError(
+        f"cannot be read as Parquet: {why}",
+        where=str(path),
+        expected="a whole file written by mlubench",
+        fix="run the command that makes it again",
+    )
 
 
 def _check_columns(path: Path, found: pa.Schema, schema: pa.Schema) -> None:

@@ -1,0 +1,5 @@
+"""Campaigns of faults: ``python -m tests.chaos`` (make chaos), and a short part of each in tests.
+
+A campaign is a module with a function ``campaign(chance) -> Counts``, named in ``CAMPAIGNS`` of
+``__main__``. What it draws by lot it draws from ``chance.lot``, so that a seed repeats it.
+"""
