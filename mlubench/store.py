@@ -407,6 +407,7 @@ def store_error(error: OSError, path: Path, verb: str) -> StoreError:
         errno.EFBIG: "raise this user's limit on the size of a file (ulimit -f)",
         errno.EACCES: "give this user the right to write there, or name another folder",
         errno.EROFS: "name a folder on a disk that can be written",
+        errno.EEXIST: "a file is where a folder should be; move it away, or name another folder",
         errno.ENOTDIR: "a part of that path is a file; name another folder",
         errno.ENAMETOOLONG: "use a shorter path",
     }.get(error.errno or 0, "see whether the path exists and can be written")

@@ -246,13 +246,16 @@ def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
     """Read a whole file that :func:`write_parquet` wrote.
 
     Returns:
-        The table; its schema's metadata is the file's key-value metadata.
+        The table; its schema's metadata is the file's key-value metadata, but for its digest.
 
     Raises:
         StoreError: the file is absent, damaged, not Parquet, or has other columns.
     """
     with open_parquet(path, schema) as file:
-        return file.read()
+        table = file.read()
+    metadata = dict(table.schema.metadata or {})
+    metadata.pop(_SEAL_KEY.encode("ascii"), None)
+    return table.replace_schema_metadata(metadata or None)
 
 
 @contextlib.contextmanager

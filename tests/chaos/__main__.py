@@ -13,16 +13,19 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.chaos import disk, flips, kills, once, points, service, twice
 from tests.chaos.campaign import Chance, Counts
+from tests.chaos.kills import Undisturbed, undisturbed
+
+Campaign = Callable[[Chance, Undisturbed], Counts]
 
 #: By name, each with its part of the time; those of a fixed length come first.
-CAMPAIGNS: dict[str, tuple[Callable[[Chance], Counts], float]] = {
+CAMPAIGNS: dict[str, tuple[Campaign, float]] = {
     "once": (once.campaign, 0.05),
     "flips": (flips.campaign, 0.1),
     "disk": (disk.campaign, 0.1),
@@ -39,22 +42,38 @@ def main() -> int:
     chosen = {asked.only: CAMPAIGNS[asked.only]} if asked.only else CAMPAIGNS
     end = time.monotonic() + 60 * asked.minutes
     _say(f"seed {asked.seed}; again: CHAOS_SEED={asked.seed} make chaos")
+    folder = Path(tempfile.mkdtemp(prefix="mlubench-chaos-"))
+    with undisturbed(folder) as whole:
+        stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in whole.seconds.items())
+        _say(f"an undisturbed evaluation, in seconds: {stages}")
+        broken = _all(chosen, asked.seed, folder, end, whole)
+    _say(f"\npromises broken: {broken}")
+    if broken:
+        _say(f"files: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def _all(
+    chosen: Mapping[str, tuple[Campaign, float]],
+    seed: int,
+    folder: Path,
+    end: float,
+    whole: Undisturbed,
+) -> int:
+    """Run campaigns, each for its part of the time; return how many promises did not hold."""
     rest, broken = sum(part for _, part in chosen.values()), 0
     for name, (campaign, part) in chosen.items():
-        folder = Path(tempfile.mkdtemp(prefix="mlubench-chaos-"))
         begin = time.monotonic()
-        mine = begin + (end - begin) * part / rest
+        mine = begin + max(end - begin, 0) * part / rest
         rest -= part
         _say(f"\n{name}, about {mine - begin:.0f} s")
-        counts = campaign(Chance(asked.seed, folder, mine, say=_say))
+        (folder / name).mkdir()
+        counts = campaign(Chance(seed, folder / name, mine), whole)
         _tell(counts, time.monotonic() - begin)
         broken += len(counts.broken)
-        if counts.broken:
-            _say(f"  files: {folder}")
-        else:
-            shutil.rmtree(folder)
-    _say(f"\npromises broken: {broken}")
-    return 1 if broken else 0
+    return broken
 
 
 def _arguments() -> argparse.Namespace:

@@ -69,14 +69,12 @@ class Chance:
         folder: a folder of its own.
         end: when it should be over, as time.monotonic() has it.
         lanes: how many trials may go on at once.
-        say: tells the user how it goes.
     """
 
     seed: int
     folder: Path
     end: float
     lanes: int = 2
-    say: Callable[[str], None] = lambda text: None
 
     def lot(self, *what: object) -> random.Random:
         """Return random numbers of something's own, whatever else is drawn."""

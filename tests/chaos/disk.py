@@ -15,16 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.campaign import Chance, Counts, must
-from tests.chaos.evaluating import (
-    Place,
-    differences,
-    names,
-    outputs,
-    prefect_server,
-    sample_options,
-    slow_server,
-)
-from tests.chaos.kills import Undisturbed, undisturbed, warm
+from tests.chaos.evaluating import Place, differences, names, outputs
+from tests.chaos.kills import Undisturbed, warm
 
 #: Room on the disk, as shares of what an evaluation leaves.
 _SHARES = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -41,28 +33,25 @@ _MEGABYTE = 1 << 20
 Trial = Callable[[Chance, Counts, Undisturbed], None]
 
 
-def campaign(chance: Chance) -> Counts:
+def campaign(chance: Chance, whole: Undisturbed) -> Counts:
     """Make every trial that fits into the time, in an order drawn by lot."""
     counts = Counts()
-    with slow_server() as server:
-        options = sample_options(chance.folder, server)
-        whole = undisturbed(Place(chance.folder / "whole", options))
-        trials = {
-            **{f"{share:.0%} of the room": _full(share) for share in _SHARES},
-            **{f"files of {limit} bytes": _limited(limit) for limit in _LIMITS},
-            **{f"a file as {name or 'out'}": file_at(name) for name in _FOLDERS},
-            **{f"read-only, {state}": _read_only(state) for state in ("empty", "warm")},
-            **{f"forbidden, {state}": _forbidden(state) for state in ("empty", "warm")},
-            **{f"a path of {length}": _too_long(length) for length in (300, 5000)},
-        }
-        order = sorted(trials)
-        chance.lot("disk").shuffle(order)
+    trials = {
+        **{f"{share:.0%} of the room": _full(share) for share in _SHARES},
+        **{f"files of {limit} bytes": _limited(limit) for limit in _LIMITS},
+        **{f"a file as {name or 'out'}": file_at(name) for name in _FOLDERS},
+        **{f"read-only, {state}": _read_only(state) for state in ("empty", "warm")},
+        **{f"forbidden, {state}": _forbidden(state) for state in ("empty", "warm")},
+        **{f"a path of {length}": _too_long(length) for length in (300, 5000)},
+    }
+    order = sorted(trials)
+    chance.lot("disk").shuffle(order)
 
-        def one(place: int) -> None:
-            with counts.trial(order[place]):
-                trials[order[place]](chance, counts, whole)
+    def one(place: int) -> None:
+        with counts.trial(order[place]):
+            trials[order[place]](chance, counts, whole)
 
-        chance.trials(counts, len(order), one)
+    chance.trials(counts, len(order), one)
     return counts
 
 
@@ -103,10 +92,9 @@ def _full(share: float) -> Trial:
             if "prefect" not in file.parts
         )
         folder = chance.folder / f"full-{share}"
-        place = Place(folder, whole.place.options)
         # Prefect's database is sometimes on the full disk too, sometimes elsewhere.
-        if chance.lot("home", share).random() < 0.5:
-            place.more = {"PREFECT_HOME": str(folder / "home")}
+        own = chance.lot("home", share).random() < 0.5
+        place = Place(folder, whole.place.options, more={} if own else whole.server)
         with mounted(place.out, f"size={max(int(room * share), _MEGABYTE // 4)}") as remount:
             if remount is None:
                 counts.count("SKIPPED, no right to mount: full disks")
@@ -167,10 +155,9 @@ def _limited(limit: int) -> Trial:
             "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         }
         # Prefect's database would be the first to meet the limit.
-        with prefect_server(place.folder / "server") as url:
-            place.more = {"PREFECT_API_URL": url}
-            check_told(place, counts, place.out, "limits on the size of a file")
-        place.process, place.more = {}, {}
+        place.more = whole.server
+        check_told(place, counts, place.out, "limits on the size of a file")
+        place.process = {}
         check_mended(place, whole, counts)
         shutil.rmtree(place.folder)
 
@@ -181,7 +168,9 @@ def file_at(name: str) -> Trial:
     """Return a trial with a file in the place of a folder of the artifacts, or of all of them."""
 
     def trial(chance: Chance, counts: Counts, whole: Undisturbed) -> None:
-        place = Place(chance.folder / f"file-{name.replace('/', '-')}", whole.place.options)
+        server = {} if name == "prefect" else whole.server
+        folder = chance.folder / f"file-{name.replace('/', '-')}"
+        place = Place(folder, whole.place.options, more=server)
         if name and not name.startswith(("models", "data", "cache/")):
             warm(whole.place, place)
         file = place.out / name

@@ -29,6 +29,8 @@ from tests.support.file_server import FileHandler, FileServer
 from tests.support.processes import MARK, alive, becomes, marked, new_mark
 
 PROGRAM = (str(Path(sys.executable).with_name("mlubench")),)
+#: The same, but that it notes its steps and dies before one: :mod:`tests.chaos.victim`.
+VICTIM = (sys.executable, "-m", "tests.chaos.victim")
 _ROOT = Path(__file__).resolve().parents[2]
 #: A run that is not over by then hangs, in seconds.
 _HANGS = 400.0

@@ -24,8 +24,8 @@ from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, read_parquet
 from mlubench.store import Store, entry_damage
 from tests.chaos.campaign import Chance, Counts, must
-from tests.chaos.evaluating import Place, outputs, prefect_server, sample_options, slow_server
-from tests.chaos.kills import Undisturbed, undisturbed, warm
+from tests.chaos.evaluating import Place, outputs
+from tests.chaos.kills import Undisturbed, warm
 from tests.images.pictures import jpeg, picture, write_folder
 from tests.support.runs import write_evaluation
 
@@ -148,7 +148,7 @@ KEPT = {
 }
 
 
-def campaign(chance: Chance) -> Counts:
+def campaign(chance: Chance, whole: Undisturbed) -> Counts:
     """Flip bits until the time is up."""
     counts = Counts()
     begin = time.monotonic()
@@ -158,11 +158,7 @@ def campaign(chance: Chance) -> Counts:
             files, noticed = make(chance.folder / name.replace(" ", "-"))
             for file in files:
                 _flip_many(chance, counts, name, file, noticed, end)
-    with slow_server() as server, prefect_server(chance.folder / "server") as prefect:
-        options = sample_options(chance.folder, server)
-        always = {"PREFECT_API_URL": prefect}
-        whole = undisturbed(Place(chance.folder / "whole", options, more=always))
-        chance.trials(counts, 10_000, lambda number: _evaluate(chance, counts, whole, number))
+    chance.trials(counts, 10_000, lambda number: _evaluate(chance, counts, whole, number))
     return counts
 
 
@@ -189,7 +185,7 @@ def _unflipped(file: Path, bit: int) -> bytes:
 def _evaluate(chance: Chance, counts: Counts, whole: Undisturbed, number: int) -> None:
     """Flip a bit of what an evaluation kept, and evaluate until it is done."""
     lot = chance.lot("evaluate", number)
-    place = Place(chance.folder / f"trial-{number}", whole.place.options, more=whole.place.more)
+    place = Place(chance.folder / f"trial-{number}", whole.place.options, more=whole.server)
     warm(whole.place, place)
     kind = lot.choice(("onnx", "compiled", "decoded"))
     file = lot.choice(sorted(f for f in place.out.glob(f"cache/{kind}/*/**/*") if f.is_file()))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,6 +19,7 @@ from random import Random
 from mlubench.reports.schemas import SHARDS, read_parquet
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import (
+    VICTIM,
     Evaluating,
     Place,
     check_page,
@@ -25,6 +27,7 @@ from tests.chaos.evaluating import (
     names,
     newest_run,
     outputs,
+    prefect_server,
     sample_options,
     slow_server,
 )
@@ -64,16 +67,40 @@ class Undisturbed:
         outputs: what it left, but for times.
         names: of the files that it left.
         seconds: of each stage.
+        steps: the names of its steps, as :mod:`tests.chaos.victim` notes them.
+        server: variables of the environment with which it used a server of Prefect's that runs.
+            Trials that use it too are spared the start of one of their own.
     """
 
     place: Place
     outputs: Mapping[str, str]
     names: frozenset[str]
     seconds: Mapping[str, float]
+    steps: Sequence[str]
+    server: Mapping[str, str]
 
 
-def undisturbed(place: Place) -> Undisturbed:
-    """Make a run that nothing is done to."""
+@contextmanager
+def undisturbed(folder: Path) -> Iterator[Undisturbed]:
+    """Make a run that nothing is done to; what it used is there while the block lasts."""
+    with slow_server() as files, prefect_server(folder / "server") as prefect:
+        server = {"PREFECT_API_URL": prefect}
+        log = folder / "steps.log"
+        place = Place(
+            folder / "whole",
+            sample_options(folder, files),
+            VICTIM,
+            {**server, "MLUBENCH_STEPS": str(log)},
+        )
+        seconds = _watched(place)
+        check_page(newest_run(place.out), place.scratch)
+        steps = log.read_text().splitlines()
+        left = frozenset(names(place.out))
+        yield Undisturbed(place, outputs(place.out), left, seconds, steps, server)
+
+
+def _watched(place: Place) -> dict[str, float]:
+    """Run an evaluation; return the seconds of its stages."""
     run, begun = place.start(), {}
     while run.process.poll() is None:
         for stage, sign in _SIGNS.items():
@@ -84,21 +111,13 @@ def undisturbed(place: Place) -> Undisturbed:
     ends = [*list(begun.values())[1:], time.monotonic()]
     seconds = {stage: end - begin for (stage, begin), end in zip(begun.items(), ends, strict=True)}
     must(list(seconds) == list(_SIGNS), f"stages seen: {list(seconds)}")
-    check_page(newest_run(place.out), place.scratch)
-    return Undisturbed(place, outputs(place.out), frozenset(names(place.out)), seconds)
+    return seconds
 
 
-def campaign(chance: Chance) -> Counts:
+def campaign(chance: Chance, whole: Undisturbed) -> Counts:
     """Kill until the time is up."""
     counts = Counts()
-    with slow_server() as server:
-        options = sample_options(chance.folder, server)
-        whole = undisturbed(Place(chance.folder / "whole", options))
-        chance.say(
-            "undisturbed, in seconds: "
-            + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in whole.seconds.items())
-        )
-        chance.trials(counts, 10_000, lambda number: _trial(chance, counts, whole, number))
+    chance.trials(counts, 10_000, lambda number: _trial(chance, counts, whole, number))
     return counts
 
 

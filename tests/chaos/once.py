@@ -34,6 +34,7 @@ from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import CORRUPT, SCORED, merge_shards, predictions_table
 from tests.chaos.campaign import Chance, Counts, must
+from tests.chaos.kills import Undisturbed
 
 _ENGINE = "tests.support.fault_engine"
 _CLASSES = 251
@@ -225,7 +226,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
 
 
-def campaign(chance: Chance) -> Counts:
+def campaign(chance: Chance, _: Undisturbed) -> Counts:
     """Try cases until the time is up."""
     counts = Counts()
 

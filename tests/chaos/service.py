@@ -10,6 +10,7 @@ import time
 from flows.deploy import POOL
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import ORPHAN_SECONDS
+from tests.chaos.kills import Undisturbed
 from tests.support.processes import alive, becomes
 from tests.support.service import Service
 
@@ -25,7 +26,7 @@ _RUN = {"precision": ["force_float32"], "shards": 75}
 _RUN_SECONDS = 180
 
 
-def campaign(chance: Chance) -> Counts:
+def campaign(chance: Chance, _: Undisturbed) -> Counts:
     """Kill part after part until the time is up, one at least."""
     counts = Counts()
     service = Service(chance.folder, chance.folder / "out")

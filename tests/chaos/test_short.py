@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.chaos import disk, flips, kills, once, points, soak
 from tests.chaos.campaign import Chance, Counts
-from tests.chaos.evaluating import Place, prefect_server, sample_options, slow_server
+from tests.chaos.evaluating import Place
 
 #: So many bits of each file are flipped; all of them by make chaos.
 _BITS = 150
@@ -41,14 +41,12 @@ def chance(tmp_path_factory: pytest.TempPathFactory) -> Chance:
 
 @pytest.fixture(scope="module")
 def whole(chance: Chance) -> Iterator[kills.Undisturbed]:
-    with slow_server() as server, prefect_server(chance.folder / "server") as prefect:
-        options = sample_options(chance.folder, server)
-        always = {"PREFECT_API_URL": prefect}
-        yield kills.undisturbed(Place(chance.folder / "whole", options, more=always))
+    with kills.undisturbed(chance.folder) as whole:
+        yield whole
 
 
 def test_all_killed_while_images_are_inferred(chance: Chance, whole: kills.Undisturbed) -> None:
-    place = Place(chance.folder / "infer", whole.place.options, more=whole.place.more)
+    place = Place(chance.folder / "infer", whole.place.options, more=whole.server)
     kills.warm(whole.place, place)
     counts = Counts()
     kills.kill_once(place, whole, "infer", "all", random.Random(0), counts)
@@ -58,7 +56,7 @@ def test_all_killed_while_images_are_inferred(chance: Chance, whole: kills.Undis
 def test_killed_between_a_run_and_its_history(chance: Chance, whole: kills.Undisturbed) -> None:
     counts = Counts()
     step = "1 os.rename history/accuracy/RUN.new"
-    points.kill_before(step, chance, whole, whole.place.more, counts)
+    points.kill_before(step, chance, whole, counts)
     assert counts.done["kills"] == 1
 
 

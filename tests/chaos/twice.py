@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,17 +18,15 @@ from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, PREDICTIONS, SHARDS, read_parquet
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import (
+    VICTIM,
     Place,
     check_page,
     differences,
     names,
     outputs,
-    sample_options,
-    slow_server,
 )
-from tests.chaos.kills import Undisturbed, undisturbed
+from tests.chaos.kills import Undisturbed
 
-_PROGRAM = (sys.executable, "-m", "tests.chaos.victim")
 #: The second one begins at most so much later, in seconds: anywhere in a run's length.
 _LATER = 15.0
 _SCHEMAS = {
@@ -45,18 +42,15 @@ _ONCE = (
 )
 
 
-def campaign(chance: Chance) -> Counts:
+def campaign(chance: Chance, whole: Undisturbed) -> Counts:
     """Begin two at a time until the time is up, once at least."""
     counts = Counts()
-    with slow_server() as server:
-        options = sample_options(chance.folder, server)
-        whole = undisturbed(Place(chance.folder / "whole", options))
-        number = 0
-        while number == 0 or not chance.over:
-            with counts.trial(f"trial {number}"):
-                later = chance.lot("twice", number).choice((0.0, 0.5, _LATER))
-                both(chance.folder / f"trial-{number}", whole, later, counts)
-            number += 1
+    number = 0
+    while number == 0 or not chance.over:
+        with counts.trial(f"trial {number}"):
+            later = chance.lot("twice", number).choice((0.0, 0.5, _LATER))
+            both(chance.folder / f"trial-{number}", whole, later, counts)
+        number += 1
     return counts
 
 
@@ -65,7 +59,7 @@ def both(folder: Path, whole: Undisturbed, later: float, counts: Counts) -> None
     logs = [folder / f"steps-{number}.log" for number in range(2)]
     # One folder of artifacts; two places, for each notes its steps in a file of its own.
     places = [
-        Place(folder, whole.place.options, _PROGRAM, {"MLUBENCH_STEPS": str(log)}) for log in logs
+        Place(folder, whole.place.options, VICTIM, {"MLUBENCH_STEPS": str(log)}) for log in logs
     ]
     places[1].started = 1
     with _reader(places[0].out, counts):

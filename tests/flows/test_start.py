@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows import start
 from mlubench import cli
+from mlubench.errors import MlubenchError, StoreError
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,25 @@ def test_what_is_named_wrongly_is_told_before_prefect_starts(
     given = [option.format(tmp_path) for option in options]
     assert cli.main(["eval", *given, "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_server_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with (
+        pytest.raises(MlubenchError, match="server failed or ended: refused") as caught,
+        start.prefect_told(),
+    ):
+        raise httpx.ConnectError("refused")
+    assert caught.value.where == "http://127.0.0.1:9/api"
+    assert caught.value.exit_status == 4
+
+
+def test_a_server_that_cannot_write_its_database_is_the_disks_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "file"))
+    with pytest.raises(StoreError) as caught, start.prefect_told():
+        raise httpx.ConnectError("refused")
+    assert str(tmp_path / "file") in caught.value.where
