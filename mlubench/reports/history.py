@@ -156,7 +156,7 @@ def settle(history: Path, runs: Path) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    for written in sorted(history.glob(f"*/*{_NEW}")):
+    for written in sorted(history.glob(f"*/[!.]*{_NEW}")):
         if (runs / written.stem / "run.json").is_file():
             name_finished(written, written.with_suffix(".parquet"))
         else:

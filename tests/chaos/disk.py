@@ -42,7 +42,7 @@ def campaign(chance: Chance, whole: Undisturbed) -> Counts:
         **{f"a file as {name or 'out'}": file_at(name) for name in _FOLDERS},
         **{f"read-only, {state}": _read_only(state) for state in ("empty", "warm")},
         **{f"forbidden, {state}": _forbidden(state) for state in ("empty", "warm")},
-        **{f"a path of {length}": _too_long(length) for length in (300, 5000)},
+        **{f"a path of {length}": too_long(length) for length in (300, 5000)},
     }
     order = sorted(trials)
     chance.lot("disk").shuffle(order)
@@ -187,7 +187,9 @@ def file_at(name: str) -> Trial:
     return trial
 
 
-def _too_long(length: int) -> Trial:
+def too_long(length: int) -> Trial:
+    """Return a trial of an --out of so many characters; a part of a path may have 255."""
+
     def trial(chance: Chance, counts: Counts, whole: Undisturbed) -> None:
         part = "a" * (length if length < 1000 else 200)
         folder = chance.folder.joinpath(*[part] * (length // len(part)))

@@ -87,12 +87,20 @@ def prefect_server(home: Path) -> Iterator[str]:
             process.kill()
 
 
-def sample_options(folder: Path, server: FileServer) -> tuple[str, ...]:
-    """Return options of an evaluation that has every stage: fetched, calibrated, on two devices."""
+def sample_options(
+    folder: Path, server: FileServer, second: str = "qint8_mixed_float16"
+) -> tuple[str, ...]:
+    """Return options of an evaluation that has every stage: fetched, calibrated, on two devices.
+
+    Args:
+        folder: for the network's catalogue.
+        server: has the network.
+        second: the precision beside force_float32; one that is not quantised is compiled sooner.
+    """
     conf = catalogue(folder / "conf", server.root)
     return (
         *("--model", "mine", "--dataset", "digits", "--conf", str(conf)),
-        *("--precision", "force_float32", "qint8_mixed_float16", "--calibration_num", "40"),
+        *("--precision", "force_float32", second, "--calibration_num", "40"),
         *("--devices", "cpu:0", "cpu:1", "--shards", "30"),
     )
 

@@ -34,13 +34,20 @@ from tests.chaos.evaluating import (
 
 _LOOK_SECONDS = 0.005
 _TARGETS = ("flow", "worker", "server", "all")
+#: With these the evaluation itself dies.
+_MORTAL = ("flow", "all")
+#: How many runs in a row are killed, at most.
+_AGAIN = 4
 #: How each stage shows in the folder of artifacts. What precedes infer is there in warm trials.
 _COLD = ("start", "fetch", "import", "decode", "build", "calibrate")
 _WARM = ("infer", "merge", "report", "publish")
 
 
 def _seen(out: Path, pattern: str, count: int = 1) -> bool:
-    return len(list(out.glob(pattern))) >= count
+    try:
+        return len(list(out.glob(pattern))) >= count
+    except OSError:
+        return False  # a folder went while it was looked into
 
 
 #: Whether a stage has begun.
@@ -81,14 +88,19 @@ class Undisturbed:
 
 
 @contextmanager
-def undisturbed(folder: Path) -> Iterator[Undisturbed]:
-    """Make a run that nothing is done to; what it used is there while the block lasts."""
+def undisturbed(folder: Path, second: str = "qint8_mixed_float16") -> Iterator[Undisturbed]:
+    """Make a run that nothing is done to; what it used is there while the block lasts.
+
+    Args:
+        folder: for all of it.
+        second: see :func:`sample_options`.
+    """
     with slow_server() as files, prefect_server(folder / "server") as prefect:
         server = {"PREFECT_API_URL": prefect}
         log = folder / "steps.log"
         place = Place(
             folder / "whole",
-            sample_options(folder, files),
+            sample_options(folder, files, second),
             VICTIM,
             {**server, "MLUBENCH_STEPS": str(log)},
         )
@@ -127,7 +139,7 @@ def _trial(chance: Chance, counts: Counts, whole: Undisturbed, number: int) -> N
     place = Place(chance.folder / f"trial-{number}", whole.place.options)
     if stage in _WARM:
         warm(whole.place, place)
-    kill_once(place, whole, stage, target, lot, counts)
+    kill(place, whole, stage, target, lot, counts)
     shutil.rmtree(place.folder)
 
 
@@ -137,10 +149,27 @@ def warm(whole: Place, place: Place) -> None:
         shutil.copytree(whole.out / folder, place.out / folder)
 
 
-def kill_once(
-    place: Place, whole: Undisturbed, stage: str, target: str, lot: Random, counts: Counts
+def kill(
+    place: Place,
+    whole: Undisturbed,
+    stage: str,
+    target: str,
+    lot: Random,
+    counts: Counts,
+    *,
+    again: bool = True,
 ) -> None:
-    """Kill at a random moment of a stage, and check all that must hold after it."""
+    """Kill at a random moment of a stage, and check all that must hold after it.
+
+    Args:
+        place: where.
+        whole: what must be there at last.
+        stage: in which stage.
+        target: what is killed.
+        lot: draws the moment.
+        counts: where it is noted.
+        again: whether runs that follow may be killed, too.
+    """
     about = f"{target} killed in {stage}"
     run = place.start()
     if not _moment(run, stage, lot.uniform(0, whole.seconds[stage])):
@@ -151,7 +180,32 @@ def kill_once(
     counts.count("kills")
     counts.count(f"in {stage}")
     counts.count(f"of {target}")
-    check_after(run, whole, about, counts, died=target in ("flow", "all"))
+    died = target in _MORTAL
+    last = _killed_again(run, whole, lot, counts) if died and again else run
+    if last is not None:
+        check_after(last, whole, about, counts, died=died)
+
+
+def _killed_again(
+    run: Evaluating, whole: Undisturbed, lot: Random, counts: Counts
+) -> Evaluating | None:
+    """Kill the runs after a killed one too, a few times; return the last, None if one completed."""
+    for _ in range(lot.randrange(_AGAIN)):
+        run.wait()
+        counts.reach("longest life of an orphan, s", run.gone())
+        run = run.place.start()
+        time.sleep(lot.uniform(0, sum(whole.seconds.values())))
+        if run.process.poll() is not None:
+            run.finished()
+            _check_whole(run.place, whole, "killed before")
+            counts.count("completed before they were killed again")
+            return None
+        target = lot.choice(_MORTAL)
+        _strike(run, target, lot)
+        counts.count("kills")
+        counts.count("of a run after a killed one")
+        counts.count(f"of {target}")
+    return run
 
 
 def _moment(run: Evaluating, stage: str, later: float) -> bool:

@@ -41,7 +41,7 @@ def chance(tmp_path_factory: pytest.TempPathFactory) -> Chance:
 
 @pytest.fixture(scope="module")
 def whole(chance: Chance) -> Iterator[kills.Undisturbed]:
-    with kills.undisturbed(chance.folder) as whole:
+    with kills.undisturbed(chance.folder, "force_float16") as whole:
         yield whole
 
 
@@ -49,7 +49,7 @@ def test_all_killed_while_images_are_inferred(chance: Chance, whole: kills.Undis
     place = Place(chance.folder / "infer", whole.place.options, more=whole.server)
     kills.warm(whole.place, place)
     counts = Counts()
-    kills.kill_once(place, whole, "infer", "all", random.Random(0), counts)
+    kills.kill(place, whole, "infer", "all", random.Random(0), counts, again=False)
     assert counts.done["kills"] == 1
 
 
@@ -60,10 +60,11 @@ def test_killed_between_a_run_and_its_history(chance: Chance, whole: kills.Undis
     assert counts.done["kills"] == 1
 
 
-def test_a_file_in_a_folders_place(chance: Chance, whole: kills.Undisturbed) -> None:
+@pytest.mark.parametrize("length", [300, 5000])
+def test_a_path_that_is_too_long(chance: Chance, whole: kills.Undisturbed, length: int) -> None:
     counts = Counts()
-    disk.file_at("unfinished")(chance, counts, whole)
-    assert counts.done["complete once it was mended"] == 1
+    disk.too_long(length)(chance, counts, whole)
+    assert counts.done["paths that are too long"] == 1
 
 
 def test_what_grows_is_told() -> None:

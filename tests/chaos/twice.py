@@ -7,6 +7,7 @@ every file whole.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -102,6 +103,7 @@ class _reader:  # noqa: N801  # used as a function
         self._out, self._counts = out, counts
         self._over = threading.Event()
         self._faults: list[str] = []
+        self._rounds = 0
         self._thread = threading.Thread(target=self._read)
 
     def __enter__(self) -> None:
@@ -112,12 +114,15 @@ class _reader:  # noqa: N801  # used as a function
         self._thread.join()
         if kind is None:
             must(not self._faults, f"a reader saw: {self._faults[:3]}")
+            must(self._rounds > 1, "nothing was read meanwhile")
 
     def _read(self) -> None:
         while not self._over.wait(0.01):
-            for file in self._out.rglob("*"):
-                if not any(part.startswith(".") for part in file.relative_to(self._out).parts):
-                    self._read_one(file)
+            self._rounds += 1
+            for folder, folders, files in os.walk(self._out):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                for name in files:
+                    self._read_one(Path(folder) / name)
 
     def _read_one(self, file: Path) -> None:
         try:

@@ -27,6 +27,7 @@ from mlubench.reports.history import (
 )
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet
+from mlubench.store import sweep
 from tests.support.runs import PRECISIONS, answers, right_ones, write_benchmark, write_evaluation
 
 INT8 = "qint8_mixed_float16"
@@ -71,9 +72,14 @@ def test_what_a_killed_run_began_is_finished(tmp_path: Path, named: bool) -> Non
     name = _append(tmp_path, 0)
     folder = tmp_path / "history" / "accuracy"
     (folder / f"{name}.parquet").rename(folder / f"{name}.new")
+    (folder / f".tmp-1-{name}.new").write_bytes(b"half")
+    (tmp_path / "runs" / f".tmp-1-{name}").mkdir()
+    (tmp_path / "runs" / f".tmp-1-{name}" / "run.json").write_bytes(b"half")
     if not named:
         shutil.rmtree(tmp_path / "runs" / name)
     settle(tmp_path / "history", tmp_path / "runs")
+    assert [file.name for file in folder.glob("*.parquet")] == [f"{name}.parquet"] * named
+    sweep(folder)
     assert [file.name for file in folder.iterdir()] == ([f"{name}.parquet"] if named else [])
     assert read_accuracy_history(tmp_path / "history").num_rows == (2 if named else 0)
 
