@@ -39,7 +39,7 @@ PREFECT_SERVER_API_PORT ?= 4200
 .DEFAULT_GOAL := help
 .PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-rivals \
         bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
-        lint format proto clean
+        chaos soak lint format proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -95,6 +95,13 @@ deploy: $(VENV)/ready  ## tell the running server of prefect.yaml and of the ale
 
 test: $(VENV)/ready-dev  ## all tests, files side by side on all cores
 	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+# CHAOS_SEED, CHAOS_MINUTES and CHAOS_ONLY, SOAK_MINUTES: docs/reliability.md.
+chaos: $(VENV)/ready-dev  ## faults of every kind, 15 minutes of them: CHAOS_MINUTES=5 CHAOS_SEED=1
+	$(BIN)/python -m tests.chaos
+
+soak: $(VENV)/ready-dev  ## evaluations for 30 minutes; nothing may grow: SOAK_MINUTES=5
+	$(BIN)/python -m tests.chaos.soak
 
 bench-pipeline: $(VENV)/ready-dev  ## how much of the engine's own rate an evaluation reaches
 	$(BIN)/python -m tests.bench.pipeline

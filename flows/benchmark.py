@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.lifeline import end_with_worker
 from mlubench.engines.precisions import is_quantised
 from mlubench.images.decoding import Decoding
 from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
@@ -19,7 +20,6 @@ from mlubench.pipeline.measuring import Measuring
 from mlubench.pipeline.network import Network
 from mlubench.pipeline.offline import calibration_dataset, network_in_any_order
 from mlubench.pipeline.run import Run
-from mlubench.store import locked
 from tasks.benchmark import (
     measure_rounds,
     publish_benchmark,
@@ -33,8 +33,9 @@ from tasks.networks import compile_network, fetch_network, import_network
 @flow(name="benchmark", flow_run_name="{parameters.name}")
 def benchmark(parameters: BenchParameters) -> BenchOutcome:
     """Measure throughput and latency of a network; see ``mlubench bench --help``."""
+    end_with_worker()
     run = Run(parameters.out)
-    with locked(run.cache_lock, shared=True):
+    with run.in_use():
         outcome = _benchmark(parameters, run)
     publish_benchmark(outcome)
     return outcome

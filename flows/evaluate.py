@@ -16,6 +16,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.ending import ended
+from flows.lifeline import end_with_worker
 from mlubench.engines.interface import BuildSpec
 from mlubench.images.decoding import Decoding
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec
@@ -30,7 +31,6 @@ from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.reports.wording import verdict_text
-from mlubench.store import locked
 from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images, tune_networks
 from tasks.networks import compile_network, fetch_network, import_network
@@ -55,8 +55,9 @@ def images_at_hand(parameters: EvaluateParameters, chosen: ChosenImages) -> Iter
 @flow(name="evaluate", flow_run_name="{parameters.name}")
 def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
     """Judge a Caffe classifier in several precisions; see ``mlubench eval --help``."""
+    end_with_worker()
     run = Run(parameters.out)
-    with locked(run.cache_lock, shared=True):
+    with run.in_use():
         outcome = _evaluate(parameters, run)
     publish(outcome)
     verdict = verdict_text(outcome.record.verdict)

@@ -21,6 +21,7 @@ from prefect.client.schemas.objects import State
 from flows.benchmark import benchmark
 from flows.ending import ended, outcome_of
 from flows.evaluate import evaluate
+from flows.lifeline import end_with_worker
 from mlubench.pipeline.nightly import NightlyOutcome, run_ending, skipped
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.parameters import EvaluateParameters
@@ -40,6 +41,7 @@ def _name() -> str:
 @flow(name="nightly", flow_run_name=_name)
 def nightly(parameters: NightlyParameters) -> State[NightlyOutcome]:
     """Run a suite and judge it; see ``mlubench nightly --help``."""
+    end_with_worker()
     started = datetime.now(UTC)
     suite = read_suite(parameters)
     with runs_progress(suite.name, artifact_key(suite.name), len(suite.runs)) as begin:

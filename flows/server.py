@@ -10,14 +10,13 @@ from __future__ import annotations
 import atexit
 import http.client
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 
+from flows.lifeline import end_with_stdin
 from mlubench.errors import ConfigError, MlubenchError
 
 #: How long a server may take to answer, on a busy host.
@@ -120,17 +119,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _end_with_parent() -> None:
-    """Wait for the end of standard input; then let the server finish what it has in hand."""
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_STOP_SECONDS / 2)
-    os._exit(0)
-
-
 def main() -> None:
     """Serve until standard input closes."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_stdin()
     import uvicorn
     from prefect.server.api.server import create_app
 

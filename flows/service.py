@@ -18,13 +18,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from flows.deploy import POOL, ROOT, deploy
 from flows.pages import serve_pages
 from flows.server import START_SECONDS, answers, usual_port, usual_url
 from mlubench.errors import MlubenchError
 from mlubench.store import make_folder
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
 
 _LOOK_SECONDS = 0.5
 _STOP_SECONDS = 15.0
@@ -67,6 +71,7 @@ def serve(stop: Stop, artifacts: Path) -> None:
             return
         pages = parts.enter_context(serve_pages(artifacts, usual_port() + 1))
         parts.enter_context(_told_pages(pages, artifacts))
+        _end_lost_runs()
         processes["worker"] = parts.enter_context(_worker())
         parts.callback(_cancel_runs)
         _say(f"pages of runs: {pages}")
@@ -110,15 +115,18 @@ def _worker() -> Iterator[subprocess.Popen[bytes]]:
 def _running(
     command: list[str], more: dict[str, str], output: BinaryIO | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command of Prefect's, in a session of its own: Ctrl-C is for this process."""
+    """Run a command of Prefect's, in a session of its own: Ctrl-C is for this process.
+
+    It ends when its standard input does, so that it does not outlive this process.
+    """
     environment = {**os.environ, **more}
     if command[0] == "server":
         del environment["PREFECT_API_URL"]  # it is the server
     process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", *command],
+        [sys.executable, "-m", "flows.lifeline", *command],
         cwd=ROOT,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.STDOUT if output else None,
         start_new_session=True,
@@ -167,19 +175,39 @@ def _told_pages(address: str, artifacts: Path) -> Iterator[None]:
     Variable.unset(PAGES)
 
 
-def _cancel_runs() -> None:
-    """Cancel what the worker runs and wait until it has: a worker leaves its runs behind."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
-    from prefect.states import Cancelling
+def _end_lost_runs() -> None:
+    """Say of runs whose worker was killed that they crashed; they would keep others waiting.
 
-    running = FlowRunFilter.model_validate(
+    The pool has no worker yet, and a run ends with its worker.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.states import Crashed
+
+    with get_client(sync_client=True) as client:
+        for run in _runs_begun(client):
+            _say(f"crashed with its worker: {run.name}")
+            client.set_flow_run_state(run.id, Crashed(message="Its worker was killed."))
+
+
+def _runs_begun(client: SyncPrefectClient) -> list[FlowRun]:
+    """Return the pool's runs that began and have not ended."""
+    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+
+    begun = FlowRunFilter.model_validate(
         {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
     )
     pool = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
+    return client.read_flow_runs(flow_run_filter=begun, work_pool_filter=pool)
+
+
+def _cancel_runs() -> None:
+    """Cancel what the worker runs and wait until it has: a worker leaves its runs behind."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelling
+
     end = time.monotonic() + _CANCEL_SECONDS
     with get_client(sync_client=True) as client:
-        while runs := client.read_flow_runs(flow_run_filter=running, work_pool_filter=pool):
+        while runs := _runs_begun(client):
             for run in runs:
                 if run.state is not None and not run.state.is_cancelling():
                     _say(f"cancelling {run.name}")

@@ -6,17 +6,18 @@ Prefect reads its environment when it is imported, so it is imported in here, af
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 
 from flows.server import OwnServer, answers, usual_url
-from mlubench.errors import ConfigError
+from mlubench.errors import ConfigError, MlubenchError
 from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.store import make_folder
+from mlubench.store import locked, make_folder, write_atomic
 
 if TYPE_CHECKING:
     from mlubench.pipeline.bench_outcome import BenchOutcome
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mlubench.reports.run_json import TuningRecord
 
 _WIDTH = 100
+#: More than a database's page and journal.
+_PROBE_BYTES = 1 << 18
 
 
 def evaluate(parameters: EvaluateParameters) -> int:
@@ -43,11 +46,12 @@ def evaluate(parameters: EvaluateParameters) -> int:
     from flows.evaluate import evaluate as flow
     from flows.evaluate import images_at_hand
 
-    with images_at_hand(parameters, chosen):
-        state = flow(parameters, return_state=True)
-    outcome = cast("Outcome | BaseException", outcome_of(state))
-    if isinstance(outcome, BaseException):
-        raise outcome
+    with prefect_told():
+        with images_at_hand(parameters, chosen):
+            state = flow(parameters, return_state=True)
+        outcome = cast("Outcome | BaseException", outcome_of(state))
+        if isinstance(outcome, BaseException):
+            raise outcome
     print_outcome(outcome)
     return outcome.exit_status
 
@@ -63,10 +67,11 @@ def benchmark(parameters: BenchParameters) -> int:
     from flows.benchmark import benchmark as flow
     from flows.ending import outcome_of
 
-    state = flow(parameters, return_state=True)
-    outcome = cast("BenchOutcome | BaseException", outcome_of(state))
-    if isinstance(outcome, BaseException):
-        raise outcome
+    with prefect_told():
+        state = flow(parameters, return_state=True)
+        outcome = cast("BenchOutcome | BaseException", outcome_of(state))
+        if isinstance(outcome, BaseException):
+            raise outcome
     print_benchmark(outcome)
     return 0
 
@@ -86,13 +91,48 @@ def nightly(parameters: NightlyParameters) -> int:
     from flows.ending import outcome_of
     from flows.nightly import nightly as flow
 
-    with tags("nightly"):
+    with prefect_told(), tags("nightly"):
         state = flow(parameters, return_state=True)
-    outcome = cast("NightlyOutcome | BaseException", outcome_of(state))
-    if isinstance(outcome, BaseException):
-        raise outcome
+        outcome = cast("NightlyOutcome | BaseException", outcome_of(state))
+        if isinstance(outcome, BaseException):
+            raise outcome
     print_nightly(outcome)
     return outcome.exit_status
+
+
+@contextmanager
+def prefect_told() -> Iterator[None]:
+    """Say what it means where Prefect's server fails, or is killed, while a flow runs.
+
+    Raises:
+        StoreError: the disk of its database cannot be written.
+        MlubenchError: it failed otherwise.
+    """
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        _check_home()
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise MlubenchError(
+            f"Prefect's server failed or ended: {said}",
+            where=os.environ.get("PREFECT_API_URL", ""),
+            fix="run the same command again: what is done is kept",
+        ) from error
+
+
+def _check_home() -> None:
+    """Write what Prefect's database would, that a disk's fault is told as one.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    home = os.environ.get("PREFECT_HOME")
+    if home is not None:
+        probe = Path(home) / "probe"
+        write_atomic(probe, bytes(_PROBE_BYTES))
+        probe.unlink()
 
 
 def print_nightly(outcome: NightlyOutcome) -> None:
@@ -206,8 +246,15 @@ def prepare_prefect(artifacts: Path) -> None:
     if answers(usual):
         os.environ["PREFECT_API_URL"] = usual
         return
-    server = OwnServer()
-    os.environ["PREFECT_API_URL"] = server.url
-    import prefect.flows  # noqa: F401  # seconds of imports while the server starts
+    home = Path(os.environ["PREFECT_HOME"])
+    # Two servers at once would make or change one database's tables.
+    with locked(home / ".starting.lock"):
+        server = OwnServer()
+        os.environ["PREFECT_API_URL"] = server.url
+        import prefect.flows  # noqa: F401  # seconds of imports while the server starts
 
-    server.wait()
+        try:
+            server.wait()
+        except MlubenchError:
+            _check_home()
+            raise

@@ -123,6 +123,7 @@ class Downloads:
             if target.exists():
                 fault = wanted.fault(target)
                 if fault is None:
+                    PartialFile(target, "").forget()  # of one that was killed at its very end
                     return False
                 raise _another(wanted, target, fault, instead)
             faults: list[_PlaceError] = []

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlubench.errors import StoreError
-from mlubench.store import atomic_path, write_json
+from mlubench.store import name_finished, write_json
 
 
 class PartialFile:
@@ -36,13 +36,13 @@ class PartialFile:
     def forget(self) -> None:
         """Remove what is there."""
         with disk_errors(self.path, "removed"):
-            self.path.unlink(missing_ok=True)
-            self._facts.unlink(missing_ok=True)
+            for file in (self.path, self._facts):
+                if file.exists():  # nothing is to be removed from a disk that is read-only
+                    file.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Give the file its own name; it has been found right."""
-        with atomic_path(self._target) as temporary:
-            self.path.replace(temporary)
+        name_finished(self.path, self._target)
         self.forget()
 
     def _known(self) -> dict[str, str] | None:

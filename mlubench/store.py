@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
@@ -25,8 +26,12 @@ from typing import Any, Callable, Iterator, Mapping
 from mlubench.errors import StoreError
 
 MANIFEST = "manifest.json"
+#: A file or folder that is being written: this, the writer's process, its name to be. The writer
+#: holds a lock on it, which tells it from what a dead one left.
 _TEMPORARY = ".tmp-"
 _CHUNK = 1 << 20
+#: The key of a sealed object's own digest.
+_SEAL = "sealed"
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
@@ -52,7 +57,7 @@ def sha256_file(path: Path) -> str:
             for block in iter(lambda: stream.read(_CHUNK), b""):
                 digest.update(block)
     except OSError as error:
-        raise _store_error(error, path, "read") from error
+        raise store_error(error, path, "read") from error
     return digest.hexdigest()
 
 
@@ -78,26 +83,46 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _store_error(error, path, "made") from error
+        raise store_error(error, path, "made") from error
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success sync it and rename it to ``path``.
+def atomic_path(path: Path, *, lasting: bool = True) -> Iterator[Path]:
+    """Give an empty temporary file beside ``path``; on success sync it and rename it to ``path``.
+
+    Args:
+        path: the file to be; what is there is replaced.
+        lasting: whether it is to be there after a fall of the whole machine, which takes a disk
+            milliseconds. What is read at once and removed need not be.
 
     Raises:
         StoreError: the folder cannot be written (full, read-only, no permission, not a folder).
     """
     make_folder(path.parent)
-    with _renamed(path) as temporary:
+    with _renamed(path, lasting, _make_file) as temporary:
         yield temporary
-        _sync(temporary)
+        if lasting:
+            _sync(temporary)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a whole file atomically. Raises :class:`StoreError` as :func:`atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def name_finished(written: Path, path: Path) -> None:
+    """Give a whole file of the same disk its name, once it is on that disk.
+
+    Raises:
+        StoreError: as :func:`atomic_path`.
+    """
+    try:
+        _sync(written)
+        written.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise store_error(error, path, "written") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -115,9 +140,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: as :func:`atomic_path`.
     """
-    with _renamed(path) as temporary:
-        _remove(temporary)
-        temporary.mkdir(parents=True)
+    make_folder(path.parent)
+    with _renamed(path, True, _make_folder) as temporary:
         yield temporary
         for file in sorted(temporary.rglob("*")):
             _sync(file)
@@ -125,19 +149,89 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _renamed(path: Path) -> Iterator[Path]:
+def _renamed(path: Path, lasting: bool, make: Callable[[Path], None]) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it on success, remove it on failure."""
     temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    with contextlib.ExitStack() as held:
+        try:
+            _remove(temporary)
+            held.callback(os.close, _held(temporary, make))
+            yield temporary
+            temporary.replace(path)
+            if lasting:
+                _sync(path.parent)
+        except OSError as error:
+            _remove(temporary)
+            raise store_error(error, path, "written") from error
+        except BaseException:
+            _remove(temporary)
+            raise
+
+
+def _make_file(path: Path) -> None:
+    path.touch()
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir(exist_ok=True)
+
+
+def _held(temporary: Path, make: Callable[[Path], None]) -> int:
+    """Make what is written to and lock it, so that :func:`sweep` lets it be; return its handle."""
+    while True:
+        make(temporary)
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as held:
+            handle = os.open(str(temporary), os.O_RDONLY)
+            held.callback(os.close, handle)
+            with contextlib.suppress(OSError):  # a file system without such locks is never swept
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(handle), temporary.stat()):
+                held.pop_all()
+                return handle
+        # It was swept between two of these steps.
+
+
+def sweep(root: Path) -> None:
+    """Remove what writers that are dead left half-written below a folder.
+
+    What is being written is locked by its writer and stays; so does what nobody may remove.
+    """
+    for folder, folders, files in os.walk(str(root)):
+        left = [name for name in folders + files if re.match(_TEMPORARY + "[0-9]+-", name)]
+        folders[:] = [name for name in folders if name not in left]
+        for name in left:
+            with contextlib.suppress(OSError), _open(Path(folder) / name) as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(Path(folder) / name)
+
+
+def sealed_json(value: Mapping[str, Any]) -> bytes:
+    """Return an object as JSON that tells of any change to it; :func:`open_sealed` reads it."""
+    return canonical_json({**value, _SEAL: hashlib.sha256(canonical_json(value)).hexdigest()})
+
+
+def open_sealed(data: bytes) -> dict[str, Any]:
+    """Return the object that :func:`sealed_json` wrote.
+
+    Raises:
+        ValueError: it is not that, to the byte.
+    """
+    value = json.loads(data)
+    if not isinstance(value, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004  # as json.loads says it
+    value.pop(_SEAL, None)
+    if sealed_json(value) != data:
+        raise ValueError("it has changed since it was written")
+    return value
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[int]:
+    handle = os.open(str(path), os.O_RDONLY)
     try:
-        yield temporary
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        _remove(temporary)
-        raise _store_error(error, path, "written") from error
-    except BaseException:
-        _remove(temporary)
-        raise
+        yield handle
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -151,7 +245,10 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         shared: several may hold it so at once, but nobody alone.
     """
     with _open_lock(path) as stream:
-        fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        except OSError as error:
+            raise store_error(error, path, "locked") from error
         yield
 
 
@@ -163,7 +260,7 @@ def locked_if_free(path: Path) -> Iterator[bool]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise _store_error(error, path, "locked") from error
+                raise store_error(error, path, "locked") from error
             yield False
         else:
             yield True
@@ -241,7 +338,14 @@ def entry_damage(
         return "its manifest is none"
     if parts is not None and manifest["parts"] != json.loads(canonical_json(parts)):
         return "its manifest names another content"
-    for name, facts in manifest["files"].items():
+    try:
+        return _file_damage(entry, manifest["files"], thorough)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return "its manifest is none"
+
+
+def _file_damage(entry: Path, files: Mapping[str, Mapping[str, Any]], thorough: bool) -> str | None:
+    for name, facts in files.items():
         file = entry / name
         if not file.is_file() or file.stat().st_size != facts["bytes"]:
             return f"{name} is missing or has another size"
@@ -268,34 +372,42 @@ def _open_lock(path: Path) -> Iterator[Any]:
     try:
         stream = path.open("ab")
     except OSError as error:
-        raise _store_error(error, path, "written") from error
+        raise store_error(error, path, "written") from error
     with stream:
         yield stream
 
 
 def _sync(path: Path) -> None:
     """Ask the kernel to put a file or folder on the disk before it is named as finished."""
-    handle = os.open(str(path), os.O_RDONLY)
-    try:
+    with _open(path) as handle:
         os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(str(path), ignore_errors=True)
-    else:
-        with contextlib.suppress(FileNotFoundError):
+    """Remove a file or folder, if it is there and may be removed."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(str(path), ignore_errors=True)
+        else:
             path.unlink()
 
 
-def _store_error(error: OSError, path: Path, verb: str) -> StoreError:
+def store_error(error: OSError, path: Path, verb: str) -> StoreError:
+    """Return what a disk refused, in words.
+
+    Args:
+        error: what was raised.
+        path: the file or folder.
+        verb: what it cannot be: ``read``, ``written``.
+    """
     reason = error.strerror or str(error)
     fix = {
         errno.ENOSPC: "free space on that disk and run the command again; what is done is kept",
+        errno.EDQUOT: "free space of this user's and run the command again; what is done is kept",
+        errno.EFBIG: "raise this user's limit on the size of a file (ulimit -f)",
         errno.EACCES: "give this user the right to write there, or name another folder",
         errno.EROFS: "name a folder on a disk that can be written",
+        errno.EEXIST: "a file is where a folder should be; move it away, or name another folder",
         errno.ENOTDIR: "a part of that path is a file; name another folder",
         errno.ENAMETOOLONG: "use a shorter path",
     }.get(error.errno or 0, "see whether the path exists and can be written")

@@ -141,6 +141,13 @@ def test_a_transfer_killed_at_its_end_is_only_checked(site: Site) -> None:
     assert len(server.asked) == asked
 
 
+def test_a_transfer_killed_when_it_was_named_leaves_nothing(site: Site) -> None:
+    site.fetch(site.serve(whole(DATA)).url)
+    (site.target.parent / ".part-file.bin.json").write_text('{"place": "x", "validator": ""}')
+    assert not site.fetch("http://127.0.0.1:1/nobody/file.bin")
+    assert site.left() == {"file.bin", ".file.bin.lock"}
+
+
 def test_a_server_without_ranges_sends_all_again(site: Site) -> None:
     server = site.serve(cut(DATA, 2000), whole(DATA))
     assert site.fetch(server.url)

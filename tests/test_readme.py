@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
 #: Commands that this very run is made of, or that change the clone of whoever runs it.
-NOT_RUN = {"make test", "make lint", ".venv/bin/pre-commit install"}
+NOT_RUN = {"make test", "make lint", "make chaos", "make soak", ".venv/bin/pre-commit install"}
 #: How commands begin that need ImageNet or its networks; only their options are checked.
 NEED_IMAGENET = (
     "export ILSVRC2012_DATASETS_PATH=",

@@ -84,6 +84,74 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert [path.suffix for path in (tmp_path / "things").iterdir()] == [".lock"]
 
 
+@pytest.mark.parametrize("what", ["atomic_path", "atomic_folder"])
+def test_what_a_dead_writer_left_is_swept_and_what_is_being_written_stays(
+    tmp_path: Path, what: str
+) -> None:
+    code = (
+        "import pathlib, sys\nfrom mlubench import store\n"
+        "with getattr(store, sys.argv[1])(pathlib.Path(sys.argv[2])) as temporary:\n"
+        "    print(temporary, flush=True)\n    sys.stdin.read()"
+    )
+    target = tmp_path / "deep" / "target"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, what, str(target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as writer:
+        assert writer.stdout is not None
+        temporary = Path(writer.stdout.readline().decode().strip())
+        store.sweep(tmp_path)
+        assert temporary.exists()
+        writer.kill()
+    mine = tmp_path / "deep" / ".tmp-of-mine"
+    mine.write_bytes(b"")
+    store.sweep(tmp_path)
+    assert list(target.parent.iterdir()) == [mine]
+
+
+def test_a_sweep_between_two_steps_of_a_writer_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = store._make_file
+    times = []
+
+    def make_and_sweep(path: Path) -> None:
+        made(path)
+        times.append(path)
+        if len(times) == 1:
+            store.sweep(tmp_path)
+
+    monkeypatch.setattr(store, "_make_file", make_and_sweep)
+    write_atomic(tmp_path / "file", b"whole")
+    assert len(times) == 2
+    assert (tmp_path / "file").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("data", [b"{}", b"[]", b"", b'{"sealed":"' + b"0" * 64 + b'"}'])
+def test_what_was_not_sealed_is_not_opened(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"changed|no JSON object|Expecting"):
+        store.open_sealed(data)
+
+
+@given(st.dictionaries(st.text(), _JSON), st.data())
+def test_a_sealed_object_tells_of_any_change(value: dict[str, Any], data: st.DataObject) -> None:
+    value.pop("sealed", None)
+    sealed = store.sealed_json(value)
+    assert store.open_sealed(sealed) == value
+    bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    changed = bytearray(sealed)
+    changed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ValueError, match=r"."):
+        store.open_sealed(bytes(changed))
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path / ("a" * 300), tmp_path / ("a" * 300) / "file"):
+        with pytest.raises(StoreError, match="File name too long"):
+            write_atomic(path, b"x")
+
+
 _BUILD_AND_DIE = """
 import os, pathlib, sys
 from mlubench.store import Store

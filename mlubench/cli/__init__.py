@@ -110,14 +110,18 @@ def _unexpected(error: Exception) -> MlubenchError:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="mlubench-", suffix=".log", delete=False, encoding="utf-8"
-    ) as log:
-        log.writelines(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="mlubench-", suffix=".log", delete=False, encoding="utf-8"
+        ) as log:
+            log.writelines(traceback.format_exception(error))
+        kept = f"the details are in {log.name}"
+    except OSError as refused:  # a full disk may be what it failed on
+        kept = f"the details could not be kept: {refused.strerror}"
     return MlubenchError(
         f"unexpected {type(error).__name__}: {error}",
         where="mlubench",
-        fix=f"this is a fault of mlubench; the details are in {log.name}",
+        fix=f"this is a fault of mlubench; {kept}",
     )
 
 

@@ -8,7 +8,6 @@ about each of its images, and the CRC-32 of its pixels.
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlubench.errors import StoreError
-from mlubench.store import canonical_json, write_atomic
+from mlubench.store import open_sealed, sealed_json, write_atomic
 
 #: A block is what one worker holds in memory (10 MB for 227 x 227) and what a kill may cost.
 BLOCK_IMAGES = 64
@@ -138,7 +137,7 @@ class BlockFiles:
             raise self._unwritable(error) from error
         write_atomic(
             self._marker(block),
-            canonical_json({"crc32": done.crc32, "images": [list(each) for each in outcomes]}),
+            sealed_json({"crc32": done.crc32, "images": [list(each) for each in outcomes]}),
         )
         return done
 
@@ -170,7 +169,7 @@ class BlockFiles:
     def _read_marker(self, block: int) -> Block | None:
         """Return a finished block, or None where it is unfinished or its marker is damaged."""
         try:
-            facts = json.loads(self._marker(block).read_bytes())
+            facts = open_sealed(self._marker(block).read_bytes())
             outcomes = tuple(Outcome(*each) for each in facts["images"])
             whole = len(outcomes) == len(self.images(block))
             return Block(int(facts["crc32"]), outcomes) if whole else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,14 @@ from mlubench.errors import DatasetError, StoreError
 from mlubench.images.blocks import Block, BlockFiles, blocks_of
 from mlubench.images.dataset import Dataset, ImageRef, listing_digest
 from mlubench.images.preprocess import Preprocess
-from mlubench.store import MANIFEST, canonical_json, content_key, locked, write_atomic
+from mlubench.store import (
+    MANIFEST,
+    content_key,
+    locked,
+    open_sealed,
+    sealed_json,
+    write_atomic,
+)
 
 #: Raised by one whenever decoding or preprocessing gives other pixels or other outcomes.
 _CODE_VERSION = 1
@@ -254,14 +260,14 @@ def finish_cache(files: BlockFiles, dataset: Dataset, blocks: Mapping[int, Block
         "corrupt": [[i, each.kind, each.detail] for i, each in enumerate(outcomes) if each.kind],
         "crc32": [block.crc32 for block in ordered],
     }
-    write_atomic(files.folder / MANIFEST, canonical_json(manifest))
+    write_atomic(files.folder / MANIFEST, sealed_json(manifest))
     return _decoded(files, dataset, manifest)
 
 
 def open_cache(files: BlockFiles, dataset: Dataset) -> DecodedImages | None:
     """Return a complete cache, or None where it is not, or its manifest is damaged."""
     try:
-        manifest = json.loads((files.folder / MANIFEST).read_bytes())
+        manifest = open_sealed((files.folder / MANIFEST).read_bytes())
         decoded = _decoded(files, dataset, manifest)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None

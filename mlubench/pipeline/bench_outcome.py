@@ -13,7 +13,7 @@ from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.run import free_run_id
 from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.history import append_throughput
+from mlubench.reports.history import append_throughput, settle
 from mlubench.reports.run_json import ModelRecord, TuningRecord
 from mlubench.reports.schemas import write_parquet
 from mlubench.reports.throughput import (
@@ -97,7 +97,9 @@ def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
         engine=benchmark.engine_name,
         engine_version=benchmark.engine["version"],
     )
+    history = runs.parent / "history"
     with locked(runs / ".lock"):
+        settle(history, runs)
         run_id = free_run_id(
             runs,
             benchmark.started,
@@ -105,12 +107,14 @@ def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
             simulated="simulated" in benchmark.engine,
         )
         record = _record(benchmark, run_id, rows)
-        with atomic_folder(runs / run_id) as folder:
+        with (
+            append_throughput(history, record, throughput_table(rows)),
+            atomic_folder(runs / run_id) as folder,
+        ):
             record.write(folder / "run.json")
             write_parquet(folder / "throughput.parquet", throughput_table(rows))
             write_parquet(folder / "latencies.parquet", latencies_table(rows))
             write_bench_page(folder)
-    append_throughput(runs.parent / "history", record, throughput_table(rows))
     return BenchOutcome(runs / run_id, record, rows)
 
 

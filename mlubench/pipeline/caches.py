@@ -9,7 +9,6 @@ entries needs the lock alone, so nothing is taken from under a run.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from mlubench.errors import ConfigError
 from mlubench.images import parquet
 from mlubench.images.blocks import BlockFiles
 from mlubench.pipeline.run import Run
-from mlubench.store import MANIFEST, entry_damage, locked_if_free
+from mlubench.store import MANIFEST, entry_damage, locked_if_free, open_sealed
 
 _DECODED = "decoded"
 
@@ -123,7 +122,7 @@ def _fault(entry: Entry) -> str | None:
 def _decoded_fault(entry: Entry) -> str | None:
     """Check the pixels of a decoded cache, block by block."""
     try:
-        manifest = json.loads((entry.folder / MANIFEST).read_bytes())
+        manifest = open_sealed((entry.folder / MANIFEST).read_bytes())
         files = BlockFiles(entry.folder, tuple(manifest["shape"]))
         digests = list(manifest["crc32"])
     except FileNotFoundError:

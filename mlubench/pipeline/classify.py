@@ -26,7 +26,7 @@ from mlubench.pipeline.parameters import InferParameters
 from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import Shard, cut
 from mlubench.reports.seed_files import Text, answer_texts, label_text, write_text
-from mlubench.store import atomic_path, locked
+from mlubench.store import atomic_path
 
 #: The options that name a result, and the file that it is in a folder of results.
 _FILES = {
@@ -79,7 +79,7 @@ def classify_folder(asked: InferParameters, progress: Progress) -> Classified:
         StoreError: a result cannot be written.
     """
     run = Run(asked.out)
-    with locked(run.cache_lock, shared=True):
+    with run.in_use():
         return _classify(asked, run, progress)
 
 

@@ -144,7 +144,7 @@ class Device:
             ConfigError: there is no such device.
         """
         while not self.lost:
-            with suppress(DeviceError), self._counted_failure():
+            with suppress(DeviceError), self.counted_failure():
                 return self.worker
         return None
 
@@ -169,7 +169,7 @@ class Device:
     def call(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         """Carry out a request, in a new worker where one fails; None where the device is lost."""
         while not self.lost:
-            with suppress(DeviceError), self._counted_failure():
+            with suppress(DeviceError), self.counted_failure():
                 return self.worker.call(request, silence=self._engine.silence.load)
         return None
 
@@ -183,19 +183,23 @@ class Device:
 
     def send(self, request: Mapping[str, Any]) -> None:
         """As :meth:`Worker.send`."""
-        with self._counted_failure():
+        with self.counted_failure():
             self.worker.send(request)
 
     def receive(self, progress: Callable[[int], None]) -> dict[str, Any]:
         """As :meth:`Worker.receive`, of a shard."""
-        with self._counted_failure():
+        with self.counted_failure():
             answer = self.worker.receive("run", silence=self._engine.silence.run, progress=progress)
         self._failures.clear()
         return answer
 
     @contextmanager
-    def _counted_failure(self) -> Iterator[None]:
-        """Count a failure and end the worker: what an SDK does after one is anybody's guess."""
+    def counted_failure(self) -> Iterator[None]:
+        """Count a failure and end the worker: what an SDK does after one is anybody's guess.
+
+        Raises:
+            DeviceError: what was raised within.
+        """
         try:
             yield
         except DeviceError as error:

@@ -34,7 +34,8 @@ class Job:
     Attributes:
         request: makes the worker's request for a shard on the device of that name.
         keep: called with a shard, the device's name, how earlier attempts at it failed and the
-            worker's answer, on the device's thread; the shard is done when it returns.
+            worker's answer, on the device's thread; the shard is done when it returns. A
+            DeviceError says that the worker must do it again.
         progress: called from the calling thread, a few times a second, with the number of
             images done; it goes back where a shard that had begun must be done again.
         arrival: called with each shard, in their order, on a thread of its own; returns once the
@@ -251,8 +252,9 @@ class _Server:
 
     def _finish(self, shard: Shard) -> None:
         answer = self._device.receive(partial(self._work.reached, shard))
+        with self._device.counted_failure():
+            self._job.keep(shard, self._device.name, self._work.failures(shard), answer)
         self._sent.popleft()
-        self._job.keep(shard, self._device.name, self._work.failures(shard), answer)
         self._work.finished(shard)
 
     def _try(self, step: Callable[[Shard], None], shard: Shard) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.magicmind.sampler import CardUse
-from mlubench.errors import StoreError
+from mlubench.errors import StoreError, WorkerError
 from mlubench.images.cache import DecodedImages
 from mlubench.images.decoding import Decoding
 from mlubench.images.labels import LabelOrder
@@ -151,10 +152,14 @@ class _Recorder:
     def keep(
         self, shard: Shard, device: str, failures: Sequence[str], answer: Mapping[str, Any]
     ) -> None:
-        """Write the shard's Parquet file; what is in it is done."""
+        """Write the shard's Parquet file; what is in it is done.
+
+        Raises:
+            WorkerError: what the worker wrote cannot be read back.
+            StoreError: the file cannot be written.
+        """
         raw = self._raw(shard, device)
-        with np.load(raw) as arrays:
-            top_index, top_score = arrays["top_index"], arrays["top_score"]
+        top_index, top_score = _read_raw(raw, device)
         write_shard(
             self._paths[shard],
             precision=self._precision,
@@ -178,3 +183,14 @@ class _Recorder:
         """Return the worker's result file, its own even where a dead worker left half of one."""
         name = device.replace(":", "-").replace("/", "-")
         return self._paths[shard].with_suffix(f".{name}.npz")
+
+
+def _read_raw(path: Path, device: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Read a worker's result file, whose arrays carry checksums."""
+    try:
+        with path.open("rb") as stream, np.load(stream) as arrays:
+            return arrays["top_index"], arrays["top_score"]
+    except Exception as error:  # a damaged archive raises whatever it likes
+        raise WorkerError(
+            f"its results cannot be read back: {error}", where=device, fix="have the disk checked"
+        ) from error

@@ -37,7 +37,6 @@ from mlubench.store import (
     MANIFEST,
     atomic_folder,
     atomic_path,
-    locked,
     sha256_file,
     write_json,
 )
@@ -150,7 +149,7 @@ def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineMode
         StoreError: a folder cannot be written.
     """
     run = Run(asked.out)
-    with locked(run.cache_lock, shared=True):
+    with run.in_use():
         return _compile(asked, run, progress)
 
 

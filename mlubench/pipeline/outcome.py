@@ -33,7 +33,7 @@ from mlubench.reports.accuracy import (
 )
 from mlubench.reports.device_names import grouped
 from mlubench.reports.flips import find_flips
-from mlubench.reports.history import append_accuracy
+from mlubench.reports.history import append_accuracy, settle
 from mlubench.reports.predictions import (
     merge_shards,
     predictions_table,
@@ -166,7 +166,9 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     wrong_order = _wrong_order(evaluation, answers)
     shards = shards_table([path for part in evaluation.inferred for path in part.shards])
 
+    history = runs.parent / "history"
     with locked(runs / ".lock"):
+        settle(history, runs)
         run_id = free_run_id(
             runs,
             evaluation.started,
@@ -174,7 +176,10 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             simulated="simulated" in evaluation.engine,
         )
         record = _record(evaluation, run_id, worst(row.verdict for row in rows), wrong_order)
-        with atomic_folder(runs / run_id) as folder:
+        with (
+            append_accuracy(history, record, accuracy_table(rows)),
+            atomic_folder(runs / run_id) as folder,
+        ):
             record.write(folder / "run.json")
             write_parquet(folder / "predictions.parquet", predictions)
             write_parquet(folder / "accuracy.parquet", accuracy_table(rows))
@@ -182,7 +187,6 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             write_thumbnails(folder, find_flips(predictions), evaluation.scored)
             _write_seed_folders(folder, evaluation, answers)
             write_page(folder)
-    append_accuracy(runs.parent / "history", record, accuracy_table(rows))
     misnamed = wrong_order is not None and wrong_order.certain
     wrong = misnamed or len(corrupt) > evaluation.asked.max_corrupt
     return Outcome(

@@ -26,7 +26,6 @@ from mlubench.pipeline.network import (
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
 from mlubench.pipeline.run import Run
 from mlubench.reports.run_json import RunRecord
-from mlubench.store import locked
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def prepared_again(record: RunRecord, out: Path) -> Iterator[Prepared]:
     """
     asked = check_parameters(**{**record.parameters, "out": out})
     run = Run(out)
-    with locked(run.cache_lock, shared=True):
+    with run.in_use():
         network = choose_network(asked)
         if network.to_fetch is not None:
             downloads = Downloads(progress=lambda *_: None, remark=lambda _: None)

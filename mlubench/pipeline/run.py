@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlubench.store import Store
+from mlubench.store import Store, locked, sweep
+
+#: What runs write below ``--out``, beside Prefect's own folder.
+_WRITTEN = ("cache", "data", "models", "unfinished", "runs", "history", "nightly")
 
 
 class Run:
@@ -39,6 +42,26 @@ class Run:
         self.models = models_folder(out)
         self.unfinished = out / "unfinished"
         self.runs = out / "runs"
+        self._written = [out / name for name in _WRITTEN]
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Hold the cache against what removes entries of it.
+
+        What killed runs left half-written is removed before, for it takes room, and after, for
+        they may have been killed meanwhile.
+
+        Raises:
+            StoreError: the cache cannot be written.
+        """
+        with locked(self.cache_lock, shared=True):
+            self._sweep()
+            yield
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for folder in self._written:
+            sweep(folder)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -70,7 +70,7 @@ def find_run(name: str, out: Path) -> Path:
     for folder in (out / "runs" / name, Path(name)):
         if (folder / "run.json").is_file():
             return folder
-    newest = sorted(path.parent.name for path in (out / "runs").glob("*/run.json"))[-3:]
+    newest = [path.parent.name for path in _records(out)][-3:]
     raise ConfigError(
         "is no run",
         where=name,
@@ -124,8 +124,13 @@ def _options(parameters: Mapping[str, JsonValue]) -> str:
 
 def all_facts(out: Path) -> Iterator[RunFacts]:
     """Give every run below OUT/runs by name, without those that cannot be read."""
-    for path in sorted((out / "runs").glob("*/run.json")):
+    for path in _records(out):
         try:
             yield read_facts(path.parent)
         except StoreError:
             continue
+
+
+def _records(out: Path) -> list[Path]:
+    """Return run.json of every run; what is being written, or was left by a kill, is none."""
+    return sorted((out / "runs").glob("[!.]*/run.json"))

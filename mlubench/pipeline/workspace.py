@@ -16,7 +16,7 @@ from pathlib import Path
 from mlubench.images.cache import DecodedImages
 from mlubench.images.decoding import Decoding
 from mlubench.pipeline.compile import Compiled
-from mlubench.store import content_key, locked_if_free
+from mlubench.store import content_key, locked_if_free, make_folder
 
 
 class Workspace:
@@ -26,14 +26,22 @@ class Workspace:
         self.folder = folder
 
     def shards(self, precision: str) -> Path:
-        """Return the folder of a precision's shards, made if absent."""
+        """Return the folder of a precision's shards, made if absent.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
         folder = self.folder / precision
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return folder
 
     def clear(self) -> None:
-        """Remove what is kept: its run is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove what is kept, for its run is complete, and what killed runs of its inputs kept."""
+        _remove(self.folder)
+        for other in self.folder.parent.glob(f"{self.folder.stem}.*[0-9]/"):
+            with locked_if_free(_lock(other)) as free:
+                if free:
+                    _remove(other)
 
 
 @contextlib.contextmanager
@@ -55,7 +63,15 @@ def unfinished_shards(
     # One that a killed run left shards in comes before one without.
     kept = sorted(root.glob(f"{key}.*[0-9]/"))
     for folder in itertools.chain(kept, (root / f"{key}.{n}" for n in itertools.count())):
-        with locked_if_free(root / f"{folder.name}.lock") as free:
+        with locked_if_free(_lock(folder)) as free:
             if free:
                 yield Workspace(folder)
                 return
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

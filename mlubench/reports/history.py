@@ -3,12 +3,16 @@
 ``accuracy/<run_id>.parquet`` and ``throughput/<run_id>.parquet`` hold a run's accuracy.parquet or
 throughput.parquet with a few columns of its run.json before them. One file a run, so that two
 writers never meet; each appears whole.
+
+A run's rows are written as ``<run_id>.new`` before its folder appears, and get their name after.
+What a run that was killed in between lacks of the two steps, the next one does: :func:`settle`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -17,14 +21,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlubench.errors import StoreError
 from mlubench.metrics.steps import stretches
 from mlubench.metrics.verdict import in_points
 from mlubench.reports.bench_console import figure
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
+from mlubench.store import name_finished
 
+#: Not an ending as the data's: DuckDB's *.parquet finds hidden files too.
+_NEW = ".new"
 _RUN = (
     pa.field("run_id", pa.string(), nullable=False),
     pa.field("created_utc", pa.timestamp("us", "UTC"), nullable=False),
@@ -148,16 +154,15 @@ class Series:
         return ", ".join(words)
 
 
-def append_accuracy(history: Path, record: RunRecord, rows: pa.Table) -> Path:
-    """Add an evaluation's rows to the history; once more changes nothing.
+def append_accuracy(
+    history: Path, record: RunRecord, rows: pa.Table
+) -> AbstractContextManager[None]:
+    """Add an evaluation's rows to the history where the block, which names its folder, ends well.
 
     Args:
         history: the folder of the history.
         record: the run's.
         rows: of schema :data:`~mlubench.reports.schemas.ACCURACY`.
-
-    Returns:
-        The file.
 
     Raises:
         StoreError: it cannot be written.
@@ -166,10 +171,29 @@ def append_accuracy(history: Path, record: RunRecord, rows: pa.Table) -> Path:
     return _append(folder, record.run_id, _accuracy_facts(record), rows, ACCURACY_HISTORY)
 
 
-def append_throughput(history: Path, record: BenchRecord, rows: pa.Table) -> Path:
+def append_throughput(
+    history: Path, record: BenchRecord, rows: pa.Table
+) -> AbstractContextManager[None]:
     """Add a benchmark's rows to the history; see :func:`append_accuracy`."""
     folder = history / "throughput"
     return _append(folder, record.run_id, _facts(record), rows, THROUGHPUT_HISTORY)
+
+
+def settle(history: Path, runs: Path) -> None:
+    """Finish what runs that were killed while they wrote their folders had begun here.
+
+    Args:
+        history: the folder of the history.
+        runs: the folder of all runs; hold its lock, so that no other run is writing.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    for written in sorted(history.glob(f"*/[!.]*{_NEW}")):
+        if (runs / written.stem / "run.json").is_file():
+            name_finished(written, written.with_suffix(".parquet"))
+        else:
+            written.unlink(missing_ok=True)
 
 
 def read_accuracy_history(history: Path) -> pa.Table:
@@ -322,19 +346,20 @@ def _accuracy_facts(record: RunRecord) -> dict[str, Any]:
     return {**_facts(record), "dataset_digest": record.dataset.digest}
 
 
+@contextmanager
 def _append(
     folder: Path, run_id: str, facts: Mapping[str, Any], rows: pa.Table, schema: pa.Schema
-) -> Path:
+) -> Iterator[None]:
     table = _with_run(facts, rows, schema)
-    # Not under a name that ends as the data's do: DuckDB's *.parquet finds hidden files too.
-    written = folder / f"{run_id}.new"
+    written = folder / f"{run_id}{_NEW}"
     write_parquet(written, table)
-    path = folder / f"{run_id}.parquet"
     try:
-        written.replace(path)
-    except OSError as error:
-        raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
-    return path
+        yield
+    except BaseException:
+        with suppress(OSError):
+            written.unlink()
+        raise
+    name_finished(written, folder / f"{run_id}.parquet")
 
 
 def _read(folder: Path, schema: pa.Schema) -> pa.Table:

@@ -15,6 +15,7 @@ import numpy as np
 from mlubench.engines.interface import Engine
 from mlubench.engines.measuring import Measured, MeasureSetup, TensorInfo
 from mlubench.errors import ConfigError, EngineError, StoreError
+from mlubench.store import atomic_path
 from mlubench.worker.pump import Feed, Moments, Pump, WarmUp, as_arrays
 from mlubench.worker.scenarios import LaneSystem, run_scenario, some_latencies
 from mlubench.worker.usage import usage
@@ -334,10 +335,8 @@ def _from_file(path: Path, info: TensorInfo, shape: Sequence[int]) -> np.ndarray
 
 
 def _save(path: Path, columns: Dict[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as stream:
+    with atomic_path(path, lasting=False) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **columns)
-    temporary.replace(path)
 
 
 def _task(function: Callable[..., None], *arguments: Any) -> Callable[[], None]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mlubench.engines.interface import Session
 from mlubench.errors import EngineError, StoreError
+from mlubench.store import atomic_path
 from mlubench.worker.top import TOP, top_classes
 
 
@@ -98,7 +99,5 @@ def _pixels(path: Path, shape: Any) -> np.ndarray:
 
 
 def _write(path: Path, results: _Results) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as stream:
+    with atomic_path(path, lasting=False) as temporary, temporary.open("wb") as stream:
         np.savez(stream, top_index=results.top_index, top_score=results.top_score)
-    temporary.replace(path)

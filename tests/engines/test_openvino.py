@@ -22,7 +22,7 @@ from mlubench.engines.interface import (
     load_engine,
 )
 from mlubench.engines.openvino.engine import core_group
-from mlubench.errors import ConfigError, EngineError
+from mlubench.errors import ConfigError, EngineError, StoreError
 from mlubench.pipeline.tuning import ways
 from mlubench.store import write_json
 from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
@@ -168,6 +168,16 @@ def test_scores_do_not_depend_on_the_number_of_streams(network: Path, tmp_path: 
         np.testing.assert_array_equal(_scores(tmp_path, images), everyone)
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def test_a_disk_that_takes_no_network_is_not_the_engines_fault(
+    network: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.bin").mkdir()
+    with pytest.raises(StoreError, match="cannot be written") as caught:
+        load_engine("openvino").build(NetworkFiles(network), SPEC, None, tmp_path)
+    assert caught.value.where == str(tmp_path / "model.xml")
+    assert "disk" in caught.value.fix
 
 
 def test_a_precision_that_it_has_not_got(network: Path, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flows import start
 from mlubench import cli
+from mlubench.errors import MlubenchError, StoreError
 from mlubench.pipeline import images
 from mlubench.pipeline.parameters import check_parameters
 from tests.flows.conftest import Evaluate
@@ -65,3 +67,25 @@ def test_a_flow_of_other_parameters_looks_for_itself(run: Evaluate, out: Path) -
     with images_at_hand(asked, chosen):
         outcome = run(image_num=24, precision=("force_float32",))
     assert outcome.record.dataset.images.scored == 24
+
+
+def test_a_server_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with (
+        pytest.raises(MlubenchError, match="server failed or ended: refused") as caught,
+        start.prefect_told(),
+    ):
+        raise httpx.ConnectError("refused")
+    assert caught.value.where == "http://127.0.0.1:9/api"
+    assert caught.value.exit_status == 4
+
+
+def test_a_server_that_cannot_write_its_database_is_the_disks_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "file"))
+    with pytest.raises(StoreError) as caught, start.prefect_told():
+        raise httpx.ConnectError("refused")
+    assert str(tmp_path / "file") in caught.value.where

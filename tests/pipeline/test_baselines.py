@@ -71,6 +71,15 @@ def test_last_good_is_the_newest_older_one_nothing_was_said_against(tmp_path: Pa
     assert find_baseline(runs[4], "last-good", tmp_path) == runs[1]
 
 
+def test_what_a_killed_run_left_of_its_folder_is_no_run(tmp_path: Path) -> None:
+    half, whole = write_evaluation(tmp_path, 0), write_evaluation(tmp_path, 1)
+    half.rename(half.with_name(f".tmp-1-{half.name}"))
+    assert find_baseline(whole, "last-good", tmp_path) is None
+    with pytest.raises(ConfigError) as caught:
+        pin("nosuch", tmp_path)
+    assert half.name not in str(caught.value)
+
+
 def test_a_run_of_other_images_or_configurations_is_not_the_last_good(tmp_path: Path) -> None:
     """Somebody tries out a few images in between; the nights go on to be judged by each other."""
     for write in (write_evaluation, lambda out, night: write_benchmark(out, night, RATES)):

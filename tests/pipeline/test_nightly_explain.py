@@ -115,7 +115,8 @@ def test_since_which_run_accuracy_is_what_it_is(tmp_path: Path) -> None:
         run = _evaluation(tmp_path, night, lost=0 if night < 6 else 60)
         record = RunRecord.read(run / "run.json")
         rows = read_parquet(run / "accuracy.parquet", ACCURACY)
-        append_accuracy(tmp_path / "history", record, rows)
+        with append_accuracy(tmp_path / "history", record, rows):
+            pass
     told = with_history(_run(tmp_path), _failed(run, gate(Verdict.FAIL)))
     (text,) = told.since
     assert text.startswith(f"{INT8}: top-1 ")

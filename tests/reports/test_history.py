@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -22,9 +23,11 @@ from mlubench.reports.history import (
     find_series,
     read_accuracy_history,
     read_throughput_history,
+    settle,
 )
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet
+from mlubench.store import sweep
 from tests.support.runs import PRECISIONS, answers, right_ones, write_benchmark, write_evaluation
 
 INT8 = "qint8_mixed_float16"
@@ -34,7 +37,9 @@ def _append(out: Path, night: int, lost: int = 0) -> str:
     worse = answers(500, right_ones(500)[:lost])
     run = write_evaluation(out, night, {"force_float32": answers(500), INT8: worse}, images=500)
     record = RunRecord.read(run / "run.json")
-    append_accuracy(out / "history", record, read_parquet(run / "accuracy.parquet", ACCURACY))
+    rows = read_parquet(run / "accuracy.parquet", ACCURACY)
+    with append_accuracy(out / "history", record, rows):
+        pass
     return run.name
 
 
@@ -59,6 +64,36 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
     with context.Pool(3) as pool:
         names = pool.starmap(_append, [(tmp_path, night) for night in range(12)])
     assert read_accuracy_history(tmp_path / "history")["run_id"].to_pylist()[::2] == names
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_a_killed_run_began_is_finished(tmp_path: Path, named: bool) -> None:
+    """Killed when its rows were written: before its folder had its name, or after."""
+    name = _append(tmp_path, 0)
+    folder = tmp_path / "history" / "accuracy"
+    (folder / f"{name}.parquet").rename(folder / f"{name}.new")
+    (folder / f".tmp-1-{name}.new").write_bytes(b"half")
+    (tmp_path / "runs" / f".tmp-1-{name}").mkdir()
+    (tmp_path / "runs" / f".tmp-1-{name}" / "run.json").write_bytes(b"half")
+    if not named:
+        shutil.rmtree(tmp_path / "runs" / name)
+    settle(tmp_path / "history", tmp_path / "runs")
+    assert [file.name for file in folder.glob("*.parquet")] == [f"{name}.parquet"] * named
+    sweep(folder)
+    assert [file.name for file in folder.iterdir()] == ([f"{name}.parquet"] if named else [])
+    assert read_accuracy_history(tmp_path / "history").num_rows == (2 if named else 0)
+
+
+def test_a_run_whose_folder_fails_is_in_no_history(tmp_path: Path) -> None:
+    run = write_evaluation(tmp_path, 0, images=10)
+    record = RunRecord.read(run / "run.json")
+    rows = read_parquet(run / "accuracy.parquet", ACCURACY)
+    with (
+        pytest.raises(ValueError, match="no folder"),
+        append_accuracy(tmp_path / "history", record, rows),
+    ):
+        raise ValueError("no folder")
+    assert list((tmp_path / "history" / "accuracy").iterdir()) == []
 
 
 def test_duckdb_and_pandas_read_it(tmp_path: Path) -> None:
@@ -107,7 +142,8 @@ def test_since_which_run_speed_changed(tmp_path: Path) -> None:
         run = write_benchmark(tmp_path, night, {INT8: rounds.tolist()})
         record = BenchRecord.read(run / "run.json")
         rows: pa.Table = read_parquet(run / "throughput.parquet", THROUGHPUT)
-        append_throughput(tmp_path / "history", record, rows)
+        with append_throughput(tmp_path / "history", record, rows):
+            pass
         names.append(run.name)
     history = read_throughput_history(tmp_path / "history")
     (series,) = find_series(history, THROUGHPUT_SERIES, "throughput")
@@ -121,7 +157,8 @@ def test_the_readmes_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         run = write_benchmark(tmp_path, night, {INT8: [900.0, 1000.0 + night]})
         rows = read_parquet(run / "throughput.parquet", THROUGHPUT)
         history = tmp_path / "artifacts" / "history"
-        append_throughput(history, BenchRecord.read(run / "run.json"), rows)
+        with append_throughput(history, BenchRecord.read(run / "run.json"), rows):
+            pass
     document = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     queries = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
     monkeypatch.chdir(tmp_path)

@@ -51,7 +51,10 @@ def write_nights(out: Path, nights: int = NIGHTS, images: int = IMAGES) -> Path:
             published=(PublishedRecord(source=HOSTILE, precision=REFERENCE, top1=0.81, top5=0.95),),
         )
         record = RunRecord.read(run / "run.json")
-        append_accuracy(out / "history", record, read_parquet(run / "accuracy.parquet", ACCURACY))
+        with append_accuracy(
+            out / "history", record, read_parquet(run / "accuracy.parquet", ACCURACY)
+        ):
+            pass
     return run
 
 

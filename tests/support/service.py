@@ -7,17 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from flows.server import free_port
-from tests.support.processes import becomes
+from tests.support.processes import MARK, becomes, marked, new_mark
 
 ROOT = Path(__file__).resolve().parents[2]
-_MARK = "MLUBENCH_TEST_MARK"
 _START_SECONDS = 180
 
 
@@ -36,7 +34,7 @@ class Service:
         self.artifacts = artifacts
         self.port = free_port()
         self.said = folder / "said.log"
-        self._mark = uuid.uuid4().hex
+        self._mark = new_mark()
         self.environment = {
             **os.environ,
             "DO_NOT_TRACK": "1",
@@ -44,7 +42,7 @@ class Service:
             "PREFECT_HOME": str(self.home),
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
-            _MARK: self._mark,
+            MARK: self._mark,
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -90,17 +88,7 @@ class Service:
 
     def processes(self) -> dict[int, str]:
         """Return the command lines of all processes that it began, and theirs, by their ids."""
-        mark = f"{_MARK}={self._mark}".encode()
-        found = {}
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdecimal() and int(folder.name) != os.getpid():
-                try:
-                    if mark in (folder / "environ").read_bytes().split(b"\0"):
-                        command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
-                        found[int(folder.name)] = command.decode()
-                except OSError:
-                    continue  # ended meanwhile, or somebody else's
-        return found
+        return marked(self._mark)
 
 
 class Receiver:

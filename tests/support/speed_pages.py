@@ -88,7 +88,8 @@ def write_bench(
     record.write(folder / "run.json")
     write_parquet(folder / "throughput.parquet", throughput_table(rows))
     write_parquet(folder / "latencies.parquet", latencies_table(rows))
-    append_throughput(out / "history", record, throughput_table(rows))
+    with append_throughput(out / "history", record, throughput_table(rows)):
+        pass
     return folder
 
 

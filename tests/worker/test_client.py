@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.errors import ConfigError, EngineError, MlubenchError
+from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError
 from mlubench.worker import protocol
 from mlubench.worker.client import Worker
 from tests.support.processes import alive, becomes
@@ -45,6 +45,29 @@ def test_a_request_that_makes_no_sense_is_answered() -> None:
             worker.call({"do": "run"}, silence=60)
     finally:
         worker.close()
+
+
+def test_a_result_that_cannot_be_written_is_the_disks_fault_not_the_devices(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pixels").write_bytes(bytes(12))
+    (tmp_path / "file").write_bytes(b"")
+    request = {
+        "do": "run",
+        "pixels": str(tmp_path / "pixels"),
+        "shape": [1, 2, 2, 3],
+        "first": 0,
+        "images": 1,
+        "out": str(tmp_path / "file" / "result.npz"),
+    }
+    worker = Worker.start(ENGINE, "card:0")
+    try:
+        worker.call({"do": "load", "model": "."}, silence=60)
+        with pytest.raises(StoreError, match=r"File exists|Not a directory") as caught:
+            worker.call(request, silence=60)
+    finally:
+        worker.close()
+    assert str(tmp_path / "file") in caught.value.where
 
 
 def test_an_interpreter_that_is_not_there() -> None:

@@ -27,7 +27,7 @@ from mlubench.engines.openvino.flags import FLOAT_HINTS, effective
 from mlubench.engines.openvino.measuring import OpenVinoMeasured, dump_layers, tensor_names
 from mlubench.engines.openvino.session import OpenVinoSession
 from mlubench.engines.precisions import REFERENCE
-from mlubench.errors import ConfigError, EngineError
+from mlubench.errors import ConfigError, EngineError, StoreError
 from mlubench.store import write_json
 
 MODEL = "model.xml"
@@ -87,11 +87,9 @@ class OpenVinoEngine(Engine):
         spec = effective(spec)
         try:
             model = build_model(self._core, network.onnx, spec, calibration)
-            ov.save_model(
-                model, str(folder / MODEL), compress_to_fp16=FLOAT_HINTS[spec.precision] == "f16"
-            )
         except RuntimeError as error:
             raise _engine_error(error, network.onnx, "compile") from error
+        _save(model, folder / MODEL, halved=FLOAT_HINTS[spec.precision] == "f16")
         write_json(folder / _BUILT, {"spec": spec.to_json(), "engine": self.describe()})
 
     def load(self, model: Path, concurrency: Concurrency = Concurrency()) -> Session:
@@ -186,6 +184,23 @@ class OpenVinoEngine(Engine):
                 expected=str(self.describe()),
                 fix="compile the network again here",
             )
+
+
+def _save(model: ov.Model, path: Path, *, halved: bool) -> None:
+    """Write a model. What OpenVINO says where it cannot names neither the file nor the reason.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    try:
+        ov.save_model(model, str(path), compress_to_fp16=halved)
+    except RuntimeError as error:
+        raise StoreError(
+            "the compiled network cannot be written: {}".format(str(error).strip()),
+            where=str(path),
+            fix="free space on that disk, see whether it may be written, and run the command "
+            "again; what is done is kept",
+        ) from error
 
 
 def arithmetic(spec: BuildSpec) -> Dict[str, str]:

@@ -1,0 +1,74 @@
+"""A short part of every campaign; ``make chaos`` is the whole."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.chaos import disk, flips, kills, once, points, soak
+from tests.chaos.campaign import Chance, Counts
+from tests.chaos.evaluating import Place
+
+#: So many bits of each file are flipped; all of them by make chaos.
+_BITS = 150
+
+
+@pytest.mark.parametrize("kept", flips.KEPT)
+def test_a_flipped_bit_is_noticed(kept: str, tmp_path: Path) -> None:
+    files, noticed = flips.KEPT[kept](tmp_path)
+    assert files
+    for file in files:
+        bits = list(range(8 * file.stat().st_size))
+        some = random.Random(0).sample(bits, min(_BITS, len(bits)))
+        assert flips.unnoticed(file, noticed, some) == [], file.name
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(once.cases())
+def test_every_image_is_scored_or_told_exactly_once(case: once.Case) -> None:
+    with once.scratch() as folder:
+        once.check(case, Path(folder))
+
+
+@pytest.fixture(scope="module")
+def chance(tmp_path_factory: pytest.TempPathFactory) -> Chance:
+    return Chance(seed=0, folder=tmp_path_factory.mktemp("chaos"), end=0)
+
+
+@pytest.fixture(scope="module")
+def whole(chance: Chance) -> Iterator[kills.Undisturbed]:
+    with kills.undisturbed(chance.folder, "force_float16") as whole:
+        yield whole
+
+
+def test_all_killed_while_images_are_inferred(chance: Chance, whole: kills.Undisturbed) -> None:
+    place = Place(chance.folder / "infer", whole.place.options, more=whole.server)
+    kills.warm(whole.place, place)
+    counts = Counts()
+    kills.kill(place, whole, "infer", "all", random.Random(0), counts, again=False)
+    assert counts.done["kills"] == 1
+
+
+def test_killed_between_a_run_and_its_history(chance: Chance, whole: kills.Undisturbed) -> None:
+    counts = Counts()
+    step = "1 os.rename history/accuracy/RUN.new"
+    points.kill_before(step, chance, whole, counts)
+    assert counts.done["kills"] == 1
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+def test_a_path_that_is_too_long(chance: Chance, whole: kills.Undisturbed, length: int) -> None:
+    counts = Counts()
+    disk.too_long(length)(chance, counts, whole)
+    assert counts.done["paths that are too long"] == 1
+
+
+def test_what_grows_is_told() -> None:
+    flat = [soak.Held(300, 200, 20, 10, 1)] * 8
+    assert soak.growth(flat) == []
+    leaking = [soak.Held(300 + 4 * i, 200, 20 + i, 10, 1) for i in range(8)]
+    assert [one.split(":")[0] for one in soak.growth(leaking)] == ["megabytes", "files"]
