@@ -27,12 +27,11 @@ from mlubench.images.damage import DamagedImage
 from mlubench.images.dataset import Dataset, listing_digest
 from mlubench.images.decode import decode
 from mlubench.images.preprocess import Preprocess, preprocess
+from mlubench.sealed import open_sealed, sealed_json
 from mlubench.store import (
     MANIFEST,
     content_key,
     locked,
-    open_sealed,
-    sealed_json,
     write_atomic,
 )
 
