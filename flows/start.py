@@ -250,6 +250,8 @@ def prepare_prefect(artifacts: Path) -> None:
     # Two servers at once would make or change one database's tables.
     with locked(home / ".starting.lock"):
         server = OwnServer()
+        # Where it was killed it does not come back; each request would try for a minute.
+        os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
         os.environ["PREFECT_API_URL"] = server.url
         import prefect.flows  # noqa: F401  # seconds of imports while the server starts
 

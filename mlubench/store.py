@@ -30,8 +30,6 @@ MANIFEST = "manifest.json"
 #: holds a lock on it, which tells it from what a dead one left.
 _TEMPORARY = ".tmp-"
 _CHUNK = 1 << 20
-#: The key of a sealed object's own digest.
-_SEAL = "sealed"
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
@@ -203,26 +201,6 @@ def sweep(root: Path) -> None:
             with contextlib.suppress(OSError), _open(Path(folder) / name) as handle:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _remove(Path(folder) / name)
-
-
-def sealed_json(value: Mapping[str, Any]) -> bytes:
-    """Return an object as JSON that tells of any change to it; :func:`open_sealed` reads it."""
-    return canonical_json({**value, _SEAL: hashlib.sha256(canonical_json(value)).hexdigest()})
-
-
-def open_sealed(data: bytes) -> dict[str, Any]:
-    """Return the object that :func:`sealed_json` wrote.
-
-    Raises:
-        ValueError: it is not that, to the byte.
-    """
-    value = json.loads(data)
-    if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004  # as json.loads says it
-    value.pop(_SEAL, None)
-    if sealed_json(value) != data:
-        raise ValueError("it has changed since it was written")
-    return value
 
 
 @contextlib.contextmanager

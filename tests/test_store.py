@@ -128,24 +128,6 @@ def test_a_sweep_between_two_steps_of_a_writer_does_not_matter(
     assert (tmp_path / "file").read_bytes() == b"whole"
 
 
-@pytest.mark.parametrize("data", [b"{}", b"[]", b"", b'{"sealed":"' + b"0" * 64 + b'"}'])
-def test_what_was_not_sealed_is_not_opened(data: bytes) -> None:
-    with pytest.raises(ValueError, match=r"changed|no JSON object|Expecting"):
-        store.open_sealed(data)
-
-
-@given(st.dictionaries(st.text(), _JSON), st.data())
-def test_a_sealed_object_tells_of_any_change(value: dict[str, Any], data: st.DataObject) -> None:
-    value.pop("sealed", None)
-    sealed = store.sealed_json(value)
-    assert store.open_sealed(sealed) == value
-    bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
-    changed = bytearray(sealed)
-    changed[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(ValueError, match=r"."):
-        store.open_sealed(bytes(changed))
-
-
 def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
     for path in (tmp_path / ("a" * 300), tmp_path / ("a" * 300) / "file"):
         with pytest.raises(StoreError, match="File name too long"):

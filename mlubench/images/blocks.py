@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mlubench.errors import StoreError
-from mlubench.store import open_sealed, sealed_json, write_atomic
+from mlubench.sealed import open_sealed, sealed_json
+from mlubench.store import write_atomic
 
 #: A block is what one worker holds in memory (10 MB for 227 x 227) and what a kill may cost.
 BLOCK_IMAGES = 64

@@ -22,12 +22,11 @@ from mlubench.errors import DatasetError, StoreError
 from mlubench.images.blocks import Block, BlockFiles, blocks_of
 from mlubench.images.dataset import Dataset, ImageRef, listing_digest
 from mlubench.images.preprocess import Preprocess
+from mlubench.sealed import open_sealed, sealed_json
 from mlubench.store import (
     MANIFEST,
     content_key,
     locked,
-    open_sealed,
-    sealed_json,
     write_atomic,
 )
 

@@ -20,7 +20,8 @@ from mlubench.errors import ConfigError
 from mlubench.images import parquet
 from mlubench.images.blocks import BlockFiles
 from mlubench.pipeline.run import Run
-from mlubench.store import MANIFEST, entry_damage, locked_if_free, open_sealed
+from mlubench.sealed import open_sealed
+from mlubench.store import MANIFEST, entry_damage, locked_if_free
 
 _DECODED = "decoded"
 

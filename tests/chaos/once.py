@@ -8,6 +8,7 @@ cases are tried; that real ones die as these do is shown by :mod:`tests.chaos.ki
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 import threading
 import time
@@ -42,7 +43,14 @@ _ORDER = simple_order("numbers", [str(number) for number in range(_CLASSES)])
 _PRECISION = "force_float32"
 #: How a worker fails when it is next asked for something; most often it does not.
 HOW = ("well", "dies unasked", "dies at work", "dies when done", "says no", "writes half")
-_EXAMPLES = 100_000
+#: A campaign is so many at a time, until its time is up.
+_SETTINGS = settings(
+    max_examples=100,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @dataclass(frozen=True)
@@ -230,21 +238,13 @@ def campaign(chance: Chance, _: Undisturbed) -> Counts:
     """Try cases until the time is up."""
     counts = Counts()
 
-    @hypothesis.seed(chance.seed)
-    @settings(
-        max_examples=_EXAMPLES,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(cases())
     def holds(case: Case) -> None:
-        if chance.over:
-            return
         with scratch() as folder:
             counts.count(check(case, Path(folder)))
 
     with counts.trial("exactly once"):
-        holds()
+        for part in itertools.count():
+            if chance.over:
+                break
+            hypothesis.seed(f"{chance.seed} {part}")(_SETTINGS(given(cases())(holds)))()
     return counts

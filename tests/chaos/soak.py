@@ -7,6 +7,7 @@ processes. All must be flat from the second quarter of the time to the last.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
@@ -49,7 +50,9 @@ def main() -> int:
     minutes = float(os.environ.get("SOAK_MINUTES") or 30)
     folder = Path(tempfile.mkdtemp(prefix="mlubench-soak-"))
     try:
-        held = soak(folder, 60 * minutes)
+        # Bars of progress are nobody's to read here.
+        with (folder / "said.log").open("w") as log, contextlib.redirect_stderr(log):
+            held = soak(folder, 60 * minutes)
     finally:
         shutil.rmtree(folder)
     for line in summary(held):

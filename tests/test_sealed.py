@@ -1,0 +1,34 @@
+"""JSON that tells of any change to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlubench.sealed import open_sealed, sealed_json
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.mark.parametrize("data", [b"{}", b"[]", b"", b'{"sealed":"' + b"0" * 64 + b'"}'])
+def test_what_was_not_sealed_is_not_opened(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"changed|no JSON object|Expecting"):
+        open_sealed(data)
+
+
+@given(st.dictionaries(st.text(), _JSON), st.data())
+def test_a_sealed_object_tells_of_any_change(value: dict[str, Any], data: st.DataObject) -> None:
+    value.pop("sealed", None)
+    sealed = sealed_json(value)
+    assert open_sealed(sealed) == value
+    bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    changed = bytearray(sealed)
+    changed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ValueError, match=r"."):
+        open_sealed(bytes(changed))
