@@ -38,7 +38,7 @@ PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-rivals \
-        bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
+        bench-cold bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
         chaos soak lint format proto clean
 
 help:  ## list the targets
@@ -111,6 +111,9 @@ GUESTS := mlubench/__init__.py mlubench/errors.py mlubench/store.py mlubench/wor
 
 bench-crosscheck: $(VENV)/ready-dev  ## speeds against MLPerf's LoadGen and OpenVINO's benchmark_app
 	$(BIN)/python -m tests.bench.crosscheck
+
+bench-cold: $(VENV)/ready-dev  ## a cold evaluation over what cannot be avoided
+	$(BIN)/python -m tests.bench.cold
 
 bench-night: $(VENV)/ready-dev  ## a night on 1 to 256 cards, simulated
 	$(BIN)/python -m tests.bench.night

@@ -42,8 +42,9 @@ def accuracy_history(rows: pa.Table) -> tuple[Picture | None, list[str]]:
         precision = one.key["precision"]
         return precision, LIGHT[SERIES[precisions.index(precision) % len(SERIES)]]
 
-    groups = {"percent": [_in_percent(one) for one in series]}
-    picture = history_picture("Top-1 over the runs", groups, look)
+    picture = history_picture(
+        "Top-1 over the runs, %", {"": [_in_percent(one) for one in series]}, look
+    )
     return picture, [line for one in series for line in _step_lines(one, rows)]
 
 

@@ -1,6 +1,6 @@
 """OpenVINO's own throughput for a compiled file, and nothing else: no reading, no results.
 
-``python -m tests.bench.bare_engine MODEL_XML CORES BATCHES`` prints images per second.
+``python -m tests.bench.bare_engine MODEL_XML CORES BATCHES HINT`` prints images per second.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ _WARM_UP = 40
 
 def main() -> None:
     """Keep one request a core in flight, all with the same input."""
-    path, cores, batches = sys.argv[1], [int(core) for core in sys.argv[2].split(",")], sys.argv[3]
+    path, batches, hint = sys.argv[1], sys.argv[3], sys.argv[4]
+    cores = [int(core) for core in sys.argv[2].split(",")]
     os.sched_setaffinity(0, cores)
     compiled = ov.Core().compile_model(
         path,
         "CPU",
         {
-            "INFERENCE_PRECISION_HINT": "f16",
+            "INFERENCE_PRECISION_HINT": hint,
             "NUM_STREAMS": len(cores),
             "INFERENCE_NUM_THREADS": len(cores),
             "ENABLE_CPU_PINNING": False,

@@ -2,7 +2,8 @@
 
 In one run, on the same cores, rounds of a warm int8 inference of all images (decoded, compiled,
 loaded; from the first image to the last) alternate with rounds of the bare engine on the same
-file. What counts is the ratio of a pair; the machine's speed cancels out of it.
+file, and with rounds of one device of half the cores against two. What counts is the ratio of a
+pair; the machine's speed cancels out of it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from mlubench.caffe import write_random_caffemodel
+from mlubench.engines.precisions import REFERENCE
 from mlubench.images.cache import DecodedImages
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
 from mlubench.pipeline.devices import engine_host
@@ -35,45 +39,79 @@ from mlubench.reports.predictions import read_shard
 
 _PRECISION = "qint8_mixed_float16"
 _PASSES = 4
+#: SE-ResNet-50 takes ten times as long for an image.
+_FEW = 200
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def main() -> None:
-    """Print the rates of each round and the median ratio."""
+    """Print the rates of each round and the median ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=6)
     # As the tests find it: tests/conftest.py.
     data = Path(os.environ.get("MLUBENCH_TEST_DATA", _ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=data)
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=100, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
-        asked = _parameters(arguments.data, Path(folder))
-        table, ratio = _measure(asked, arguments.rounds, console)
-    console.print(table)
-    console.print(f"median of {arguments.rounds} ratios: {ratio:.3f}", highlight=False)
+        for asked in networks(arguments.data, Path(folder)):
+            table, ratio = _measure(asked, arguments.rounds, console)
+            console.print(table)
+            console.print(f"median of {arguments.rounds} ratios: {ratio:.3f}")
+            ratio = _two_over_one(asked, arguments.rounds)
+            console.print(f"two devices of a half of the cores over one of them: {ratio:.3f}\n")
 
 
-def _parameters(data: Path, folder: Path) -> EvaluateParameters:
-    """SqueezeNet v1.1 on real images where they are; else the embedded sample."""
+def networks(data: Path, folder: Path) -> Iterator[EvaluateParameters]:
+    """SqueezeNet v1.1, and SE-ResNet-50 with random weights, on real images where they are.
+
+    Else the embedded sample.
+    """
     if not data.is_dir():
-        return check_parameters(precision=(_PRECISION,), out=folder / "artifacts")
+        yield check_parameters(precision=(_PRECISION,), out=folder / "artifacts")
+        return
     labels = folder / "labels.txt"
     with (data / "images.csv").open(newline="") as stream:
         lines = [f"{row['file']} {row['index_2012']}\n" for row in csv.DictReader(stream)]
     labels.write_text("".join(lines))
-    return check_parameters(
-        prototxt=data / "squeezenet_v1.1.prototxt",
-        caffemodel=data / "squeezenet_v1.1.caffemodel",
-        input_size=227,
-        means=(104, 117, 123),
-        label_order="2012",
-        image_dir=data / "images",
-        label_file=labels,
-        label_file_order="2012",
-        precision=(_PRECISION,),
-        out=folder / "artifacts",
-    )
+    weights = folder / "random.caffemodel"
+    prototxt = data / "prototxt" / "SE-ResNet-50.prototxt"
+    write_random_caffemodel(prototxt, weights, seed=0)
+    squeezenet = (data / "squeezenet_v1.1.prototxt", data / "squeezenet_v1.1.caffemodel", 227, None)
+    for text, caffemodel, size, images in (squeezenet, (prototxt, weights, 224, _FEW)):
+        yield check_parameters(
+            prototxt=text,
+            caffemodel=caffemodel,
+            input_size=size,
+            means=(104, 117, 123),
+            label_order="2012",
+            image_dir=data / "images",
+            label_file=labels,
+            label_file_order="2012",
+            image_num=images,
+            precision=(_PRECISION,),
+            out=folder / "artifacts",
+        )
+
+
+def _two_over_one(asked: EvaluateParameters, rounds: int) -> float:
+    """Return the median ratio of two devices, a half of the cores each, over the first of them."""
+    network, run = choose_network(asked), Run(asked.out)
+    one = asked.model_copy(update={"devices": ("cpu:0/2",)})
+    two = asked.model_copy(update={"devices": ("cpu:0/2", "cpu:1/2")})
+    host = engine_host(asked.engine)
+    ratios = []
+    with DevicePool(host, one.devices) as single, DevicePool(host, two.devices) as both:
+        compiled, images = _prepared(asked, network, run, single)
+        for number in range(rounds):
+            pair = [
+                lambda: _evaluate(one, network, single, compiled, images),
+                lambda: _evaluate(two, network, both, compiled, images),
+            ]
+            figures = [way() for way in (pair if number % 2 else pair[::-1])]
+            first, second = figures if number % 2 else figures[::-1]
+            ratios.append(second / first)
+    return statistics.median(ratios)
 
 
 def _measure(asked: EvaluateParameters, rounds: int, console: Console) -> tuple[Table, float]:
@@ -90,7 +128,7 @@ def _measure(asked: EvaluateParameters, rounds: int, console: Console) -> tuple[
             # In turn, so that a drift of the machine does not favour one of them.
             pair = [
                 lambda: _evaluate(asked, network, devices, compiled, images),
-                lambda: _bare(compiled, images.shape[0] * _PASSES // asked.batch_size),
+                lambda: bare_rate(compiled, images.shape[0] * _PASSES // asked.batch_size),
             ]
             figures = [one() for one in (pair if number % 2 else pair[::-1])]
             mine, bare = figures if number % 2 else figures[::-1]
@@ -142,12 +180,13 @@ def _evaluate(
     return _PASSES * images.shape[0] / seconds
 
 
-def _bare(compiled: Compiled, batches: int) -> float:
+def bare_rate(compiled: Compiled, batches: int) -> float:
     """Return the images per second of the engine alone, in a process of its own."""
     cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
     path = str(compiled.folder / "model.xml")
+    hint = "f32" if compiled.precision == REFERENCE else "f16"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.bare_engine", path, cores, str(batches)],
+        [sys.executable, "-m", "tests.bench.bare_engine", path, cores, str(batches), hint],
         cwd=_ROOT,
         capture_output=True,
         text=True,

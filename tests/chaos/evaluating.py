@@ -286,12 +286,14 @@ def _run_files(run: Path) -> dict[str, str]:
 
 
 def check_page(run: Path, scratch: Path) -> None:
-    """Check that a run's page, which shows times, is what its files give."""
-    copy = scratch / "page"
+    """Check that a run's page, which shows times, is what its files and the history give."""
+    out = scratch / "page"
+    copy = out / "runs" / run.name
     shutil.copytree(run, copy)
+    shutil.copytree(run.parent.parent / "history", out / "history")
     written = (copy / "report.html").read_bytes()
     must(write_page(copy).read_bytes() == written, f"report.html of {run} is another")
-    shutil.rmtree(copy)
+    shutil.rmtree(out)
 
 
 def names(out: Path) -> set[str]:

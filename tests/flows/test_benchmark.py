@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.variables import Variable
 
 from flows.benchmark import benchmark
@@ -88,7 +89,7 @@ def test_prefect_shows_the_plot_and_links_to_the_page(bench: Bench, out: Path) -
 def _artifacts(run_id: str) -> dict[str | None, str]:
     """Return what Prefect shows of a run, by key."""
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts()
+        found = client.read_artifacts(sort=ArtifactSort.CREATED_DESC)
     return {one.key: str(one.data) for one in found if run_id in (one.description or "")}
 
 
