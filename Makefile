@@ -38,7 +38,7 @@ PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-rivals \
-        bench-cold bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
+        bench-cold bench-growth bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
         chaos soak lint format proto clean
 
 help:  ## list the targets
@@ -114,6 +114,9 @@ bench-crosscheck: $(VENV)/ready-dev  ## speeds against MLPerf's LoadGen and Open
 
 bench-cold: $(VENV)/ready-dev  ## a cold evaluation over what cannot be avoided
 	$(BIN)/python -m tests.bench.cold
+
+bench-growth: $(VENV)/ready-dev  ## what the host does for an image, with 1 to 16 cards
+	$(BIN)/python -m tests.bench.growth
 
 bench-night: $(VENV)/ready-dev  ## a night on 1 to 256 cards, simulated
 	$(BIN)/python -m tests.bench.night

@@ -72,5 +72,6 @@ class CardSession(Session):
             batch = images[first : first + _BATCH]
             scores = np.zeros((len(batch), CLASSES), np.float32)
             scores[:, 0] = batch.reshape(len(batch), -1).max(axis=1)
-            time.sleep(max(0.0, start + (first + len(batch)) / self._rate - time.monotonic()))
+            if (due := start + (first + len(batch)) / self._rate - time.monotonic()) > 0:
+                time.sleep(due)
             consume(first, scores)

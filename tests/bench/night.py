@@ -5,14 +5,15 @@ networks one after the other, each compiled in every precision; per precision th
 on every card, and the images are cut into shards that the cards take, two ahead each, through one
 process that hands them out and keeps their results. Hosts share nothing but that process.
 
-``--check`` evaluates the embedded sample on one device, takes the rates from that run, predicts the
-seconds of two devices, and evaluates on two.
+``--check`` evaluates SqueezeNet v1.1 on one device (a core), takes the rates from that run,
+predicts the seconds of two devices, and evaluates on two.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,9 @@ import simpy
 from rich.console import Console
 from rich.table import Table
 
+from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.shards import cut
+from tests.bench.pipeline import networks
 
 #: As :class:`mlubench.pipeline.dispatch.DevicePool` does it.
 _AHEAD = 2
@@ -267,7 +270,7 @@ def _troubles(rates: Rates) -> Table:
         for name, place in (
             ("none", Place(hosts=8)),
             ("a card at half its speed", Place(hosts=8, straggler=2.0)),
-            ("a host lost after 10 minutes", Place(hosts=8, lost_after=600.0)),
+            ("a host lost after a minute", Place(hosts=8, lost_after=60.0)),
         ):
             table.add_row(name, str(shard), *_figures(Night(shard=shard), place, rates))
     return table
@@ -298,11 +301,14 @@ def _table(title: str, *headings: str) -> Table:
 
 def _check(console: Console) -> int:
     """Predict two devices from one; 0 where the prediction is within 15 %."""
+    root = Path(__file__).resolve().parent.parent.parent
+    # As the tests find it: tests/conftest.py.
+    data = Path(os.environ.get("MLUBENCH_TEST_DATA", root.parent / "shared" / "data"))
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        _evaluate(out, ["cpu:0/2"])  # compiles and decodes
-        one = _evaluate(out, ["cpu:0/2"])
-        two = _evaluate(out, ["cpu:0/2", "cpu:1/2"])
+        asked = next(iter(networks(data, Path(folder))))
+        _evaluate(asked, ["cpu:0/2"])  # compiles and decodes
+        one = _evaluate(asked, ["cpu:0/2"])
+        two = _evaluate(asked, ["cpu:0/2", "cpu:1/2"])
     predicted = _predicted(one, 2)
     ratio = predicted / two.seconds
     console.print(f"one device: {one.seconds:.2f} s; two: {two.seconds:.2f} s")
@@ -315,7 +321,7 @@ _WITHIN = 0.15
 
 @dataclass(frozen=True)
 class _Run:
-    """An evaluation of the sample: the seconds of inference, and its shards'."""
+    """An evaluation: the seconds of inference, and its shards'."""
 
     seconds: float
     precisions: int
@@ -323,13 +329,18 @@ class _Run:
     shard_seconds: Sequence[float]
 
 
-def _evaluate(out: Path, devices: Sequence[str]) -> _Run:
-    command = [str(Path(sys.executable).with_name("mlubench")), "eval", "--out", str(out)]
+def _evaluate(asked: EvaluateParameters, devices: Sequence[str]) -> _Run:
+    command = [str(Path(sys.executable).with_name("mlubench")), "eval", "--out", str(asked.out)]
+    command += ["--prototxt", str(asked.prototxt), "--caffemodel", str(asked.caffemodel)]
+    command += ["--input_size", str(asked.input_size), "--means", "104", "117", "123"]
+    command += ["--label_order", "2012", "--image_dir", str(asked.image_dir)]
+    command += ["--label_file", str(asked.label_file), "--label_file_order", "2012"]
     command += ["--shards", "16", "--devices", *devices]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    runs = (asked.out / "runs").glob("[!.]*/run.json")
     if done.returncode not in (0, 1, 3):
         raise RuntimeError(done.stdout + done.stderr)
-    newest = max((out / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+    newest = max(runs, key=lambda path: path.stat().st_mtime)
     record = json.loads(newest.read_text())
     shards = pq.read_table(newest.with_name("shards.parquet")).to_pylist()
     return _Run(
