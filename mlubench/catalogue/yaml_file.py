@@ -11,6 +11,11 @@ from mlubench.errors import ConfigError
 
 #: Each alias repeats what its anchor holds; a few of them, nested, would fill the memory.
 _MOST_ALIASES = 16
+#: The largest of the project's own has 20,000. Numbers to the base of 60 take a time that grows
+#: with the square of their length.
+_MOST_BYTES = 2**18
+#: What PyYAML raises of tags that do not fit, such as ``!!int ""`` and ``!!bool perhaps``.
+_MISFITS = (LookupError, TypeError, AttributeError, OverflowError)
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,10 +56,17 @@ def read_yaml(path: Path) -> Any:
     """Return what a YAML file holds, as dictionaries, lists, texts and numbers.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, has a key twice, or more than a few aliases.
+        ConfigError: it cannot be read, is no YAML or large, has a key twice, or more than a few
+            aliases.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ConfigError(
+                f"has more than {_MOST_BYTES} bytes", where=str(path), expected="a file by hand"
+            )
+        text = data.decode()
         return yaml.load(text, _Loader)  # noqa: S506  # it is a SafeLoader
     except OSError as error:
         raise ConfigError(
@@ -62,7 +74,9 @@ def read_yaml(path: Path) -> Any:
         ) from error
     except RecursionError:
         raise ConfigError("is nested too deeply", where=str(path)) from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except _MISFITS as error:
+        raise ConfigError("is not YAML: a value does not fit its tag", where=str(path)) from error
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"is not YAML: {error}", where=str(path)) from error
 
 
