@@ -11,6 +11,8 @@ from mlubench.errors import ConfigError
 
 #: Each alias repeats what its anchor holds; a few of them, nested, would fill the memory.
 _MOST_ALIASES = 16
+#: Nothing that is counted has more, and Python shows no number of some 14,000.
+_MOST_BITS = 63
 #: The largest of the project's own has 20,000. Numbers to the base of 60 take a time that grows
 #: with the square of their length.
 _MOST_BYTES = 2**18
@@ -41,6 +43,12 @@ class _Loader(yaml.SafeLoader):
         self._open.pop()
         return node
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value: int = super().construct_yaml_int(node)
+        if value.bit_length() > _MOST_BITS:
+            raise _fault(f"a number of more than {_MOST_BITS} bits", node.start_mark)
+        return value
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[str] = set()
@@ -50,6 +58,9 @@ class _Loader(yaml.SafeLoader):
                     raise _fault(f"the key {key.value!r} is there twice", key.start_mark)
                 seen.add(key.value)
         return node
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path) -> Any:
