@@ -164,7 +164,7 @@ def _spread(
     kind: Literal["evaluation", "benchmark"],
     entries: Sequence[SuiteEntry],
 ) -> list[Planned]:
-    planned = []
+    planned: list[Planned] = []
     for place, entry in enumerate(entries):
         options = entry.__pydantic_extra__
         if twice := sorted(set(options) & set(entry.matrix)):
