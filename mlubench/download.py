@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +38,10 @@ _TRIES = 4
 _LONGEST_PAUSE = 60.0
 #: Enough to tell a page from a prototxt or caffemodel.
 _HEAD = 512
+#: Fewer bytes than these, in as long as a server may be silent, and it is taken for silent.
+_LEAST_BYTES = 1000
+#: Of a URL: user and password before the host, and the query, which signs what it asks for.
+_SECRETS = re.compile(r"(?<=://)[^/\s]*@|(\?)[^\s#]+")
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -184,9 +190,15 @@ class _PlaceError(Exception):
     """
 
     def __init__(self, place: object, what: str, *, again: bool = False, after: float = 0) -> None:
-        super().__init__(f"{place}: {what}")
+        told = place if isinstance(place, Path) else without_secrets(str(place))
+        super().__init__(f"{told}: {what}")
         self.again = again
         self.after = after
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL, or any other text, without the password and the query that a URL may have."""
+    return _SECRETS.sub(r"\1", url)
 
 
 def _copy(file: Path, wanted: Wanted, part: PartialFile) -> None:
@@ -225,15 +237,21 @@ def _receive(
         if not resumed:
             have = 0
             part.begin(_validator(answer))
-        for block in _body(url, answer, wanted, part, have):
+        for block in _body(url, answer, wanted, part, have, client.timeout.read or math.inf):
             progress(block, wanted.bytes)
     return resumed
 
 
 def _body(
-    url: str, answer: httpx.Response, wanted: Wanted, part: PartialFile, have: int
+    url: str,
+    answer: httpx.Response,
+    wanted: Wanted,
+    part: PartialFile,
+    have: int,
+    silence: float,
 ) -> Iterator[int]:
     """Append the body to the part; give the size it has after each block."""
+    before, since = have, time.monotonic()
     with disk_errors(part.path, "written"), part.path.open("ab") as stream:
         for block in answer.iter_raw():  # as it arrives: a cut loses nothing
             if have == 0 and _is_page(block[:_HEAD]):
@@ -245,6 +263,11 @@ def _body(
                 raise _PlaceError(url, f"it sends more than the {wanted.bytes} bytes of the file")
             stream.write(block)
             yield have
+            if time.monotonic() - since > silence:
+                if have - before < _LEAST_BYTES and have < wanted.bytes:
+                    slow = f"it sends fewer than {_LEAST_BYTES} bytes in {silence:g} s"
+                    raise _PlaceError(url, slow, again=True)
+                before, since = have, time.monotonic()
     if have < wanted.bytes:
         raise _PlaceError(url, f"it ended after {have} of {wanted.bytes} bytes", again=True)
 
@@ -279,7 +302,8 @@ def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
             answer.close()
         scheme = following.url.scheme
         if scheme not in ("http", "https") or (request.url.scheme, scheme) == ("https", "http"):
-            raise _PlaceError(url, f"it redirects from {request.url.scheme} to {following.url}")
+            to = without_secrets(str(following.url))
+            raise _PlaceError(url, f"it redirects from {request.url.scheme} to {to}")
         request = following
     raise _PlaceError(url, f"it redirects more than {_REDIRECTS} times")
 
@@ -323,7 +347,7 @@ def _retry_after(answer: httpx.Response) -> float:
     said = answer.headers.get("Retry-After", "").strip()
     if said.isdecimal():
         return float(said)
-    with contextlib.suppress(TypeError, ValueError):
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
         return max((parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds(), 0.0)
     return 0.0
 

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 _PREFIX = "Value error, "
+#: Characters that are told of what was given.
+_TOLD = 200
 
 
 def fault_text(fault: Mapping[str, Any]) -> str:
@@ -17,7 +19,16 @@ def fault_text(fault: Mapping[str, Any]) -> str:
     """
     what = str(fault["msg"]).removeprefix(_PREFIX)
     given = fault["input"]
-    return what if isinstance(given, Mapping) else f"{what} (got {given!r})"
+    return what if isinstance(given, Mapping) else f"{what} (got {_shown(given)})"
+
+
+def _shown(given: object) -> str:
+    """Return what was given, cut where it is long."""
+    try:
+        text = repr(given)
+    except ValueError:  # Python shows no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _TOLD else f"{text[:_TOLD]}..."
 
 
 def fault_lines(error: ValidationError) -> list[str]:

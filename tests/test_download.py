@@ -24,6 +24,7 @@ from tests.support.file_server import (
     ranged,
     stalled,
     status,
+    trickled,
     unmeasured,
     whole,
 )
@@ -234,6 +235,7 @@ def test_what_no_second_try_mends(site: Site, answer: Answer, words: str) -> Non
         (unmeasured(DATA[:100]), "it ended after 100 of 5000 bytes"),
         (stalled(DATA, 0), "does not answer, or stopped sending"),
         (stalled(DATA, 3000), "does not answer, or stopped sending"),
+        (trickled(DATA), "it sends fewer than 1000 bytes in 0.3 s"),
     ],
 )
 def test_what_may_pass_is_tried_four_times(site: Site, answer: Answer, words: str) -> None:
@@ -271,6 +273,21 @@ def test_retry_after_may_be_a_date(site: Site) -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
     assert site.fetch(site.serve(status(503, Retry_After=soon), whole(DATA)).url)
     assert 0 < site.pauses[0] <= 50
+
+
+def test_retry_after_may_be_nonsense(site: Site) -> None:
+    far = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+    assert site.fetch(site.serve(status(429, Retry_After=far), whole(DATA)).url)
+
+
+def test_secrets_of_a_url_are_not_told(site: Site) -> None:
+    away = status(302, Location="ftp://me:pass@word@127.0.0.1/file.bin?signature=word")
+    server = site.serve(away)
+    url = server.url.replace("://", "://user:password@") + "?token=password"
+    said = site.fails(NetworkError, url)
+    assert "password" not in said + "".join(site.remarks)
+    assert "word" not in said
+    assert server.url + "?" in said
 
 
 def test_redirects_are_followed(site: Site) -> None:

@@ -17,6 +17,8 @@ from mlubench.errors import NetworkError
 
 # Caffe's own messages nest five deep.
 _MAX_DEPTH = 20
+#: The parser takes a time that grows with the square of such a row.
+_ROW_OF_BACKSLASHES = "\\" * 17
 # The tokens of protobuf's text format; a string that is not closed ends with its line.
 _TOKEN = re.compile(
     r"""(?P<newline>\n)
@@ -98,6 +100,8 @@ def _tokens(text: str, file: Path) -> Iterator[tuple[int, re.Match[str]]]:
             # The parser lets other escapes pass with a warning; Caffe refuses them.
             if token.lastgroup == "string" and "\\" in _ESCAPE.sub("", token.group()):
                 raise _malformed(f"{token.group()} has an escape of no meaning", file, line)
+            if _ROW_OF_BACKSLASHES in token.group():
+                raise _malformed("a string has 17 backslashes in a row", file, line)
             yield line, token
 
 

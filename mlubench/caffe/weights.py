@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ Array = npt.NDArray[np.float32]
 _FLOAT = np.dtype("<f4")
 _DOUBLE = np.dtype("<f8")
 _PROTOBUF_LIMIT = 2**31 - 1
+#: Of the wire types: 64 and 32 bits; begin and end of a group.
+_FIXED_BYTES = {1: 8, 5: 4, 3: 0, 4: 0}
+#: Caffe's own limit (kMaxBlobAxes), and NumPy has one too.
+_MOST_AXES = 32
+#: Layers of a file and their fields together; the deepest networks have some ten thousand. An empty
+#: one takes two bytes in the file and a hundred in memory.
+_MOST_FIELDS = 500_000
+#: ``NetParameter.layers`` and ``NetParameter.layer``.
+_LAYER_FIELDS = (2, 100)
 _MAGIC = {
     b"\x89HDF": "an HDF5 file (Caffe's snapshot_format: HDF5)",
     b"PK\x03\x04": "a ZIP archive",
@@ -41,6 +51,7 @@ def read_caffemodel(path: Path) -> dict[str, tuple[Array, ...]]:
         NetworkError: the file is absent, cut short, or something else than a caffemodel.
     """
     data = _read(path)
+    _check_fields(path, data)
     try:
         message = caffe_pb2.NetWeights.FromString(data)
         found = [*message.layer, *message.layers]
@@ -98,6 +109,55 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
+def _check_fields(path: Path, data: bytes) -> None:
+    """Refuse what would become far larger in memory than it is in the file."""
+    left = _MOST_FIELDS
+    for number, begin, end in _fields(data, 0, len(data)):
+        left -= 1
+        if number in _LAYER_FIELDS:
+            left -= sum(1 for _ in itertools.islice(_fields(data, begin, end), left + 1))
+        if left < 0:
+            raise NetworkError(
+                f"the file has more than {_MOST_FIELDS} layers and fields of layers",
+                where=str(path),
+                expected="Caffe's weights (caffemodel)",
+                fix="fetch the weights again; the file is damaged or no caffemodel",
+            )
+
+
+def _fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Give number, begin and end of each field of a message, until the parser would refuse one.
+
+    Source: Protocol Buffers' documentation, "Encoding". Groups count as the fields within them.
+    """
+    while position < end:
+        key, position = _varint(data, position, end)
+        begin, kind = position, key & 7
+        if kind == 0:
+            _, position = _varint(data, position, end)
+        elif kind == 2:
+            length, begin = _varint(data, position, end)
+            position = begin + length
+        elif kind in _FIXED_BYTES:
+            position += _FIXED_BYTES[kind]
+        else:
+            return
+        yield key >> 3, begin, min(position, end)
+
+
+def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+    """Return a number of 7 bits a byte, lowest first, and where it ends."""
+    value = shift = 0
+    while position < end and shift < 64:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    return value, end
+
+
 def _by_name(path: Path, found: Sequence[Any]) -> dict[str, tuple[Array, ...]]:
     layers: dict[str, tuple[Array, ...]] = {}
     for entry in found:
@@ -119,6 +179,13 @@ def _by_name(path: Path, found: Sequence[Any]) -> dict[str, tuple[Array, ...]]:
 def _array(path: Path, layer: str, index: int, blob: caffe_pb2.BlobProto) -> Array:
     """Return a blob as an array; most often a view of the bytes that protobuf read."""
     shape = _shape(blob)
+    if len(shape) > _MOST_AXES:
+        raise NetworkError(
+            f"the blob has {len(shape)} dimensions",
+            where=f"{path}: layer '{layer}', blob {index}",
+            expected=f"{_MOST_AXES} at most, as in Caffe",
+            fix="fetch the weights again; the file is damaged or was written by another program",
+        )
     count = math.prod(shape)
     values = _packed(blob.data, _FLOAT, count)
     if values is None:

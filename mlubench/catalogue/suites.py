@@ -7,6 +7,7 @@ right, is :mod:`mlubench.pipeline.suite`'s to say.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from mlubench.validation import fault_lines
 
 FOLDER = "suites"
 _SUFFIX = ".yaml"
+#: A matrix grows with each of its options; a night does not.
+_MOST_RUNS = 1000
 _HELP = "docs/nightly.md says what each key means"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\n]*$")]
@@ -161,7 +164,7 @@ def _spread(
     kind: Literal["evaluation", "benchmark"],
     entries: Sequence[SuiteEntry],
 ) -> list[Planned]:
-    planned = []
+    planned: list[Planned] = []
     for place, entry in enumerate(entries):
         options = entry.__pydantic_extra__
         if twice := sorted(set(options) & set(entry.matrix)):
@@ -169,6 +172,14 @@ def _spread(
                 f"{twice[0]} is given twice, alone and in the matrix",
                 where=f"{path}: {kind}s.{place}.matrix.{twice[0]}",
                 fix="leave one of them out",
+            )
+        runs = math.prod(map(len, entry.matrix.values()))
+        if len(planned) + runs > _MOST_RUNS:
+            raise ConfigError(
+                f"there would be {len(planned) + runs} runs",
+                where=f"{path}: {kind}s.{place}.matrix",
+                expected=f"{_MOST_RUNS} at most",
+                fix="leave options or values out, or make several suites",
             )
         for values in itertools.product(*entry.matrix.values()):
             varied = dict(zip(entry.matrix, values, strict=True))

@@ -11,6 +11,13 @@ from mlubench.errors import ConfigError
 
 #: Each alias repeats what its anchor holds; a few of them, nested, would fill the memory.
 _MOST_ALIASES = 16
+#: Nothing that is counted has more, and Python shows no number of some 14,000.
+_MOST_BITS = 63
+#: The largest of the project's own has 20,000. Numbers to the base of 60 take a time that grows
+#: with the square of their length.
+_MOST_BYTES = 2**18
+#: What PyYAML raises of tags that do not fit, such as ``!!int ""`` and ``!!bool perhaps``.
+_MISFITS = (LookupError, TypeError, AttributeError, OverflowError)
 
 
 class _Loader(yaml.SafeLoader):
@@ -36,6 +43,12 @@ class _Loader(yaml.SafeLoader):
         self._open.pop()
         return node
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value: int = super().construct_yaml_int(node)
+        if value.bit_length() > _MOST_BITS:
+            raise _fault(f"a number of more than {_MOST_BITS} bits", node.start_mark)
+        return value
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[str] = set()
@@ -47,14 +60,24 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
 def read_yaml(path: Path) -> Any:
     """Return what a YAML file holds, as dictionaries, lists, texts and numbers.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, has a key twice, or more than a few aliases.
+        ConfigError: it cannot be read, is no YAML or large, has a key twice, or more than a few
+            aliases.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ConfigError(
+                f"has more than {_MOST_BYTES} bytes", where=str(path), expected="a file by hand"
+            )
+        text = data.decode()
         return yaml.load(text, _Loader)  # noqa: S506  # it is a SafeLoader
     except OSError as error:
         raise ConfigError(
@@ -62,7 +85,9 @@ def read_yaml(path: Path) -> Any:
         ) from error
     except RecursionError:
         raise ConfigError("is nested too deeply", where=str(path)) from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except _MISFITS as error:
+        raise ConfigError("is not YAML: a value does not fit its tag", where=str(path)) from error
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"is not YAML: {error}", where=str(path)) from error
 
 

@@ -22,6 +22,7 @@ from mlubench.errors import DatasetError, StoreError
 from mlubench.images.blocks import Block, BlockFiles, blocks_of
 from mlubench.images.dataset import Dataset, ImageRef, listing_digest
 from mlubench.images.preprocess import Preprocess
+from mlubench.images.source import MAX_FILE_BYTES
 from mlubench.sealed import open_sealed, sealed_json
 from mlubench.store import (
     MANIFEST,
@@ -31,7 +32,7 @@ from mlubench.store import (
 )
 
 #: Raised by one whenever decoding or preprocessing gives other pixels or other outcomes.
-_CODE_VERSION = 1
+_CODE_VERSION = 2
 _SHA256_DIGITS = 64
 
 
@@ -199,16 +200,17 @@ def verify_pixels(files: BlockFiles, block: int, crc32: int) -> None:
 def check_disjoint(calibration: Dataset, scored: Dataset) -> None:
     """Check that no image is in both datasets, under whatever name.
 
-    Only images of equal size are read. Files without bytes are passed over: they are corrupt
-    in either, and no picture.
+    Only images of equal size are read. Files without bytes, and those that cannot be read or are
+    too large, are passed over: they are corrupt in either, and no picture.
 
     Raises:
         DatasetError: an image is in both; the message names the pair.
     """
     by_size: dict[int, list[str]] = defaultdict(list)
     for image in calibration.images:
-        by_size[calibration.source.stat(image.name).size].append(image.name)
-    by_size.pop(0, None)
+        size = calibration.source.stat(image.name).size
+        if 0 < size <= MAX_FILE_BYTES:
+            by_size[size].append(image.name)
     digest_of = functools.cache(lambda name: _sha256(calibration.source.read(name)))
     for image in scored.images:
         if rivals := by_size.get(scored.source.stat(image.name).size):

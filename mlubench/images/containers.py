@@ -23,6 +23,7 @@ _SOI, _EOI, _SOS, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _LONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1, 0xC9})
 _APPLICATION_MARKERS = frozenset({*range(0xE0, 0xF0), 0xFE})
+_COMPRESSED_EXTRAS = frozenset({b"zTXt", b"iTXt", b"iCCP"})
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -39,6 +40,7 @@ class JpegHeader:
         superfluous: (begin, end) of what no pixel hangs on but by its colours: application
             segments, comments, and bytes between segments, which decoders skip.
         scan: where the first scan's SOS marker stands.
+        several_scans: whether that scan is not the whole picture.
     """
 
     height: int
@@ -48,6 +50,7 @@ class JpegHeader:
     exif: bool
     superfluous: tuple[tuple[int, int], ...]
     scan: int
+    several_scans: bool
 
 
 def jpeg_header(data: bytes) -> JpegHeader:
@@ -77,7 +80,9 @@ def jpeg_header(data: bytes) -> JpegHeader:
     if frame is None:
         raise DamagedImage("damaged data", "the JPEG's first scan stands before its frame header")
     height, width, components = frame
-    return JpegHeader(height, width, components, sequential, exif, tuple(superfluous), begin)
+    several = not sequential or data[after + 2 : after + 3] != bytes([components])
+    skipped = tuple(superfluous)
+    return JpegHeader(height, width, components, sequential, exif, skipped, begin, several)
 
 
 def jpeg_end(data: bytes, scan: int) -> int:
@@ -86,24 +91,43 @@ def jpeg_end(data: bytes, scan: int) -> int:
     Raises:
         DamagedImage: the data ends before it.
     """
-    position = scan
+    return _walk_scans(data, scan)[0]
+
+
+def jpeg_scans(data: bytes, scan: int) -> int:
+    """Return how many scans the picture has whose first SOS is at ``scan``.
+
+    Raises:
+        DamagedImage: the data ends before its EOI marker.
+    """
+    return _walk_scans(data, scan)[1]
+
+
+def _walk_scans(data: bytes, scan: int) -> tuple[int, int]:
+    """Return the position of the EOI marker, and the number of scans before it."""
+    position, scans = scan, 0
     while True:
         marker, begin, after = _next_marker(data, position)
         if marker == _EOI:
-            return begin
+            return begin, scans
         _, position = _segment(data, marker, after)
         if marker == _SOS:
+            scans += 1
             end = _END_OF_SCAN.search(data, position)
             position = len(data) if end is None else end.start()
 
 
-def png_size(data: bytes) -> tuple[int, int]:
-    """Return the (height, width) of a PNG all of whose chunks are whole, up to IEND.
+def png_facts(data: bytes) -> tuple[tuple[int, int], bytes]:
+    """Return the (height, width) of a PNG all of whose chunks are whole, and what is needed of it.
+
+    Needed is all but texts and profiles, which may be decompression bombs; no pixel of
+    ``cv2.imread`` hangs on them.
 
     Raises:
         DamagedImage: the data ends before IEND, or a chunk's CRC-32 does not match.
     """
     size, position, kind = (0, 0), len(PNG_MAGIC), b""
+    needed, begin = [], 0
     while kind != b"IEND":
         if position + 12 > len(data):
             raise DamagedImage("truncated", "the PNG ends before its IEND chunk")
@@ -116,8 +140,11 @@ def png_size(data: bytes) -> tuple[int, int]:
         if kind == b"IHDR" and length >= 8:
             width, height = struct.unpack_from(">II", data, position + 8)
             size = height, width
+        if kind in _COMPRESSED_EXTRAS:
+            needed.append(data[begin:position])
+            begin = end + 4
         position = end + 4
-    return size
+    return size, b"".join((*needed, data[begin:position])) if needed else data
 
 
 def _next_marker(data: bytes, position: int) -> tuple[int, int, int]:

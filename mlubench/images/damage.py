@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 #: Why an image cannot be scored. ``unsupported form`` is an image of a kind that cannot be
-#: checked for completeness, or that OpenCV cannot decode.
+#: checked for completeness, or that OpenCV cannot decode. ``unreadable`` is none that this user
+#: may read, or no file at all.
 DamageKind = Literal[
-    "empty", "not an image", "truncated", "damaged data", "too large", "unsupported form"
+    "empty",
+    "not an image",
+    "truncated",
+    "damaged data",
+    "too large",
+    "unsupported form",
+    "unreadable",
 ]
 
 

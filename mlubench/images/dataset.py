@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.labels import LabelOrder, read_label_list
-from mlubench.images.source import FolderSource, ImageSource, is_image
+from mlubench.images.source import FolderSource, ImageSource, is_image, printable
 
 #: How many names a remark has; the datasets themselves have all.
 _NAMED = 5
@@ -58,6 +58,7 @@ class Dataset:
 
         Raises:
             DatasetError: the image cannot be read.
+            DamagedImage: nor could it ever; the others can.
         """
         return self.source.read(self.images[index].name)
 
@@ -219,14 +220,14 @@ def _superfluous(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _remark(names: Sequence[str], one: str, several: str) -> str:
-    named = ", ".join(names[:_NAMED])
+    named = ", ".join(map(printable, names[:_NAMED]))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{len(names)} {one if len(names) == 1 else several}: {named}{more}"
 
 
 def _printable(names: Iterable[str]) -> tuple[str, ...]:
-    """Sort, and escape the bytes of file names that are not UTF-8, which no report can hold."""
-    return tuple(sorted(name.encode("utf-8", "backslashreplace").decode() for name in names))
+    """Sort, and escape what no report can hold: bytes that are not UTF-8, line ends."""
+    return tuple(sorted(map(printable, names)))
 
 
 def _rank_over_classes(images: Sequence[ImageRef], seed: int) -> list[ImageRef]:

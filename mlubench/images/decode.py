@@ -25,6 +25,10 @@ that changed within its entropy-coded data often give another valid picture (fou
 single flips raise no warning), which nothing but a digest of the file can tell. A PNG has
 checksums, and any change to one is found.
 
+A small file may ask for much: for memory by its size in pixels, for time by many scans, each of
+which goes over all pixels. Both are limited before anything is decoded. A PNG's texts and
+profiles, which are compressed too and which no pixel hangs on, are left out.
+
 Pictures with an Exif segment or with four components take OpenCV's own decoder, for its
 rotation and its conversion from CMYK, after simplejpeg has decoded them as a check. Unusual
 subsampling, which simplejpeg cannot decode, is checked for completeness alone.
@@ -45,14 +49,18 @@ from mlubench.images.containers import (
     JpegHeader,
     jpeg_end,
     jpeg_header,
-    png_size,
+    jpeg_scans,
+    png_facts,
 )
 from mlubench.images.damage import DamagedImage
 
 __all__ = ["MAX_PIXELS", "DamagedImage", "decode"]
 
-#: 512 MiB of pixels in BGR; larger pictures are refused before anything is decoded.
-MAX_PIXELS = 2**29 // 3
+#: 8192 x 8192; larger pictures are refused before anything is decoded. A progressive JPEG or a
+#: PNG of 16 bits takes three to five times the 192 MiB that its pixels are in BGR.
+MAX_PIXELS = 2**26
+#: Pixels by scans of a JPEG. Encoders make about ten scans.
+MAX_SCANNED = 2**30
 
 _EOI = b"\xff\xd9"
 _HARMLESS = re.compile(r"extraneous bytes before marker 0xd9|Could not determine subsampling")
@@ -81,8 +89,9 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
     if data.startswith(JPEG_MAGIC):
         return _decode_jpeg(data)
     if data.startswith(PNG_MAGIC):
-        _check_size(*png_size(data))
-        return _decode_with_opencv(data)
+        (height, width), needed = png_facts(data)
+        _check_size(height, width)
+        return _decode_with_opencv(needed)
     raise _no_picture(data)
 
 
@@ -100,12 +109,14 @@ def _no_picture(data: bytes) -> DamagedImage:
 def _decode_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
     header = jpeg_header(data)
     _check_size(header.height, header.width)
+    _check_scans(data, header)
     try:
         pixels = _decode_strictly(data, header)
     except ValueError:
         _check_warning(data, header)
         return _decode_with_opencv(data)
     if header.exif or header.components == 4:
+        del pixels  # they may be large, and are decoded once more
         return _decode_with_opencv(data)
     return pixels
 
@@ -155,6 +166,19 @@ def _decode_with_opencv(data: bytes) -> npt.NDArray[np.uint8]:
     if pixels is None:
         raise DamagedImage("damaged data", "OpenCV cannot decode it")
     return pixels.astype(np.uint8, copy=False)
+
+
+def _check_scans(data: bytes, header: JpegHeader) -> None:
+    """Raise DamagedImage where a picture has more scans than any encoder makes."""
+    if not header.several_scans:
+        return
+    most = MAX_SCANNED // max(header.height * header.width, 1)
+    scans = jpeg_scans(data, header.scan)
+    if scans > most:
+        raise DamagedImage(
+            "too large",
+            f"{scans} scans of {header.height} x {header.width} pixels; at most {most}",
+        )
 
 
 def _check_size(height: int, width: int) -> None:

@@ -280,9 +280,10 @@ def _decode_image(
     dataset: Dataset, spec: Preprocess, index: int, slot: npt.NDArray[np.uint8]
 ) -> Outcome:
     """Decode one image into its slot, which stays zero where the image is damaged."""
-    data = dataset.read(index)
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256().hexdigest()
     try:
+        data = dataset.read(index)
+        digest = hashlib.sha256(data).hexdigest()
         slot[...] = preprocess(decode(data), spec, name=dataset.images[index].name)
     except DamagedImage as damage:
         return Outcome(digest, damage.kind, damage.detail)

@@ -29,6 +29,7 @@ from mlubench.images.source import (
     ImageSource,
     TreeSource,
     base_name,
+    is_file,
     is_image,
     unique_names,
 )
@@ -183,12 +184,16 @@ def _to_be_labelled(place: Place, label_file: Path) -> ImageSource:
 
 
 def _look_into(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of a folder's files and of its folders, sorted, without hidden ones."""
+    """Return the names of a folder's files and of its folders, sorted, without hidden ones.
+
+    What is called an image counts as a file, whatever it is: nothing is passed over in silence.
+    """
     try:
         with os.scandir(folder) as entries:
             shown = [entry for entry in entries if not entry.name.startswith(".")]
-            files = sorted(entry.name for entry in shown if entry.is_file())
-            return files, sorted(entry.name for entry in shown if entry.is_dir())
+            files = {entry.name for entry in shown if is_file(entry) or is_image(entry.name)}
+            folders = (entry for entry in shown if entry.name not in files)
+            return sorted(files), sorted(entry.name for entry in folders if entry.is_dir())
     except OSError as error:
         raise DatasetError(
             f"the images cannot be read: {error.strerror}",

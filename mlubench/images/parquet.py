@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from mlubench.errors import DatasetError, StoreError
+from mlubench.errors import DatasetError, StoreError, in_words
 from mlubench.images.labels import LabelOrder, imagenet_order
 from mlubench.images.source import base_name, is_image
 from mlubench.images.wnids import plain_name, told_wnids
@@ -142,7 +142,7 @@ def _rows(shard: Path) -> Iterator[_Row]:
                 for row in _batch_rows(batch):
                     yield row._replace(where=f"{shard.name}, row {number}")
                     number += 1
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _unreadable(shard, error) from error
 
 
@@ -166,9 +166,10 @@ def _check_layout(schema: pa.Schema, shard: Path) -> None:
     data, path = fields.get("bytes", pa.null()), fields.get("path", pa.null())
     binary = pt.is_binary(data) or pt.is_large_binary(data)
     text = pt.is_string(path) or pt.is_large_string(path)
-    if not (binary and text and pt.is_integer(label)):
+    once = schema.names.count("image") == schema.names.count("label") == 1
+    if not (once and binary and text and pt.is_integer(label)):
         raise DatasetError(
-            f"has other columns: {', '.join(f'{name}: {kind}' for name, kind in types.items())}",
+            f"has other columns: {', '.join(f'{field.name}: {field.type}' for field in schema)}",
             where=str(shard),
             expected=_COLUMNS,
             fix="name a folder with Parquet shards of ImageNet's validation set",
@@ -208,9 +209,9 @@ def _wnid(row: _Row, order: LabelOrder) -> str:
 
 
 def _unreadable(shard: Path, error: Exception) -> DatasetError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    reason = in_words(error).splitlines() or [type(error).__name__]
     return DatasetError(
-        f"the shard cannot be read: {reason.splitlines()[0]}",
+        f"the shard cannot be read: {reason[0]}",
         where=str(shard),
         expected="a whole Parquet file",
         fix="see whether it may be read; fetch it anew if it is damaged",

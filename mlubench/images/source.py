@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import stat
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +13,17 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from mlubench.errors import DatasetError
+from mlubench.images.damage import DamagedImage
 
+#: A larger file is damage: with its picture it would take more than a gigabyte of memory.
+MAX_FILE_BYTES = 2**27
+#: Faults of one file, not of its disk: another image can be read all the same.
+_OF_ONE_FILE = frozenset(
+    (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
+)
+_READABLE_BY_ALL = 0o444
+#: What ends a line, moves a cursor, or is no text at all (surrogates: bytes that are not UTF-8).
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
 
@@ -22,7 +35,11 @@ class ImageStat(NamedTuple):
 
 
 class ImageSource(Protocol):
-    """Named images, as bytes. All three raise DatasetError where the medium fails."""
+    """Named images, as bytes. All three raise DatasetError where the medium fails.
+
+    ``read`` raises DamagedImage where one image alone cannot be read: it is too large, no file,
+    or nothing that this user may read.
+    """
 
     def names(self) -> Collection[str]:
         """Return the names of all the images there are, in no particular order."""
@@ -47,7 +64,7 @@ class FolderSource:
                 return [
                     entry.name
                     for entry in entries
-                    if not entry.name.startswith(".") and entry.is_file()
+                    if not entry.name.startswith(".") and is_file(entry)
                 ]
         except OSError as error:
             raise DatasetError(
@@ -58,19 +75,35 @@ class FolderSource:
             ) from error
 
     def stat(self, name: str) -> ImageStat:
-        """Return the size and time of one file."""
+        """Return the size and time of one file; what cannot be read has the size -1."""
+        path = self._path(name)
         try:
-            facts = os.stat(self._path(name))  # noqa: PTH116  # called 50,000 times; half the time
+            facts = os.stat(path)  # noqa: PTH116  # called 50,000 times; half the time
         except OSError as error:
+            if self._is_alone(name, error):
+                return ImageStat(-1, 0)
             raise self._unreadable(name, error) from error
+        # Once it may be read it is another image, though neither size nor time has changed.
+        public = facts.st_mode & _READABLE_BY_ALL == _READABLE_BY_ALL
+        readable = stat.S_ISREG(facts.st_mode) and (public or os.access(path, os.R_OK))
+        if not readable:
+            return ImageStat(-1, facts.st_mtime_ns)
         return ImageStat(facts.st_size, facts.st_mtime_ns)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one file."""
         try:
-            return Path(self._path(name)).read_bytes()
+            return _file_bytes(self._path(name))
         except OSError as error:
+            if self._is_alone(name, error):
+                reason = error.strerror or type(error).__name__
+                raise DamagedImage("unreadable", reason) from error
             raise self._unreadable(name, error) from error
+
+    def _is_alone(self, name: str, error: OSError) -> bool:
+        """Tell whether a fault is of this file alone; a link to nowhere is, a lost file is not."""
+        lost = error.errno == errno.ENOENT
+        return error.errno in _OF_ONE_FILE or (lost and Path(self._path(name)).is_symlink())
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
@@ -97,6 +130,39 @@ class TreeSource(FolderSource):
         return f"{self.root}/{self.paths[name]}"
 
 
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry of a folder is a file, or a link of which that cannot be said."""
+    try:
+        return entry.is_file()
+    except OSError:  # links in a circle: told when the image is read
+        return True
+
+
+def checked_bytes(size: int) -> int:
+    """Return the size of an image's file.
+
+    Raises:
+        DamagedImage: it is larger than any image is.
+    """
+    if size > MAX_FILE_BYTES:
+        raise DamagedImage("too large", f"a file of {size} bytes; at most {MAX_FILE_BYTES}")
+    return size
+
+
+def _file_bytes(path: str) -> bytes:
+    """Return the bytes of a file; a pipe would be waited for, a device read without end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise DamagedImage("unreadable", "it is no file, but a folder, a pipe or a device")
+        checked_bytes(facts.st_size)
+        with open(descriptor, "rb", buffering=0, closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(descriptor)
+
+
 def is_image(path: str) -> bool:
     """Tell whether a file's name is an image's; what it holds is found out in decoding."""
     return path.lower().endswith(_SUFFIXES) and not base_name(path).startswith(".")
@@ -121,7 +187,8 @@ def unique_names(named: Iterable[tuple[str, str]], *, where: str) -> Mapping[str
         where: the medium, for the message.
 
     Raises:
-        DatasetError: two images have one name, or a name is not UTF-8, which no report can hold.
+        DatasetError: two images have one name, or a name is not UTF-8 or has a line end or
+            another control character, which no report can hold.
     """
     paths: dict[str, str] = {}
     for name, path in named:
@@ -132,15 +199,21 @@ def unique_names(named: Iterable[tuple[str, str]], *, where: str) -> Mapping[str
                 expected="a name of its own for each image, whatever folder it is in",
                 fix="remove or rename one of the two",
             )
-        if not _is_text(name):
+        if _UNPRINTABLE.search(name):
+            fault = "has a control character" if _is_text(name) else "is not UTF-8"
             raise DatasetError(
-                f"the name {name.encode('utf-8', 'backslashreplace').decode()} is not UTF-8",
+                f"the name {printable(name)} {fault}",
                 where=where,
-                expected="images whose names are text",
+                expected="images whose names are a line of text",
                 fix="rename the image",
             )
         paths[name] = path
     return MappingProxyType(paths)
+
+
+def printable(name: str) -> str:
+    """Return a name with what no report can hold escaped as Python does: bytes, line ends."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], name)
 
 
 def _is_text(name: str) -> bool:

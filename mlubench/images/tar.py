@@ -19,7 +19,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from mlubench.errors import DatasetError
-from mlubench.images.source import ImageStat, base_name, is_image, unique_names
+from mlubench.images.source import (
+    ImageStat,
+    base_name,
+    checked_bytes,
+    is_image,
+    unique_names,
+)
 
 #: No image's file is larger; what claims to be is refused before it is read.
 MAX_MEMBER_BYTES = 2**30
@@ -91,6 +97,7 @@ class TarSource:
     def read(self, name: str) -> bytes:
         """Return the bytes of one image's file."""
         member = self.members[name]
+        checked_bytes(member.size)
         try:
             with self.archive.open("rb", buffering=0) as stream:
                 data = os.pread(stream.fileno(), member.size, member.offset)

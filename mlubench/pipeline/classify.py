@@ -222,7 +222,7 @@ def _top(
             }
 
         def keep(shard: Shard, *_: object) -> None:
-            with np.load(Path(scratch) / f"{shard.index}.npz") as arrays:
+            with np.load(Path(scratch) / f"{shard.index}.npz", allow_pickle=False) as arrays:
                 found[shard.index] = arrays["top_index"]
 
         loaded = devices.load(model.path, batch)

@@ -188,7 +188,7 @@ class _Recorder:
 def _read_raw(path: Path, device: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Read a worker's result file, whose arrays carry checksums."""
     try:
-        with path.open("rb") as stream, np.load(stream) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return arrays["top_index"], arrays["top_score"]
     except Exception as error:  # a damaged archive raises whatever it likes
         raise WorkerError(

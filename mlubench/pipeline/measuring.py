@@ -242,7 +242,7 @@ class Measuring:
                 self.host.silence.run,
             )
             after, own = now(), time.process_time() - own
-            columns = [dict(np.load(file)) for file in files]
+            columns = [dict(np.load(file, allow_pickle=False)) for file in files]
         used = sum(
             one["usage_after"]["cpu_seconds"] - one["usage_before"]["cpu_seconds"]
             for one in answers

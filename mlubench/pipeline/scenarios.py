@@ -226,7 +226,7 @@ class _Bench:
                 **more,
             }
             answer = self._ask(request, _longest_gap(request))
-            columns = dict(np.load(out))
+            columns = dict(np.load(out, allow_pickle=False))
         self._worker_cpu += (
             answer["usage_after"]["cpu_seconds"] - answer["usage_before"]["cpu_seconds"]
         )

@@ -201,6 +201,11 @@ def test_wrong_text(tmp_path: Path, text: str | bytes, words: list[str]) -> None
     assert all(word in message for word in words)
 
 
+def test_a_row_of_backslashes_does_not_take_for_ever(tmp_path: Path) -> None:
+    said = refused(tmp_path, network(RELU).replace("out", "\\\\" * 100_000))
+    assert "17 backslashes in a row" in said
+
+
 def test_absent_file_and_folder(tmp_path: Path) -> None:
     for file in (tmp_path / "absent.prototxt", tmp_path):
         with pytest.raises(NetworkError, match="cannot be read") as caught:

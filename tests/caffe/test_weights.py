@@ -211,3 +211,32 @@ def test_the_schema_is_the_generated_one() -> None:
     )
     assert len(fields) == declared
     assert ("BlobProto", "data", 5) in fields
+
+
+@pytest.mark.parametrize("dims", [[1] * 33, [1] * 65, [2**62] * 20_000], ids=["33", "65", "huge"])
+def test_more_axes_than_caffe_has(tmp_path: Path, dims: list[int]) -> None:
+    """NumPy has a limit of its own, and the product of many large numbers takes for ever."""
+    message = caffe_pb2.NetWeights()
+    blob = message.layer.add(name="a").blobs.add(data=[bytes(4)])
+    blob.shape.dim.extend(dims)
+    file = tmp_path / "w.caffemodel"
+    file.write_bytes(message.SerializeToString())
+    with pytest.raises(NetworkError, match=f"the blob has {len(dims)} dimensions"):
+        read_caffemodel(file)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xa2\x06\x00" * 600_000,
+        b"\x12\x00" * 600_000,
+        b"\xa2\x06\x80\x9f\x49" + b"\x3a\x00" * 600_000,  # one of 1,200,000 bytes
+        b"\x0b\x0c" * 10 + b"\xa2\x06\x00" * 600_000,
+    ],
+    ids=["layers", "old layers", "blobs", "behind groups"],
+)
+def test_what_would_grow_in_memory_is_refused(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "w.caffemodel"
+    file.write_bytes(data)
+    with pytest.raises(NetworkError, match="more than 500000 layers and fields"):
+        read_caffemodel(file)

@@ -93,3 +93,19 @@ def test_what_is_wrong_is_told_with_file_and_key(tmp_path: Path, text: str, word
         read_suite_file(path)
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_matrix_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Forty options of two values each would be 2 to the power of 40 runs."""
+    options = ", ".join(f"option{number}: [1, 2]" for number in range(40))
+    path = _write(tmp_path, HEAD + f"evaluations:\n  - matrix: {{{options}}}\n")
+    with pytest.raises(ConfigError, match="there would be 1099511627776 runs") as caught:
+        read_suite_file(path)
+    assert "evaluations.0.matrix" in caught.value.where
+
+
+def test_a_number_of_many_digits_is_told(tmp_path: Path) -> None:
+    """Python shows no number of more than 4300 digits."""
+    path = _write(tmp_path, HEAD + "explain: 0x" + "f" * 5000 + "\n")
+    with pytest.raises(ConfigError, match="a number of more than 63 bits"):
+        read_suite_file(path)

@@ -46,6 +46,11 @@ BILLION_LAUGHS = "\n".join(
         ("a: [", "is not YAML"),
         ("a: !!python/object/apply:os.system [true]\n", "is not YAML"),
         ("a: 2026-13-45\n", "is not YAML"),
+        ('a: !!int ""\n', "is not YAML"),
+        ("a: !!bool perhaps\n", "is not YAML"),
+        ("a: !!timestamp soon\n", "is not YAML"),
+        ("a: !!float _\n", "is not YAML"),
+        ("#" * 2**18 + "\n", "has more than 262144 bytes"),
     ],
 )
 def test_what_is_refused_names_the_file(tmp_path: Path, text: str, words: str) -> None:

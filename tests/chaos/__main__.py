@@ -18,7 +18,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.chaos import disk, flips, kills, once, points, service, twice
+from tests.chaos import (
+    disk,
+    documents,
+    downloads,
+    flips,
+    images,
+    kills,
+    networks,
+    once,
+    points,
+    service,
+    twice,
+)
 from tests.chaos.campaign import Chance, Counts
 from tests.chaos.kills import Undisturbed, undisturbed
 
@@ -26,13 +38,17 @@ Campaign = Callable[[Chance, Undisturbed], Counts]
 
 #: By name, each with its part of the time; those of a fixed length come first.
 CAMPAIGNS: dict[str, tuple[Campaign, float]] = {
+    "images": (images.campaign, 0.06),
+    "networks": (networks.campaign, 0.08),
+    "documents": (documents.campaign, 0.05),
+    "downloads": (downloads.campaign, 0.04),
     "once": (once.campaign, 0.05),
-    "flips": (flips.campaign, 0.1),
-    "disk": (disk.campaign, 0.1),
-    "twice": (twice.campaign, 0.1),
-    "service": (service.campaign, 0.15),
-    "points": (points.campaign, 0.2),
-    "kills": (kills.campaign, 0.4),
+    "flips": (flips.campaign, 0.08),
+    "disk": (disk.campaign, 0.08),
+    "twice": (twice.campaign, 0.08),
+    "service": (service.campaign, 0.12),
+    "points": (points.campaign, 0.15),
+    "kills": (kills.campaign, 0.3),
 }
 
 

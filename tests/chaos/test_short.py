@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.chaos import disk, flips, kills, once, points, soak
+from tests.chaos import (
+    disk,
+    documents,
+    downloads,
+    flips,
+    images,
+    kills,
+    networks,
+    once,
+    points,
+    soak,
+)
 from tests.chaos.campaign import Chance, Counts
 from tests.chaos.evaluating import Place
 
@@ -25,6 +36,28 @@ def test_a_flipped_bit_is_noticed(kept: str, tmp_path: Path) -> None:
         bits = list(range(8 * file.stat().st_size))
         some = random.Random(0).sample(bits, min(_BITS, len(bits)))
         assert flips.unnoticed(file, noticed, some) == [], file.name
+
+
+def test_every_kind_of_bad_image_is_scored_or_told(tmp_path: Path) -> None:
+    assert images.kinds() >= 30
+    images.every_kind(tmp_path, random.Random(0), Counts())
+    images.disturb_many(tmp_path / "disturbed", random.Random(0), Counts())
+
+
+def test_networks_that_are_wrong_by_hand(tmp_path: Path) -> None:
+    counts = Counts()
+    networks.check_by_hand(tmp_path, counts)
+    assert sum(counts.done.values()) >= 200
+
+
+def test_documents_that_are_wrong_by_hand(tmp_path: Path) -> None:
+    documents.check_by_hand(tmp_path, Counts())
+
+
+@pytest.mark.parametrize("habit", downloads.ANSWERS)
+def test_bad_downloads(habit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    downloads.attempt(tmp_path / "models", [habit])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlubench.errors import ConfigError, DatasetError
+from mlubench.images.damage import DamagedImage
 from mlubench.images.dataset import (
     Dataset,
     ImageRef,
@@ -18,6 +19,7 @@ from mlubench.images.dataset import (
     listing_digest,
     read_image_folder,
 )
+from mlubench.images.source import MAX_FILE_BYTES
 from tests.images.pictures import ORDER, MemorySource, write_folder
 
 FILES = {f"{letter}.jpg": letter.encode() * 9 for letter in "abcdef"}
@@ -171,3 +173,52 @@ def test_split_hangs_on_names_and_seed_alone() -> None:
 def test_split_leaves_both_sides_something(tmp_path: Path, count: int) -> None:
     with pytest.raises(ConfigError, match="for calibration"):
         calibration_split(write_folder(tmp_path, FILES), count)
+
+
+def test_what_cannot_be_read_is_damage(tmp_path: Path) -> None:
+    """A link in a circle, a folder, a pipe, a sparse giant: each of itself, not of its disk."""
+    dataset = write_folder(tmp_path, FILES)
+    whole = listing_digest(dataset)
+    folder = tmp_path / "images"
+    for name in "abcdef"[:4]:
+        (folder / f"{name}.jpg").unlink()
+    (folder / "a.jpg").symlink_to("a.jpg")
+    (folder / "b.jpg").mkdir()
+    os.mkfifo(folder / "c.jpg")
+    (folder / "d.jpg").symlink_to("nowhere")
+    os.truncate(folder / "e.jpg", MAX_FILE_BYTES + 1)
+    kinds = []
+    for index in range(5):
+        with pytest.raises(DamagedImage) as caught:
+            dataset.read(index)
+        kinds.append(caught.value.kind)
+    assert kinds == [*["unreadable"] * 4, "too large"]
+    assert dataset.read(5) == FILES["f.jpg"]
+    assert listing_digest(dataset) != whole
+
+
+def test_a_link_in_a_circle_is_no_end_of_the_folder(tmp_path: Path) -> None:
+    dataset = write_folder(tmp_path, FILES)
+    (tmp_path / "images" / "a.jpg").unlink()
+    (tmp_path / "images" / "a.jpg").symlink_to("a.jpg")
+    again = read_image_folder(tmp_path / "images", tmp_path / "labels.txt", ORDER, name="pets")
+    assert again == dataset
+
+
+def test_a_file_that_may_be_read_again_is_another_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its size nor its time of change tells; root may read whatever its mode is."""
+    dataset = write_folder(tmp_path, FILES)
+    path = tmp_path / "images" / "a.jpg"
+    path.chmod(0o600)
+    whole = listing_digest(dataset)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert listing_digest(dataset) != whole
+
+
+def test_line_ends_in_names_are_escaped(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES)
+    (tmp_path / "images" / "x\ny\x1b[2J.jpg").write_bytes(b"x")
+    dataset = read_image_folder(tmp_path / "images", tmp_path / "labels.txt", ORDER, name="pets")
+    assert dataset.unlisted == ("x\\ny\\x1b[2J.jpg",)

@@ -212,3 +212,32 @@ def test_a_class_behind_a_name_comes_off_again(stem: str, wnid: str) -> None:
     stem = "x" + stem.replace("/", "").replace("\n", "")
     assert plain_name(f"folder/{stem}_{wnid}.JPEG") == f"{stem}.JPEG"
     assert wnid in told_wnids(f"{stem}_{wnid}.JPEG")
+
+
+def test_nothing_that_is_called_an_image_is_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "val" / "n01440764"
+    folder.mkdir(parents=True)
+    (folder / "a.JPEG").write_bytes(jpeg(picture(40, 50)))
+    (folder / "circle.JPEG").symlink_to("circle.JPEG")
+    (folder / "folder.JPEG").mkdir()
+    (folder / "nowhere.JPEG").symlink_to("nothing")
+    os.mkfifo(folder / "pipe.JPEG")
+    dataset = _read(tmp_path / "val")
+    spec = Preprocess("short", 30, 24)
+    decoded = decode_dataset(
+        dataset, spec, tmp_path / "cache", workers=1, progress=lambda done, total: None
+    )
+    assert {record.name: record.kind for record in decoded.records} == {
+        "a.JPEG": "",
+        **dict.fromkeys(("circle.JPEG", "folder.JPEG", "nowhere.JPEG", "pipe.JPEG"), "unreadable"),
+    }
+
+
+@pytest.mark.parametrize("name", ["a\nb.JPEG", "\x1b[2J.JPEG", "a\u2028b.JPEG"])
+def test_a_name_that_no_line_can_hold_is_told_escaped(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "val" / "n01440764"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(DatasetError, match="has a control character") as caught:
+        _read(tmp_path / "val")
+    assert name not in str(caught.value)

@@ -153,3 +153,21 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
     with pytest.raises(StoreError):
         unpack_shards(shards, tmp_path / "data")
+
+
+def test_a_name_that_is_not_text_is_told(tmp_path: Path) -> None:
+    raw = pa.array([b"\xff.JPEG"], pa.binary()).view(pa.string())
+    image = pa.StructArray.from_arrays([pa.array([b"x"]), raw], ["bytes", "path"])
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": image, "label": pa.array([0])}), path)
+    with pytest.raises(DatasetError, match="no text in UTF-8"):
+        unpack_shards([path], tmp_path / "data")
+
+
+def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    image = pa.array([{"bytes": b"x", "path": "a.JPEG"}])
+    label = pa.array([0])
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([image, label, label], ["image", "label", "label"]), path)
+    with pytest.raises(DatasetError, match="has other columns"):
+        unpack_shards([path], tmp_path / "data")

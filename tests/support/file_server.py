@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -133,6 +134,21 @@ def stalled(data: bytes, after: int) -> Answer:
         handler.wfile.write(data[:after])
         handler.wfile.flush()
         handler.owner.closing.wait()
+
+    return answer
+
+
+def trickled(data: bytes) -> Answer:
+    """Promise all of it, and send a byte now and then until the server ends."""
+
+    def answer(handler: FileHandler) -> None:
+        handler.begin(200, Content_Length=str(len(data)))
+        with contextlib.suppress(OSError):
+            for byte in data:
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+                if handler.owner.closing.wait(0.02):
+                    return
 
     return answer
 

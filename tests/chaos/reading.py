@@ -1,0 +1,185 @@
+"""Reads all files of a folder as mlubench does, and says what became of each and what it took.
+
+``python -m tests.chaos.reading READER FOLDER`` prints a line of JSON for each file. It is a process
+of its own, so that a crash, or memory without end, is that of a reader and not of the campaign.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import resource
+import sys
+import tempfile
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlubench.caffe.graph import Role, Shape
+from mlubench.caffe.importer import build_graph
+from mlubench.caffe.layers import LAYER_TYPES
+from mlubench.caffe.prototxt import Layer, read_network
+from mlubench.caffe.weights import Array, read_caffemodel
+from mlubench.catalogue.datasets import DatasetEntry
+from mlubench.catalogue.engines import EngineEntry
+from mlubench.catalogue.entries import read_entries
+from mlubench.catalogue.models import ModelEntry
+from mlubench.errors import InputError
+from mlubench.images.damage import DamagedImage
+from mlubench.images.decode import decode
+from mlubench.images.labels import read_label_list
+from mlubench.images.parquet import unpack_shards
+from mlubench.images.preprocess import Preprocess, preprocess
+from mlubench.images.source import FolderSource
+from mlubench.images.tar import TarSource
+from mlubench.pipeline.nightly_parameters import NightlyParameters
+from mlubench.pipeline.suite import read_suite
+
+_SPEC = Preprocess("short", 256, 224)
+#: So that a reader without bounds does not take the machine with it.
+_ADDRESS_SPACE = 6 * 2**30
+
+
+#: A file of that name stands in what is read, and is not to be opened.
+NEVER_OPENED = "never-opened"
+_NEVER_DONE = frozenset(
+    {"os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect"}
+)
+
+
+class _ForbiddenError(BaseException):
+    """A reader did what no file may make it do."""
+
+
+def forbid() -> None:
+    """See to it that programs, connections and files that an input names are noticed."""
+
+    def hook(event: str, given: tuple[object, ...]) -> None:
+        named = event == "open" and NEVER_OPENED in str(given[0])
+        program = str(given[1]) if event == "subprocess.Popen" else ""
+        # A suite that names devices has them counted by mlubench's own worker.
+        if named or (event in _NEVER_DONE and "'mlubench.worker'" not in program):
+            raise _ForbiddenError(event, str(given[0]), program)  # not its environment
+
+    sys.addaudithook(hook)
+
+
+class _AnyWeights:
+    """Gives every layer the blobs it wants: zeros, which take no memory by themselves."""
+
+    def take(self, layer: Layer, role: Role, shape: Shape) -> Array:
+        if np.prod(shape, dtype=float) > 2**24:  # as many as no file of a trial holds
+            raise layer.error("there are no such weights", "a small network")
+        return np.zeros(shape, np.float32)
+
+    def finish(self, layer: Layer) -> None:
+        """Nothing is left over."""
+
+
+def pixels_digest(pixels: np.ndarray[Any, Any]) -> str:
+    """Return what tells decoded pixels from others."""
+    return f"{pixels.shape} {zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
+
+
+def _image(path: Path) -> str:
+    pixels = decode(FolderSource(path.parent).read(path.name))
+    preprocess(pixels, _SPEC)
+    return pixels_digest(pixels)
+
+
+def _prototxt(path: Path) -> str:
+    model = build_graph(read_network(path, LAYER_TYPES), _AnyWeights())
+    return f"{len(model.graph.node)} nodes"
+
+
+def _caffemodel(path: Path) -> str:
+    return f"{len(read_caffemodel(path))} layers"
+
+
+def _suite(path: Path) -> str:
+    return f"{len(read_suite(NightlyParameters(suite=str(path))).runs)} runs"
+
+
+def _entries(name: str, entry: type[Any]) -> Callable[[Path], str]:
+    """Return the reader of a catalogue, which has a folder of its own and a name."""
+
+    def read(path: Path) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).write_bytes(path.read_bytes())
+            return f"{len(read_entries(name, entry, [Path(folder)]))} entries"
+
+    return read
+
+
+def _parquet(path: Path) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return f"{len(TarSource.open(unpack_shards([path], Path(folder))).names())} images"
+
+
+def _tar(path: Path) -> str:
+    source = TarSource.open(path)
+    for name in source.names():
+        with contextlib.suppress(DamagedImage):
+            source.read(name)
+    return f"{len(source.names())} images"
+
+
+#: By name, what reads one file and returns in a word what it read.
+READERS: dict[str, Callable[[Path], str]] = {
+    "image": _image,
+    "prototxt": _prototxt,
+    "caffemodel": _caffemodel,
+    "labels": lambda path: f"{len(read_label_list(path))} labels",
+    "suite": _suite,
+    "models": _entries("models.yaml", ModelEntry),
+    "datasets": _entries("datasets.yaml", DatasetEntry),
+    "engines": _entries("engines.yaml", EngineEntry),
+    "parquet": _parquet,
+    "tar": _tar,
+}
+
+
+def read_file(reader: str, path: Path) -> tuple[str, str]:
+    """Return what became of a file (read, damaged, refused, FAULT), and the words for it."""
+    try:
+        return "read", READERS[reader](path)
+    except DamagedImage as damage:
+        return "damaged", damage.kind
+    except InputError as error:
+        return "refused", str(error)
+    except BaseException:
+        return "FAULT", traceback.format_exc()[-3000:]
+
+
+def _most_megabytes() -> float:
+    """Return the most memory that this process held; getrusage has that of its parent, too."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
+
+
+def _readings(reader: str, folder: Path) -> Iterator[dict[str, object]]:
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208  # names that are not UTF-8
+        start = time.process_time()
+        became, words = read_file(reader, folder / name)
+        yield {
+            "name": name,
+            "became": became,
+            "words": words,
+            "seconds": time.process_time() - start,
+            "megabytes": _most_megabytes(),
+        }
+
+
+if __name__ == "__main__":
+    forbid()
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    for reading in _readings(sys.argv[1], Path(sys.argv[2])):
+        sys.stdout.write(json.dumps(reading) + "\n")
+        sys.stdout.flush()
