@@ -130,7 +130,7 @@ class _Bed:
         options += ["--resize_size", str(_SHORT), "--label_order", "2012"]
         options += ["--image_dir", str(self.images), "--label_file", str(self.labels)]
         options += ["--label_file_order", "2012", "--out", str(self.out)]
-        options += ["--calibration_num", str(_CALIBRATION), "--max_drop", "100"]
+        options += ["--calibration_num", str(_CALIBRATION)]
         options += [part for one in precisions for part in ("--precision", one)]
         done = subprocess.run(
             [str(Path(sys.executable).with_name("mlubench")), "eval", *options],
