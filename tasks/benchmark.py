@@ -7,8 +7,6 @@ from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
     create_markdown_artifact,
     create_table_artifact,
 )
@@ -24,7 +22,7 @@ from mlubench.reports.bench_console import bench_summary, seed_table, throughput
 from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.throughput import Measured
 from mlubench.store import Store
-from tasks.pages import page_address, served_address
+from tasks.pages import link_page
 from tasks.progress import step_progress
 
 
@@ -72,16 +70,4 @@ def publish_benchmark(written: BenchOutcome) -> None:
         markdown=f"{lines}\n\n{seed_table(written.rows, written.card)}",
         description=f"How run {written.record.run_id} ended",
     )
-    create_link_artifact(
-        key="benchmark-report",
-        link=page_address(written.folder / "report.html"),
-        link_text=f"report of {written.record.run_id}",
-        description=f"Throughput, latency, stages and history, run {written.record.run_id}",
-    )
-    # A browser shows no picture of a file on a server's page.
-    if (picture := served_address(written.folder / "plot.png")) is not None:
-        create_image_artifact(
-            key="throughput-plot",
-            image_url=picture,
-            description=f"Throughput per configuration, run {written.record.run_id}",
-        )
+    link_page(written.folder, "benchmark-report", "throughput-plot", "Throughput per configuration")

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
     create_markdown_artifact,
     create_table_artifact,
 )
@@ -16,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from mlubench.pipeline import outcome
 from mlubench.pipeline.outcome import Evaluation, Outcome
 from mlubench.reports.console import accuracy_cells, accuracy_markdown, summary_lines
-from tasks.pages import page_address, served_address
+from tasks.pages import link_page
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
@@ -38,19 +36,7 @@ def publish(written: Outcome) -> None:
         markdown=_summary(written),
         description=f"How run {written.record.run_id} ended",
     )
-    create_link_artifact(
-        key="report",
-        link=page_address(written.folder / "report.html"),
-        link_text=f"report of {written.record.run_id}",
-        description=f"Page of run {written.record.run_id}",
-    )
-    # A browser shows no picture of a file on a server's page.
-    if (picture := served_address(written.folder / "plot.png")) is not None:
-        create_image_artifact(
-            key="plot",
-            image_url=picture,
-            description=f"Main picture of run {written.record.run_id}",
-        )
+    link_page(written.folder, "report", "plot", "Accuracy per precision")
 
 
 def _summary(written: Outcome) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from prefect.artifacts import create_image_artifact, create_link_artifact
 from prefect.variables import Variable
 
 #: Prefect's variable that ``make server`` sets while it serves the pages of a folder of
@@ -30,3 +31,25 @@ def served_address(file: Path) -> str | None:
         if file.is_relative_to(folder):
             return f"{served['address']}/{quote(file.relative_to(folder).as_posix())}"
     return None
+
+
+def link_page(folder: Path, key: str, plot_key: str, what: str) -> None:
+    """Show a link to a run's page and, where pages are served, its picture in Prefect's UI.
+
+    Args:
+        folder: of the run.
+        key: of the link's artifact.
+        plot_key: of the picture's.
+        what: what the page and its picture show.
+    """
+    create_link_artifact(
+        key=key,
+        link=page_address(folder / "report.html"),
+        link_text=f"report of {folder.name}",
+        description=f"{what}, run {folder.name}",
+    )
+    # A browser shows no picture of a file on a server's page.
+    if (picture := served_address(folder / "plot.png")) is not None:
+        create_image_artifact(
+            key=plot_key, image_url=picture, description=f"{what}, run {folder.name}"
+        )

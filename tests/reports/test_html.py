@@ -7,7 +7,6 @@ import re
 import shlex
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from typing import Any
 
 import pyarrow as pa
@@ -22,43 +21,10 @@ from mlubench.reports.page_verdict import by_own_limits
 from mlubench.reports.run_json import PublishedRecord, RunRecord
 from mlubench.reports.schemas import SHARDS
 from tests.reports import examples
+from tests.support.markup import ParsedPage
 
 _LIMITS = {"force_float16": 0.02, "qint8_mixed_float16": 0.01}
 _HOSTILE = "<script>alert(1)</script>\"'&"
-_VOID = {"meta", "br", "img"}
-
-
-class _Page(HTMLParser):
-    """Collects a page's tags, attributes and text; checks that tags close in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.texts: list[str] = []
-        self._open: list[str] = []
-        self.feed(page)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in _VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.texts))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +90,7 @@ def _drop(class_id: str, lost: int, won: int) -> ClassDrop:
 
 
 def test_page_shows_everything(rows: list[AccuracyRow], flips: list[Flip]) -> None:
-    page = _Page(_render(rows, flips))
+    page = ParsedPage(_render(rows, flips))
     expected = [
         "tiny on digits: inconclusive",
         "398 of 401 scored; 400 present, 2 corrupt, 1 missing, 0 duplicate, 3 not in the list",
@@ -164,7 +130,7 @@ def test_verdict_comes_first(rows: list[AccuracyRow], flips: list[Flip]) -> None
 
 def test_page_needs_nothing_else(rows: list[AccuracyRow], flips: list[Flip]) -> None:
     text = _render(rows, flips)
-    page = _Page(text)
+    page = ParsedPage(text)
     assert not {"script", "link", "iframe", "object", "form"} & set(page.tags)
     fetched = {"src", "href", "xlink:href", "srcset", "action"}
     values = {value or "" for name, value in page.attributes if name in fetched}
@@ -221,7 +187,7 @@ def test_hostile_names_are_text(rows: list[AccuracyRow], flips: list[Flip]) -> N
         shards=_shards(_HOSTILE),
         remarks=[_HOSTILE],
     )
-    page = _Page(text)
+    page = ParsedPage(text)
     assert "<script" not in text
     assert "script" not in page.tags
     assert page.text.count(_HOSTILE) >= 25
@@ -234,7 +200,7 @@ def test_same_page_again(rows: list[AccuracyRow], flips: list[Flip]) -> None:
 
 def test_long_lists_are_cut_and_say_so(rows: list[AccuracyRow], flips: list[Flip]) -> None:
     many = [dataclasses.replace(flips[0], image=f"many_{index}.JPEG") for index in range(501)]
-    text = _Page(_render(rows, many)).text
+    text = ParsedPage(_render(rows, many)).text
     assert "501 lost" in text
     assert "The first 500; all of them are in predictions.parquet." in text
     assert "many_499.JPEG" in text
@@ -243,7 +209,7 @@ def test_long_lists_are_cut_and_say_so(rows: list[AccuracyRow], flips: list[Flip
 
 def test_run_with_one_precision(rows: list[AccuracyRow]) -> None:
     run = _record(damage={}, published=())
-    text = _Page(_render(rows[:1], [], run=run, classes={}, shards=SHARDS.empty_table())).text
+    text = ParsedPage(_render(rows[:1], [], run=run, classes={}, shards=SHARDS.empty_table())).text
     assert "not judged" in text
     assert text.count("mlubench eval --precision force_float32 ...") == 3
     assert "None are known" in text
@@ -251,7 +217,7 @@ def test_run_with_one_precision(rows: list[AccuracyRow]) -> None:
 
 
 def test_a_limit_of_its_own_is_a_verdict(rows: list[AccuracyRow], flips: list[Flip]) -> None:
-    text = _Page(_render(rows, flips)).text
+    text = ParsedPage(_render(rows, flips)).text
     assert "not judged" not in text
     assert "Gates: 1 inconclusive, 1 pass." in text
 
