@@ -138,9 +138,9 @@ class _Bed:
             text=True,
             check=False,
         )
-        newest = max((self.out / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
         if done.returncode not in (0, 3):
             raise RuntimeError(done.stdout + done.stderr)
+        newest = max((self.out / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
         begun = datetime.fromisoformat(json.loads(newest.read_text())["created_utc"])
         shards = pq.read_table(newest.with_name("shards.parquet")).to_pylist()
         ended = max(one["started_utc"] + timedelta(seconds=one["seconds"]) for one in shards)
