@@ -39,6 +39,7 @@ PREFECT_SERVER_API_PORT ?= 4200
 .DEFAULT_GOAL := help
 .PHONY: help setup eval bench nightly run server deploy test bench-pipeline bench-crosscheck bench-rivals \
         bench-cold bench-growth bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
+        bench-orchestration bench-memory \
         chaos soak lint format proto clean
 
 help:  ## list the targets
@@ -138,6 +139,12 @@ bench-reporting: $(VENV)/ready-dev  ## seconds and memory of merging, judging an
 
 bench-overlap: $(VENV)/ready-dev  ## what a cold run gains by inferring while it decodes
 	$(BIN)/python -m tests.bench.overlap
+
+bench-orchestration: $(VENV)/ready-dev  ## what Prefect costs an evaluation
+	$(BIN)/python -m tests.bench.orchestration
+
+bench-memory: $(VENV)/ready-dev  ## what an evaluation holds, with few images and with many
+	$(BIN)/python -m tests.bench.memory
 
 bench-startup: $(VENV)/ready-dev  ## what is waited for before anything is computed
 	$(BIN)/python -m tests.bench.startup

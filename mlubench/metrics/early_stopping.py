@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from scipy.special import betainc
-from scipy.stats import norm
+from scipy.special import betainc, ndtri
 
 #: LoadGen's ``confidence``; its ``tolerance`` is 0.
 CONFIDENCE = 0.99
@@ -84,7 +83,7 @@ def table_queries(percentile: float) -> int:
     p97, 270,336 at p99.
     """
     tail = 1 - Fraction(str(percentile))
-    z = float(norm.isf((1 - CONFIDENCE) / 2))
+    z = -float(ndtri((1 - CONFIDENCE) / 2))
     # p (1 - p) / ((1 - p) / 20)^2 = 400 p / (1 - p), exactly.
     wanted = z * z * float(400 * (1 - tail) / tail)
     return math.ceil(wanted / _TABLE_STEP) * _TABLE_STEP

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from mlubench.metrics.early_stopping import late_allowed, needed_queries, table_queries
 
@@ -138,6 +137,8 @@ def interval_ranks(
     most (1 - level) / 2, so the interval covers it with at least ``level``. None is an end that
     so few samples cannot give.
     """
+    from scipy.stats import binom  # half a second and 50 MB, for latencies alone
+
     tail = (1 - level) / 2
     # low: P(count < low) <= tail; high: P(count >= high) <= tail.
     below = int(binom.ppf(tail, samples, percentile))

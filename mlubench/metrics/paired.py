@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import binom, binomtest, norm
+from scipy.special import bdtr, bdtrc, ndtr, ndtri
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def mcnemar_p(lost: int, won: int) -> float:
     """
     if lost + won == 0:
         return 1.0
-    return float(binomtest(lost, lost + won, 0.5).pvalue)
+    return min(1.0, 2 * float(bdtr(min(lost, won), lost + won, 0.5)))
 
 
 def loss_p(lost: ArrayLike, won: ArrayLike) -> NDArray[np.float64]:
@@ -147,7 +147,7 @@ def loss_p(lost: ArrayLike, won: ArrayLike) -> NDArray[np.float64]:
         won: images that only the candidate has right, of a shape that broadcasts.
     """
     changed = np.add(lost, won)
-    return np.asarray(binom.sf(np.subtract(lost, 1), changed, 0.5), np.float64)
+    return np.asarray(bdtrc(np.subtract(lost, 1), changed, 0.5), np.float64)
 
 
 def equivalence(lost: int, won: int, images: int, margin: float) -> Equivalence:
@@ -167,8 +167,8 @@ def equivalence(lost: int, won: int, images: int, margin: float) -> Equivalence:
         raise ValueError(f"the margin is {margin}, expected more than 0 and less than 1")
     return Equivalence(
         margin=margin,
-        p_worse=float(norm.cdf(_score(margin, lost, won, images))),
-        p_better=float(norm.cdf(_score(margin, won, lost, images))),
+        p_worse=float(ndtr(_score(margin, lost, won, images))),
+        p_better=float(ndtr(_score(margin, won, lost, images))),
     )
 
 
@@ -190,7 +190,7 @@ def tango_interval(lost: int, won: int, images: int, level: float = 0.95) -> tup
         ValueError: the counts do not fit.
     """
     _check_counts(lost, won, images)
-    z = float(norm.isf((1 - level) / 2))
+    z = -float(ndtri((1 - level) / 2))
     # Exchanging the two classifiers turns the interval round.
     return _tango_low(lost, won, images, z), -_tango_low(won, lost, images, z)
 
@@ -257,7 +257,7 @@ def smallest_detectable_drop(
     Returns:
         The drop; 1 where the images are too few to show any.
     """
-    z_level, z_power = float(norm.isf(level)), float(norm.ppf(power))
+    z_level, z_power = -float(ndtri(level)), float(ndtri(power))
     least_churn = (z_level + z_power) ** 2 / images
     if least_churn >= 1:
         return 1.0

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu, norm
+from scipy.special import ndtri
 
 #: Up to this product of the two sizes the null distribution is counted out; beyond it the
 #: normal approximation is right to well under one rank.
@@ -27,6 +27,8 @@ def greater_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
         first: [M].
         second: [N].
     """
+    from scipy.stats import mannwhitneyu  # half a second and 50 MB, for speeds alone
+
     pooled = np.concatenate([first, second])
     exact = len(first) * len(second) <= _EXACT_PAIRS and len(np.unique(pooled)) == len(pooled)
     method = "exact" if exact else "asymptotic"
@@ -71,7 +73,7 @@ def _interval_rank(first: int, second: int, tail: float) -> int:
     pairs = first * second
     if pairs > _EXACT_PAIRS:
         deviation = np.sqrt(pairs * (first + second + 1) / 12)
-        return int(np.floor(pairs / 2 - float(norm.isf(tail)) * deviation))
+        return int(np.floor(pairs / 2 + float(ndtri(tail)) * deviation))
     counts = _orderings(*sorted((first, second)))
     total = sum(counts)
     return sum(1 for cumulated in itertools.accumulate(counts) if cumulated <= tail * total)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from mlubench.metrics.rank_sum import greater_p, shift_interval, smallest_p
 from mlubench.metrics.verdict import Verdict
@@ -18,7 +18,7 @@ from mlubench.metrics.verdict import Verdict
 LEVEL = 0.001
 
 #: Half the two-sided 95 % interval, in standard errors.
-_Z_INTERVAL = float(norm.isf(0.025))
+_Z_INTERVAL = -float(ndtri(0.025))
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _detectable(
     if smallest_p(*rounds) > LEVEL or math.isinf(high):
         return 1.0
     error = (high - low) / (2 * _Z_INTERVAL)
-    z_power = float(norm.ppf(power))
-    by_test = (float(norm.isf(LEVEL)) + z_power) * error
+    z_power = float(ndtri(power))
+    by_test = (z_power - float(ndtri(LEVEL))) * error
     by_effect = z_power * error - math.log1p(-min_effect)
     return -math.expm1(-max(by_test, by_effect))

@@ -6,7 +6,7 @@ import enum
 import math
 from collections.abc import Iterable
 
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from mlubench.metrics.levels import GATE_LEVEL, LOSS_LEVEL, POWER
 from mlubench.metrics.paired import Paired, loss_p, smallest_detectable_drop
@@ -77,7 +77,7 @@ def judge_loss(paired: Paired, max_drop: float, level: float = LOSS_LEVEL) -> tu
 
 def _within(paired: Paired, limit: float) -> bool:
     """Whether a drop is shown to be within a limit, and not by luck."""
-    z_level, z_power = float(norm.isf(GATE_LEVEL)), float(norm.ppf(POWER))
+    z_level, z_power = -float(ndtri(GATE_LEVEL)), float(ndtri(POWER))
     error = math.sqrt(paired.churn / paired.images)
     # Of an improvement, luck is no question.
     telling = paired.drop_high <= 0 or (z_level + z_power) * error <= limit

@@ -18,7 +18,7 @@ from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrc
 
 from mlubench.images.labels import ImagenetOrder, LabelOrder, imagenet_order
 from mlubench.metrics.accuracy import correct_at_k, wilson_interval
@@ -129,7 +129,7 @@ def _kind(
 ) -> Kind | None:
     if likeliest > scored and p < _TELLING:
         return "wrong" if p < _CERTAIN else "perhaps"
-    if published is not None and binom.cdf(round(scored * images), images, published) < _CERTAIN:
+    if published is not None and bdtr(round(scored * images), images, published) < _CERTAIN:
         return "unexplained"
     return None
 
@@ -153,7 +153,7 @@ def _others(
 def _by_chance(class_ids: Sequence[str], right: _Right, classes: int) -> float:
     """Return the probability of as many right answers, of one image of each class, or more."""
     _, first = np.unique(np.array(class_ids), return_index=True)
-    return float(binom.sf(int(right[first].sum()) - 1, len(first), 1 / classes))
+    return float(bdtrc(int(right[first].sum()) - 1, len(first), 1 / classes))
 
 
 def _right(class_ids: Sequence[str], best: npt.NDArray[np.integer], order: LabelOrder) -> _Right:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlubench.errors import MlubenchError
-from mlubench.pipeline.bench_page import write_bench_page
-from mlubench.pipeline.evaluation_page import write_evaluation_page
 from mlubench.reports.bench_json import BenchRecord
 
 
@@ -20,8 +18,13 @@ def write_page(folder: Path) -> Path:
         ConfigError: the run is of a version without what the page needs.
         StoreError: a file cannot be read, or the page not be written.
     """
+    # What draws takes 100 MB and a second to import: no run has that before its end.
     if BenchRecord.is_in(folder):
+        from mlubench.pipeline.bench_page import write_bench_page
+
         return write_bench_page(folder)
+    from mlubench.pipeline.evaluation_page import write_evaluation_page
+
     return write_evaluation_page(folder)
 
 

@@ -9,7 +9,6 @@ pair; the machine's speed cancels out of it.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import statistics
 import subprocess
@@ -36,11 +35,11 @@ from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import read_shard
+from tests.bench.photographs import photographs
 
 _PRECISION = "qint8_mixed_float16"
-_PASSES = 4
-#: SE-ResNet-50 takes ten times as long for an image.
-_FEW = 200
+#: Images of a round: some seconds of either network.
+_MANY, _FEW = 4096, 768
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -70,24 +69,22 @@ def networks(data: Path, folder: Path) -> Iterator[EvaluateParameters]:
     if not data.is_dir():
         yield check_parameters(precision=(_PRECISION,), out=folder / "artifacts")
         return
-    labels = folder / "labels.txt"
-    with (data / "images.csv").open(newline="") as stream:
-        lines = [f"{row['file']} {row['index_2012']}\n" for row in csv.DictReader(stream)]
-    labels.write_text("".join(lines))
     weights = folder / "random.caffemodel"
     prototxt = data / "prototxt" / "SE-ResNet-50.prototxt"
     write_random_caffemodel(prototxt, weights, seed=0)
-    squeezenet = (data / "squeezenet_v1.1.prototxt", data / "squeezenet_v1.1.caffemodel", 227, None)
-    for text, caffemodel, size, images in (squeezenet, (prototxt, weights, 224, _FEW)):
+    squeezenet = (data / "squeezenet_v1.1.prototxt", data / "squeezenet_v1.1.caffemodel", 227)
+    photos = photographs(data, folder, _MANY)
+    for (text, caffemodel, size), images in ((squeezenet, _MANY), ((prototxt, weights, 224), _FEW)):
         yield check_parameters(
             prototxt=text,
             caffemodel=caffemodel,
             input_size=size,
             means=(104, 117, 123),
             label_order="2012",
-            image_dir=data / "images",
-            label_file=labels,
+            image_dir=photos.scored,
+            label_file=photos.labels,
             label_file_order="2012",
+            calibration_dir=photos.calibration,
             image_num=images,
             precision=(_PRECISION,),
             out=folder / "artifacts",
@@ -128,7 +125,7 @@ def _measure(asked: EvaluateParameters, rounds: int, console: Console) -> tuple[
             # In turn, so that a drift of the machine does not favour one of them.
             pair = [
                 lambda: _evaluate(asked, network, devices, compiled, images),
-                lambda: bare_rate(compiled, images.shape[0] * _PASSES // asked.batch_size),
+                lambda: bare_rate(compiled, images.shape[0] // asked.batch_size),
             ]
             figures = [one() for one in (pair if number % 2 else pair[::-1])]
             mine, bare = figures if number % 2 else figures[::-1]
@@ -167,17 +164,14 @@ def _evaluate(
 ) -> float:
     """Return the images per second of whole inferences, from the first image to the last."""
     shards = cut(images.shape[0], asked.batch_size, asked.shards, len(asked.devices))
-    seconds = 0.0
-    for _ in range(_PASSES):
-        with tempfile.TemporaryDirectory() as folder:
-            done = infer_images(
-                devices, compiled, images, shards, network.order, Workspace(Path(folder)), _silent
-            )
-            facts = [read_shard(path).facts for path in done.shards]
-        first = min(fact["started_utc"] for fact in facts)
-        last = max(fact["started_utc"] + timedelta(seconds=fact["seconds"]) for fact in facts)
-        seconds += (last - first).total_seconds()
-    return _PASSES * images.shape[0] / seconds
+    with tempfile.TemporaryDirectory() as folder:
+        done = infer_images(
+            devices, compiled, images, shards, network.order, Workspace(Path(folder)), _silent
+        )
+        facts = [read_shard(path).facts for path in done.shards]
+    first = min(fact["started_utc"] for fact in facts)
+    last = max(fact["started_utc"] + timedelta(seconds=fact["seconds"]) for fact in facts)
+    return images.shape[0] / float((last - first).total_seconds())
 
 
 def bare_rate(compiled: Compiled, batches: int) -> float:

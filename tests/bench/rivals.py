@@ -17,7 +17,6 @@ timed by itself.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import statistics
@@ -42,6 +41,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlubench.caffe import import_caffe
+from tests.bench.photographs import photographs
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _FLOAT, _HALF, _INT8 = "force_float32", "force_float16", "qint8_mixed_float16"
@@ -100,24 +100,15 @@ class _Bed:
     Args:
         data: SqueezeNet and photographs.
         folder: for all that is written.
-        count: how many images; photographs are taken again where there are fewer.
+        count: how many images; photographs are taken again where there are fewer. The last ones
+            calibrate and are not among them.
     """
 
     def __init__(self, data: Path, folder: Path, count: int) -> None:
         self.data, self.out = data, folder / "artifacts"
-        self.images = folder / "images"
-        self.images.mkdir()
-        with (data / "images.csv").open(newline="") as stream:
-            photos = [(row["file"], row["index_2012"]) for row in csv.DictReader(stream)]
-        lines = []
-        for number in range(count):
-            file, label = photos[number % len(photos)]
-            name = f"{number:05d}.JPEG"
-            (self.images / name).symlink_to(data / "images" / file)
-            lines.append(f"{name} {label}\n")
-        self.labels = folder / "labels.txt"
-        self.labels.write_text("".join(lines))
-        self.files = sorted(self.images.iterdir())
+        self._photos = photographs(data, folder, count, _CALIBRATION)
+        self.files = sorted(self._photos.scored.iterdir())
+        self.calibration = sorted(self._photos.calibration.iterdir())
         self.evaluate(_ALL)  # compiles
 
     def evaluate(self, precisions: Sequence[str]) -> float:
@@ -128,9 +119,9 @@ class _Bed:
         options += ["--caffemodel", str(self.data / "squeezenet_v1.1.caffemodel")]
         options += ["--input_size", str(_SIZE), "--means", *map(str, _MEANS)]
         options += ["--resize_size", str(_SHORT), "--label_order", "2012"]
-        options += ["--image_dir", str(self.images), "--label_file", str(self.labels)]
-        options += ["--label_file_order", "2012", "--out", str(self.out)]
-        options += ["--calibration_num", str(_CALIBRATION)]
+        options += ["--image_dir", str(self._photos.scored)]
+        options += ["--label_file", str(self._photos.labels), "--label_file_order", "2012"]
+        options += ["--calibration_dir", str(self._photos.calibration), "--out", str(self.out)]
         options += [part for one in precisions for part in ("--precision", one)]
         done = subprocess.run(
             [str(Path(sys.executable).with_name("mlubench")), "eval", *options],
@@ -198,7 +189,8 @@ def _rivals(bed: _Bed) -> Iterator[Rival]:
     exported, quantised = bed.out / "squeezenet.onnx", bed.out / "squeezenet_int8.onnx"
     _export(bed, exported)
     yield Rival("ONNX Runtime, float32", (_FLOAT,), (_session(exported),))
-    quantize_static(exported, quantised, _Photos(bed.files[:_CALIBRATION], exported))
+    photos = _Photos(bed.calibration, exported)
+    quantize_static(exported, quantised, photos)
     yield Rival("ONNX Runtime, its int8", (_INT8,), (_session(quantised),))
 
 
