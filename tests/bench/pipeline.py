@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,8 +57,11 @@ def main() -> None:
             table, ratio = _measure(asked, arguments.rounds, console)
             console.print(table)
             console.print(f"median of {arguments.rounds} ratios: {ratio:.3f}")
-            ratio = _two_over_one(asked, arguments.rounds)
-            console.print(f"two devices of a half of the cores over one of them: {ratio:.3f}\n")
+            ratio, bare = _two_over_one(asked, arguments.rounds)
+            console.print(
+                f"two devices of a half of the cores over one of them: {ratio:.3f}; "
+                f"the bare engine's: {bare:.3f}\n"
+            )
 
 
 def networks(data: Path, folder: Path) -> Iterator[EvaluateParameters]:
@@ -91,15 +94,20 @@ def networks(data: Path, folder: Path) -> Iterator[EvaluateParameters]:
         )
 
 
-def _two_over_one(asked: EvaluateParameters, rounds: int) -> float:
-    """Return the median ratio of two devices, a half of the cores each, over the first of them."""
+def _two_over_one(asked: EvaluateParameters, rounds: int) -> tuple[float, float]:
+    """Return the median ratio of two devices, a half of the cores each, over the first of them.
+
+    And the same of the bare engine, in a process of its own for each: what the machine gives.
+    """
     network, run = choose_network(asked), Run(asked.out)
     one = asked.model_copy(update={"devices": ("cpu:0/2",)})
     two = asked.model_copy(update={"devices": ("cpu:0/2", "cpu:1/2")})
     host = engine_host(asked.engine)
-    ratios = []
+    halves = _halves()
+    ratios, bare = [], []
     with DevicePool(host, one.devices) as single, DevicePool(host, two.devices) as both:
         compiled, images = _prepared(asked, network, run, single)
+        batches = images.shape[0] // asked.batch_size // 2
         for number in range(rounds):
             pair = [
                 lambda: _evaluate(one, network, single, compiled, images),
@@ -108,7 +116,14 @@ def _two_over_one(asked: EvaluateParameters, rounds: int) -> float:
             figures = [way() for way in (pair if number % 2 else pair[::-1])]
             first, second = figures if number % 2 else figures[::-1]
             ratios.append(second / first)
-    return statistics.median(ratios)
+            alone = bare_rate(compiled, batches, halves[:1])
+            bare.append(bare_rate(compiled, batches, halves) / alone)
+    return statistics.median(ratios), statistics.median(bare)
+
+
+def _halves() -> tuple[Sequence[int], Sequence[int]]:
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[: len(cores) // 2], cores[len(cores) // 2 :]
 
 
 def _measure(asked: EvaluateParameters, rounds: int, console: Console) -> tuple[Table, float]:
@@ -174,19 +189,24 @@ def _evaluate(
     return images.shape[0] / float((last - first).total_seconds())
 
 
-def bare_rate(compiled: Compiled, batches: int) -> float:
-    """Return the images per second of the engine alone, in a process of its own."""
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+def bare_rate(
+    compiled: Compiled, batches: int, groups: Sequence[Sequence[int]] | None = None
+) -> float:
+    """Return the images per second of the engine alone, in a process for each group of cores."""
     path = str(compiled.folder / "model.xml")
     hint = "f32" if compiled.precision == REFERENCE else "f16"
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.bare_engine", path, cores, str(batches), hint],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return float(done.stdout)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.bare_engine", path, cores, str(batches), hint],
+            cwd=_ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for cores in (
+            ",".join(map(str, group)) for group in groups or [sorted(os.sched_getaffinity(0))]
+        )
+    ]
+    return sum(float(process.communicate()[0]) for process in processes)
 
 
 def _silent(done: int, total: int) -> None:
