@@ -116,6 +116,7 @@ class Decoding:
         self.seconds = time.monotonic() - start
         with self._changed:
             self._decoded = decoded
+            self._blocks.clear()  # some 200 bytes an image, which the cache has
             self._changed.notify_all()
         progress(self.shape[0], self.shape[0])
         return decoded
