@@ -74,8 +74,10 @@ def dask_hosts(
 
         found = Hosts(client, submit, asked.engine, devices.engine)
         found.check_reach(answers, str(PREFECT_API_URL.value()))
-        yield found
-        found.close()
+        try:
+            yield found
+        finally:
+            found.close()
 
 
 def infer_on_hosts(

@@ -75,9 +75,9 @@ class Hosts:
             if facts["resources"].get(self.family, 0) >= 1
         )
 
-    def alive(self) -> list[str]:
-        """Return those of them that did not fail too often."""
-        return [one for one in self.present() if self._failures[one] < FAILURES]
+    def given_up(self, address: str) -> bool:
+        """Whether a host failed too often in a row."""
+        return self._failures.get(address, 0) >= FAILURES
 
     def look(self, networks: Sequence[str]) -> dict[str, HostFacts]:
         """Ask every host what it has.
@@ -154,10 +154,11 @@ class Hosts:
     @property
     def descriptions(self) -> dict[str, str]:
         """What the engine says of the hosts' first devices, by the hosts' names."""
-        return {
-            _unlike(facts.host, address, self._facts): f"{facts.device}, slots: {facts.slots}"
-            for address, facts in sorted(self._facts.items())
+        named = {
+            self.name(address): f"{facts.device}, slots: {facts.slots}"
+            for address, facts in self._facts.items()
         }
+        return dict(sorted(named.items()))
 
     def name(self, address: str) -> str:
         """Return what a Dask worker is called."""
@@ -171,7 +172,7 @@ class Hosts:
     def failed(self, address: str, why: str) -> None:
         """Note that a host failed at a shard; too often in a row, and it gets no more."""
         self._failures[address] += 1
-        if self._failures[address] == FAILURES:
+        if self.given_up(address):
             self.lost[self.name(address)] = why
 
     def close(self) -> None:

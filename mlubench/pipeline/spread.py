@@ -130,7 +130,7 @@ class _Spread:
         self._images = inference.images
         self._paths = paths
         self._network = _Network(hosts, inference.compiled)
-        self._work = Work(waiting, hosts.alive(), arrived=self._images.complete)
+        self._work = Work(waiting, hosts.present(), arrived=self._images.complete)
         self._avoid: dict[Shard, set[str]] = defaultdict(set)
         self._lost: dict[Any, list[str]] = defaultdict(list)
 
@@ -212,14 +212,22 @@ class _Spread:
 
         order, network = self._order(shard), self._network.future()
         where: dict[str, Any] = {"resources": {self._hosts.family: 1}}
-        if self._avoid[shard] or self._hosts.lost:
-            alive = self._hosts.alive()
-            others = [one for one in alive if one not in self._avoid[shard]] or alive
-            where.update({"workers": others} if others else {})
+        if others := self._others(shard):
+            where.update(workers=others, allow_other_workers=True)
         # A shard is large and belongs to its task alone; Dask warns of data that tasks share.
         large = {"distributed.admin.large-graph-warning-threshold": "1TB"}
         with annotate(**where), config.set(large):
             return self._hosts.submit(order, network)
+
+    def _others(self, shard: Shard) -> list[str]:
+        """Return the hosts that a shard is better given to; none where Dask may choose freely."""
+        present = self._hosts.present() if self._avoid else []
+        good = [
+            one
+            for one in present
+            if one not in self._avoid.get(shard, ()) and not self._hosts.given_up(one)
+        ]
+        return good if len(good) < len(present) else []
 
     def _order(self, shard: Shard) -> ShardOrder:
         """Return a shard's pixels, checked.
@@ -296,7 +304,7 @@ class _Spread:
         self._hosts.failed(address, why)
         self._work.failed(shard, f"{self._hosts.name(address)}: {why}")
         self._work.blame(shard, address, error)
-        if address not in self._hosts.alive():
+        if self._hosts.given_up(address):
             self._work.device_lost(address, error)
 
 
@@ -321,8 +329,8 @@ class _Watch:
         self._looked = now
         if present := self._hosts.present():
             self._seen = now
-            alive = self._hosts.alive()
-            self._work.devices_are(alive or present)
+            good = [one for one in present if not self._hosts.given_up(one)]
+            self._work.devices_are(good or present)
         elif now - self._seen > PATIENCE:
             raise DeviceError(
                 f"no Dask worker with the resource {self._hosts.family!r} is left",
