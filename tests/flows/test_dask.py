@@ -69,19 +69,26 @@ def test_two_hosts_that_share_no_disk_change_no_byte(
     assert not scheduler.device_workers()
 
 
-def test_a_shard_holds_a_card_of_a_host_with_two(
+def test_a_shard_holds_a_card_and_one_that_fails_is_done_again(
     run: Evaluate, scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables = environment(tmp_path, cards=2)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    def cards(*faults: dict[str, object]) -> dict[str, str]:
+        variables = environment(tmp_path, cards=2, faults=faults)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return variables
+
     few = {"engine": "magicmind", "devices": ("mlu:0",), "image_num": 96, **FLOAT}
+    cards()
     expected = (run(**few).folder / "predictions.parquet").read_bytes()
+    variables = cards({"call": "Context.enqueue", "how": "abort", "times": 1})
     with scheduler.worker("cards", slots="mlu=2"):
         outcome = run(runner="dask", scheduler=scheduler.address, shards=12, **few)
     assert (outcome.folder / "predictions.parquet").read_bytes() == expected
     shards = pd.read_parquet(outcome.folder / "shards.parquet")
     assert set(shards.device) == {"cards/mlu:0 (simulated)", "cards/mlu:1 (simulated)"}
+    (failed,) = shards[shards.attempts > 1].failures
+    assert failed[0].startswith("cards: the worker ended at 'run' (exit status ")
     assert misuses(variables) == []
 
 
