@@ -106,13 +106,30 @@ class _Network:
         return self._future
 
     def send(self) -> None:
-        """Send it to every host."""
+        """Send it to every host, once there is one.
+
+        Raises:
+            StoreError: it cannot be read.
+            DeviceError: there is none for :data:`PATIENCE` seconds.
+        """
         with self._lock:
-            if self._future is None or self._future.status != "finished":
-                packed = PackedNetwork.of(self._compiled.key, self._compiled.folder)
-                (self._future,) = self._hosts.client.scatter(
-                    [packed], workers=self._hosts.present(), broadcast=True, hash=False
-                )
+            packed = PackedNetwork.of(self._compiled.key, self._compiled.folder)
+            end = time.monotonic() + PATIENCE
+            while self._future is None or self._future.status != "finished":
+                if time.monotonic() > end:
+                    raise _none_left(self._hosts)
+                if present := self._hosts.present():
+                    self._scatter(packed, present)
+                else:
+                    time.sleep(_PROGRESS_SECONDS)
+
+    def _scatter(self, packed: PackedNetwork, hosts: Sequence[str]) -> None:
+        try:
+            (self._future,) = self._hosts.client.scatter(
+                [packed], workers=hosts, broadcast=True, hash=False
+            )
+        except Exception:  # whatever Dask raises where one of them goes away meanwhile
+            time.sleep(_PROGRESS_SECONDS)
 
 
 class _Spread:
@@ -332,9 +349,13 @@ class _Watch:
             good = [one for one in present if not self._hosts.given_up(one)]
             self._work.devices_are(good or present)
         elif now - self._seen > PATIENCE:
-            raise DeviceError(
-                f"no Dask worker with the resource {self._hosts.family!r} is left",
-                where=f"--scheduler {self._hosts.address}",
-                expected=f"one within {PATIENCE:g} s",
-                fix="start one, then run the same command again: finished shards are kept",
-            )
+            raise _none_left(self._hosts)
+
+
+def _none_left(hosts: Hosts) -> DeviceError:
+    return DeviceError(
+        f"no Dask worker with the resource {hosts.family!r} is left",
+        where=f"--scheduler {hosts.address}",
+        expected=f"one within {PATIENCE:g} s",
+        fix="start one, then run the same command again: finished shards are kept",
+    )
