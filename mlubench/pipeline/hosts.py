@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,9 @@ from mlubench.pipeline.devices import FAILURES
 from mlubench.pipeline.parcels import HostFacts, ShardOrder
 from mlubench.pipeline.remote import close_devices, look
 from mlubench.pipeline.same_hosts import check_same, same_facts
+
+#: Seconds between two questions to a scheduler that did not answer the first.
+_PAUSES = (0.5, 1.0, 2.0)
 
 
 class Pending(Protocol):
@@ -65,15 +69,20 @@ class Hosts:
         Raises:
             MlubenchError: the scheduler is gone.
         """
-        try:
-            workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        except Exception as error:
-            raise self.gone() from error
         return sorted(
             address
-            for address, facts in workers.items()
-            if facts["resources"].get(self.family, 0) >= 1
+            for address, facts in self._workers().items()
+            if facts.get("resources", {}).get(self.family, 0) >= 1
         )
+
+    def _workers(self) -> Mapping[str, Any]:
+        """Ask the scheduler; again where it fails while workers come and go."""
+        for pause in _PAUSES:
+            with suppress(Exception):
+                found: Mapping[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+                return found
+            time.sleep(pause)
+        raise self.gone()
 
     def given_up(self, address: str) -> bool:
         """Whether a host failed too often in a row."""
