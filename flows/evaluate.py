@@ -3,6 +3,8 @@
 choose the images -> fetch the network and import it -> decode the images once -> compile once per
 precision -> cut the images into shards -> infer the shards on the devices -> merge and judge.
 
+With ``runner`` dask, the hosts of a Dask cluster infer the shards; all else is done here.
+
 Decoding goes on while networks are compiled and while the first of them infers what is decoded.
 """
 
@@ -17,6 +19,7 @@ from prefect.client.schemas.objects import State
 
 from flows.ending import ended
 from flows.lifeline import end_with_worker
+from flows.server import answers
 from mlubench.engines.interface import BuildSpec
 from mlubench.images.decoding import Decoding
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec
@@ -35,6 +38,7 @@ from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images, tune_networks
 from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
+from tasks.remote import dask_hosts, infer_on_hosts
 
 #: What the command line has looked at already, to tell what is wrong before Prefect starts.
 _looked_at: ContextVar[tuple[EvaluateParameters, ChosenImages] | None] = ContextVar(
@@ -73,6 +77,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     with (
         DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices,
         Decoding(chosen.scored, network.preprocess, run.decoded) as images,
+        dask_hosts(asked, devices, answers) as hosts,
     ):
         for spec in specs:
             devices.check(spec)
@@ -94,10 +99,13 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             with run.stage("tune"):
                 tuning = tune_networks(devices, compiled, asked.batch_size, run.store)
         with unfinished_shards(run.unfinished, images, compiled) as kept:
-            shards = cut(images.shape[0], asked.batch_size, asked.shards, len(asked.devices))
+            slots = hosts.slots if hosts else len(asked.devices)
+            shards = cut(images.shape[0], asked.batch_size, asked.shards, slots)
             with run.stage("infer"):
                 inferred = [
-                    infer_images(devices, one, images, shards, network.order, kept, tuning)
+                    infer_on_hosts(hosts, devices, one, images, shards, network.order, kept)
+                    if hosts
+                    else infer_images(devices, one, images, shards, network.order, kept, tuning)
                     for one in compiled
                 ]
             scored = decoded.result()
@@ -113,13 +121,13 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 inferred=inferred,
                 engine_name=devices.label(asked.engine),
                 engine=devices.engine,
-                devices=devices.descriptions,
+                devices=(hosts or devices).descriptions,
                 started=run.started,
                 seconds=run.seconds,
                 compile_seconds={
                     one.precision: one.seconds for one in compiled if one.seconds is not None
                 },
-                lost=devices.lost,
+                lost=(hosts or devices).lost,
                 tuning=tuning,
             )
             outcome = write_run(evaluation, run.runs)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from flows.server import OwnServer, answers, usual_url
 from mlubench.errors import ConfigError, MlubenchError
+from mlubench.pipeline.dask_cluster import require_dask
 from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import locked, make_folder, write_atomic
@@ -40,6 +41,8 @@ def evaluate(parameters: EvaluateParameters) -> int:
         MlubenchError: the flow could not finish.
     """
     require_engine(engine_host(parameters.engine, parameters.conf))
+    if parameters.scheduler is not None:
+        require_dask(parameters.scheduler)
     chosen = _checked_images(parameters)
     prepare_prefect(parameters.out)
     from flows.ending import outcome_of

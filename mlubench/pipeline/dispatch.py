@@ -170,7 +170,7 @@ class DevicePool:
             DeviceError: a shard failed too often, or no device is left.
             MlubenchError: a result could not be kept.
         """
-        work = Work(shards, self._alive(), arrived=job.arrival is None)
+        work = Work(shards, self.names, arrived=job.arrival is None)
         if job.arrival is not None:
             # Not waited for: it ends with the last shard, or with what it waits for.
             threading.Thread(target=work.arrive, args=(job.arrival,), daemon=True).start()

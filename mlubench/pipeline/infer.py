@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +76,7 @@ def infer_images(
         MlubenchError: the images cannot be decoded.
     """
     total = images.shape[0]
-    folder = kept.shards(compiled.precision)
-    paths = {shard: folder / _file_name(shard) for shard in shards}
-    waiting = [
-        shard for shard, path in paths.items() if not _sound(path, compiled.precision, shard)
-    ]
+    paths, waiting = shard_files(kept, compiled.precision, shards)
     before = total - sum(shard.images for shard in waiting)
 
     def report(done: int) -> None:
@@ -103,6 +99,19 @@ def infer_images(
     return Inferred(
         compiled.precision, loaded.executed_precision, compiled.key, tuple(paths.values()), use
     )
+
+
+def shard_files(
+    kept: Workspace, precision: str, shards: Sequence[Shard]
+) -> tuple[dict[Shard, Path], list[Shard]]:
+    """Return each shard's Parquet file, and the shards that a killed run did not leave finished.
+
+    Raises:
+        StoreError: the folder cannot be made.
+    """
+    folder = kept.shards(precision)
+    paths = {shard: folder / _file_name(shard) for shard in shards}
+    return paths, [shard for shard, path in paths.items() if not _sound(path, precision, shard)]
 
 
 def _file_name(shard: Shard) -> str:
@@ -188,9 +197,19 @@ class _Recorder:
 def _read_raw(path: Path, device: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Read a worker's result file, whose arrays carry checksums."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return arrays["top_index"], arrays["top_score"]
+        with path.open("rb") as stream:
+            return read_results(stream)
     except Exception as error:  # a damaged archive raises whatever it likes
         raise WorkerError(
             f"its results cannot be read back: {error}", where=device, fix="have the disk checked"
         ) from error
+
+
+def read_results(stream: BinaryIO) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Read what a worker wrote of a shard: best classes and their scores, both [images, 5].
+
+    Raises:
+        Exception: whatever a damaged archive raises.
+    """
+    with np.load(stream, allow_pickle=False) as arrays:
+        return arrays["top_index"], arrays["top_score"]

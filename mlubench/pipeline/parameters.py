@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +25,7 @@ _IMAGES = ("image_dir", "label_file", "label_file_order")
 _LABELS = _IMAGES[1:]
 
 Count = Annotated[int, Field(ge=0)]
+_SCHEDULER = re.compile(r"(tcp|tls)://[^\s/:]+:[0-9]{1,5}")
 
 
 class NetworkSource(CompileFlags):
@@ -159,6 +161,12 @@ class EvaluateParameters(NetworkParameters):
     shards: Positive | None = Field(
         None, description="shards per precision (default: about 512 images each)"
     )
+    runner: Literal["local", "dask"] = Field(
+        "local", description="where shards are inferred: on --devices, or by a Dask cluster"
+    )
+    scheduler: str | None = Field(
+        None, description="with --runner dask: its scheduler, tcp://HOST:PORT"
+    )
     tune: Flag = Field(
         False,
         description="first measure, for seconds, how many streams and requests in flight are "
@@ -191,11 +199,25 @@ class EvaluateParameters(NetworkParameters):
             )
         if not self.calibrated:
             self.refuse_unquantised()
+        self._check_runner()
         if self.max_drop is not None and REFERENCE not in self.precision:
             raise wrong(
                 f"there is no {REFERENCE} to compare with", "--precision", f"{REFERENCE} among them"
             )
         return self
+
+    def _check_runner(self) -> None:
+        """Check that a scheduler is named where one is needed, and nowhere else."""
+        if (self.runner == "dask") != (self.scheduler is not None):
+            raise wrong(
+                "--runner dask and --scheduler go together", "--scheduler", "both or neither"
+            )
+        if self.scheduler is not None and not _SCHEDULER.fullmatch(self.scheduler):
+            raise wrong(f"{self.scheduler!r} is no address", "--scheduler", "tcp://HOST:PORT")
+        if self.runner == "dask" and self.tune:
+            raise wrong(
+                "what is measured here says nothing of other hosts", "--tune", "--runner local"
+            )
 
     @model_validator(mode="before")
     @classmethod

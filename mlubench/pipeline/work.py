@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mlubench.errors import DeviceError, MlubenchError
-from mlubench.pipeline.devices import Device
 from mlubench.pipeline.shards import Shard
 
 #: A shard that failed on so many devices, or so often on all that are left, ends the run.
@@ -19,12 +18,12 @@ class Work:
 
     Args:
         shards: all of them.
-        devices: those that will do them.
+        devices: the names of those that will do them.
         arrived: whether they can be begun at once; else :meth:`arrive` says when.
     """
 
     def __init__(
-        self, shards: Sequence[Shard], devices: Sequence[Device], *, arrived: bool = True
+        self, shards: Sequence[Shard], devices: Iterable[str], *, arrived: bool = True
     ) -> None:
         self._waiting = deque(shards if arrived else ())
         self._coming = deque(() if arrived else shards)
@@ -32,7 +31,7 @@ class Work:
         self._failures: dict[int, list[str]] = {shard.index: [] for shard in shards}
         self._blamed: dict[int, Counter[str]] = {shard.index: Counter() for shard in shards}
         self._done = {shard.index: 0 for shard in shards}
-        self._devices = {device.name for device in devices}
+        self._devices = set(devices)
         self._error: MlubenchError | None = None
         self._ended = False
         self._changed = threading.Condition()
@@ -126,6 +125,11 @@ class Work:
             if not self._devices and self._error is None:
                 self._error = error
             self._changed.notify_all()
+
+    def devices_are(self, devices: Iterable[str]) -> None:
+        """Note which devices there are now, where they come and go."""
+        with self._changed:
+            self._devices = set(devices)
 
     def check(self) -> None:
         """Raise what ended the run before its end."""

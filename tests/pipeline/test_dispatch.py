@@ -18,7 +18,7 @@ import pytest
 from mlubench.catalogue.engines import Silence
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
-from mlubench.pipeline.devices import Device, EngineHost, addresses, engine_host
+from mlubench.pipeline.devices import EngineHost, addresses, engine_host
 from mlubench.pipeline.dispatch import DevicePool, Job
 from mlubench.pipeline.shards import Shard, cut
 from mlubench.pipeline.work import Work
@@ -144,8 +144,7 @@ def test_a_lost_device_leaves_its_shards_to_the_other(harness: Harness, faults: 
 def test_a_second_shard_is_given_out_only_where_no_device_goes_without(
     shards: int, ahead: bool
 ) -> None:
-    devices = [Device(EngineHost(ENGINE), name, name) for name in ("card:0", "card:1", "card:2")]
-    work = Work(cut(IMAGES, 4, shards, 1), devices)
+    work = Work(cut(IMAGES, 4, shards, 1), ("card:0", "card:1", "card:2"))
     assert work.take() is not None
     assert (work.take_ahead() is not None) == ahead
 
