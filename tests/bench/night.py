@@ -317,6 +317,8 @@ def _check(console: Console) -> int:
 
 
 _WITHIN = 0.15
+#: Images of a run that the simulation is checked against.
+_CHECKED = 1024
 
 
 @dataclass(frozen=True)
@@ -335,6 +337,7 @@ def _evaluate(asked: EvaluateParameters, devices: Sequence[str]) -> _Run:
     command += ["--input_size", str(asked.input_size), "--means", "104", "117", "123"]
     command += ["--label_order", "2012", "--image_dir", str(asked.image_dir)]
     command += ["--label_file", str(asked.label_file), "--label_file_order", "2012"]
+    command += ["--calibration_dir", str(asked.calibration_dir), "--image_num", str(_CHECKED)]
     command += ["--shards", "16", "--devices", *devices]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     runs = (asked.out / "runs").glob("[!.]*/run.json")
