@@ -13,10 +13,6 @@ import pyarrow.parquet as pq
 from mlubench.errors import StoreError, in_words
 from mlubench.store import atomic_path
 
-# The allocator that Arrow brings keeps what was freed: with a million images some hundred MB.
-pa.set_memory_pool(pa.system_memory_pool())
-
-
 _ROW_GROUP = 1 << 16
 #: The key of a file's own digest in its metadata, and how it begins in the file: the key, then, as
 #: Thrift's compact protocol has it, a second string of 64 bytes. A flipped bit spares a part.
