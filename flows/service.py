@@ -202,20 +202,29 @@ def _runs_begun(client: SyncPrefectClient) -> list[FlowRun]:
 
 def _cancel_runs() -> None:
     """Cancel what the worker runs and wait until it has: a worker leaves its runs behind."""
+    import httpx
     from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            _cancel(client, time.monotonic() + _CANCEL_SECONDS)
+    except httpx.HTTPError:
+        # Its death is told already, and must not hide behind what follows from it.
+        _say("the server is gone: what still runs ends with its worker")
+
+
+def _cancel(client: SyncPrefectClient, end: float) -> None:
     from prefect.states import Cancelling
 
-    end = time.monotonic() + _CANCEL_SECONDS
-    with get_client(sync_client=True) as client:
-        while runs := _runs_begun(client):
-            for run in runs:
-                if run.state is not None and not run.state.is_cancelling():
-                    _say(f"cancelling {run.name}")
-                    client.set_flow_run_state(run.id, Cancelling())
-            if time.monotonic() > end:
-                _say("some runs were not cancelled in time")
-                return
-            time.sleep(0.5)
+    while runs := _runs_begun(client):
+        for run in runs:
+            if run.state is not None and not run.state.is_cancelling():
+                _say(f"cancelling {run.name}")
+                client.set_flow_run_state(run.id, Cancelling())
+        if time.monotonic() > end:
+            _say("some runs were not cancelled in time")
+            return
+        time.sleep(0.5)
 
 
 def _page_of(url: str) -> str:

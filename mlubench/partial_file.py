@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,18 @@ from mlubench.store import name_finished, write_json
 
 
 class PartialFile:
-    """The unfinished file beside the target, and what it is a part of."""
+    """The unfinished file beside the target, and what it is a part of.
+
+    Args:
+        target: the file, once it is finished.
+        place: where it comes from. Only a digest of it is kept: a URL may hold a password.
+    """
 
     def __init__(self, target: Path, place: str) -> None:
         self.path = target.with_name(f".part-{target.name}")
         self._target = target
         self._facts = target.with_name(f".part-{target.name}.json")
-        self._place = place
+        self._place = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
 
     def size(self) -> int:
         """Return how many bytes of this place's file are there."""

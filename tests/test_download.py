@@ -280,6 +280,18 @@ def test_retry_after_may_be_nonsense(site: Site) -> None:
     assert site.fetch(site.serve(status(429, Retry_After=far), whole(DATA)).url)
 
 
+def test_secrets_of_a_url_are_not_kept_with_a_part(site: Site) -> None:
+    server = site.serve(cut(DATA, 2000))
+    url = server.url.replace("://", "://user:password@") + "?token=password"
+    site.fails(DownloadError, url)
+    kept = [path.read_bytes() for path in site.target.parent.iterdir() if path.suffix == ".json"]
+    assert kept
+    assert not any(b"password" in each for each in kept)
+    server.answers[:] = [ranged(DATA)]
+    assert site.fetch(url)
+    assert server.ranges()[-1] == "bytes=2000-"
+
+
 def test_secrets_of_a_url_are_not_told(site: Site) -> None:
     away = status(302, Location="ftp://me:pass@word@127.0.0.1/file.bin?signature=word")
     server = site.serve(away)
