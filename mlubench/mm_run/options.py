@@ -24,6 +24,8 @@ Flag = Annotated[Literal[True, False], BeforeValidator(TypeAdapter(bool).validat
 #: A hundred days and more; beyond that, clocks overflow.
 Milliseconds = Annotated[int, Field(ge=0, le=10**10)]
 Positive = Annotated[int, Field(ge=1)]
+#: More would be a slip: no host has as many cores for a device, and each takes memory.
+Threads = Annotated[int, Field(ge=1, le=256)]
 #: mm_run's pipeline needs two buffers at least.
 Depth = Annotated[int, Field(ge=2)]
 InputDims = Annotated[
@@ -70,7 +72,7 @@ class MmRunOptions(BaseModel):
     )
     plugin: tuple[Path, ...] = Field((), description="libraries of further operations")
     devices: tuple[str, ...] = Field(("0",), min_length=1, description="devices, all at once")
-    threads: Positive = Field(1, description="threads on each device")
+    threads: Threads = Field(1, description="threads on each device")
     bind_cluster: Flag = Field(False, description="bind each thread to a cluster of its own")
     warmup: Milliseconds = Field(200, description="milliseconds before measuring")
     duration: Milliseconds = Field(3000, description="measure for at least so many milliseconds")

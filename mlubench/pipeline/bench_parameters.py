@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.engines.traits import device_names
-from mlubench.pipeline.flags import Flag, Positive, wrong
+from mlubench.pipeline.flags import Flag, Positive, Threads, wrong
 from mlubench.pipeline.form import form
 from mlubench.pipeline.parameters import (
     DEFAULT_ENGINE,
@@ -61,7 +61,7 @@ class BenchParameters(NetworkSource):
         description="measured at once; with several, 1, 2, 4 ... of them too (default: the "
         "engine's first)",
     )
-    threads: Positive = Field(1, description="threads of the host on each device")
+    threads: Threads = Field(1, description="threads of the host on each device")
     infer_depth: Positive | None = Field(
         None, description="requests in flight of each thread (default: the engine's, as in eval)"
     )

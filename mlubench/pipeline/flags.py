@@ -25,6 +25,8 @@ from pydantic import (
 from mlubench.errors import ConfigError, in_words
 
 Positive = Annotated[int, Field(gt=0)]
+#: More would be a slip: no host has as many cores for a device, and each takes memory.
+Threads = Annotated[int, Field(gt=0, le=256)]
 #: A bool that is no mere flag on the command line: the seed writes --dynamic_shape true.
 Flag = Annotated[Literal[True, False], BeforeValidator(TypeAdapter(bool).validate_python)]
 #: Values as MagicMind's tools write them, joined by commas, or as words of their own.
