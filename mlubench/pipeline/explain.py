@@ -22,7 +22,7 @@ from mlubench.pipeline.prepared import Prepared, prepared_again
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy_gates import EvaluatedRun
 from mlubench.reports.explanation import Explanation, write_explanation
-from mlubench.reports.flips import flips_between
+from mlubench.reports.flips import flips_between, parts_of
 from mlubench.reports.pairing import common_rows, pair_images
 
 #: Images on which layers are compared; each is some thousands to millions of numbers of a layer.
@@ -114,7 +114,7 @@ def explain(
     folder = run / "explain" / chosen
     write_explanation(explained, folder)
     if compared.scored is not None:
-        write_thumbnails(folder, explained.flips, compared.scored)
+        write_thumbnails(folder, parts_of(explained.flips), compared.scored)
     return explained
 
 

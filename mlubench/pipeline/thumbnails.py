@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from mlubench.images.cache import DecodedImages
 from mlubench.images.thumbnail import thumbnail
-from mlubench.reports.flips import Flip, pictured
+from mlubench.reports.flips import FlipPart, pictured
 from mlubench.reports.schemas import THUMBNAILS, read_parquet, write_parquet
 
 _FILE = "thumbnails.parquet"
 
 
-def write_thumbnails(folder: Path, flips: Sequence[Flip], scored: DecodedImages) -> None:
+def write_thumbnails(folder: Path, flips: Sequence[FlipPart], scored: DecodedImages) -> None:
     """Write thumbnails.parquet: a small JPEG of each flipped image that a page may picture.
 
     Args:

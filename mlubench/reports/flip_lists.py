@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mlubench.reports.flips import PICTURED, Flip, by_direction
+from mlubench.reports.flips import LISTED, PICTURED, Flip, FlipPart
 
 #: Pictures and rows of all lists together: a page of many thousands does not open on a phone.
 _PICTURES, _ROWS = 160, 2000
-_ROWS_OF_A_LIST = 500
 
 
 @dataclass(frozen=True)
@@ -20,12 +18,12 @@ class FlipGroup:
 
     Attributes:
         against: what the precisions are compared with.
-        flips: the lost and the won images.
+        parts: the lost and the won images, by precision, the lost first.
         thumbnails: JPEGs of some of them, by name.
     """
 
     against: str
-    flips: Sequence[Flip]
+    parts: Sequence[FlipPart]
     thumbnails: Mapping[str, bytes]
 
 
@@ -68,27 +66,27 @@ def flip_lists(groups: Sequence[FlipGroup]) -> list[FlipList]:
 
     The precision that lost most comes first, each with the lost images before the won ones.
     """
-    parts = [(group, part) for group in groups for part in _most_lost_first(group.flips)]
+    parts = [(group, part) for group in groups for part in _most_lost_first(group.parts)]
     pictures = min(PICTURED, max(1, _PICTURES // max(1, len(parts))))
-    rows = min(_ROWS_OF_A_LIST, max(1, _ROWS // max(1, len(parts))))
+    rows = min(LISTED, max(1, _ROWS // max(1, len(parts))))
     return [_list(group, part, pictures, rows) for group, part in parts]
 
 
-def _most_lost_first(flips: Sequence[Flip]) -> list[list[Flip]]:
-    lost = Counter(flip.precision for flip in flips if not flip.won)
+def _most_lost_first(parts: Sequence[FlipPart]) -> list[FlipPart]:
+    lost = {part.precision: part.total for part in parts if not part.won}
     # Sorting keeps the order of equals: by precision, the lost first.
-    return sorted(by_direction(flips), key=lambda part: -lost[part[0].precision])
+    return sorted(parts, key=lambda part: -lost.get(part.precision, 0))
 
 
-def _list(group: FlipGroup, part: Sequence[Flip], pictures: int, rows: int) -> FlipList:
-    pictured = [flip for flip in part[:pictures] if flip.image in group.thumbnails]
+def _list(group: FlipGroup, part: FlipPart, pictures: int, rows: int) -> FlipList:
+    pictured = [flip for flip in part.flips[:pictures] if flip.image in group.thumbnails]
     names = {flip.image for flip in pictured}
-    others = [flip for flip in part if flip.image not in names]
+    others = [flip for flip in part.flips if flip.image not in names]
     return FlipList(
-        precision=part[0].precision,
+        precision=part.precision,
         against=group.against,
-        won=part[0].won,
-        total=len(part),
+        won=part.won,
+        total=part.total,
         pictured=[PicturedFlip(flip, _source(group.thumbnails[flip.image])) for flip in pictured],
         listed=others[: max(0, rows - len(pictured))],
     )

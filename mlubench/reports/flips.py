@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mlubench.engines.precisions import REFERENCE
-from mlubench.reports.predictions import best, scored_part
+from mlubench.reports.predictions import best, scored_rows
 
 #: So many images of each precision and direction may be pictured.
 PICTURED = 40
+#: So many of them are looked at one by one; of a million images hundreds of thousands may flip.
+LISTED = 500
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,26 @@ class Flip:
     score: float
 
 
-def find_flips(predictions: pa.Table) -> list[Flip]:
-    """Return all lost and won images, by precision, the lost first, then by image_index.
+@dataclass(frozen=True)
+class FlipPart:
+    """The lost or the won images of a precision.
+
+    Attributes:
+        precision: the one compared with another.
+        won: whether these were won; else they were lost.
+        total: how many there are.
+        flips: the most telling ones, :data:`LISTED` at most: where both answers are surest. Of
+            equals, the order is the images'.
+    """
+
+    precision: str
+    won: bool
+    total: int
+    flips: Sequence[Flip]
+
+
+def find_flips(predictions: pa.Table) -> list[FlipPart]:
+    """Return the lost and won images by precision, the lost first; what has none is left out.
 
     Args:
         predictions: as :func:`mlubench.reports.predictions.predictions_table` returns it;
@@ -54,60 +76,87 @@ def find_flips(predictions: pa.Table) -> list[Flip]:
     precisions = pc.unique(predictions["precision"]).to_pylist()
     if REFERENCE not in precisions:
         return []
-    reference = scored_part(predictions, REFERENCE)
-    flips = []
-    for precision in sorted(set(precisions) - {REFERENCE}):
-        flips += flips_between(reference, scored_part(predictions, precision))
-    return flips
+    reference = scored_rows(predictions, REFERENCE)
+    return [
+        _part(predictions, was, now)
+        for precision in sorted(set(precisions) - {REFERENCE})
+        for was, now in _changed(predictions, reference, scored_rows(predictions, precision))
+    ]
 
 
 def flips_between(reference: pa.Table, candidate: pa.Table) -> list[Flip]:
-    """Return the lost and won images between two answers to the same ones, the lost first.
+    """Return all lost and won images between two answers to the same ones, the lost first.
 
     Args:
         reference: scored rows of predictions.
         candidate: likewise, the same images in the same order.
     """
-    was, now = (part["correct1"].to_numpy() for part in (reference, candidate))
-    flips = []
-    for changed in (was & ~now, now & ~was):
-        rows = np.flatnonzero(changed)
-        flips += _flips(reference.take(rows), candidate.take(rows))
-    return flips
+    both = pa.concat_tables([reference, candidate])
+    rows = np.arange(len(both)).reshape(2, -1)
+    return [flip for was, now in _changed(both, *rows) for flip in _flips(both, was, now)]
 
 
-def by_direction(flips: Sequence[Flip]) -> Iterator[list[Flip]]:
-    """Give the lost and the won images of each precision, the most telling ones first.
-
-    That is where both answers are surest: of equals, the order is the given one.
+def parts_of(flips: Sequence[Flip]) -> list[FlipPart]:
+    """Return the parts of flips that are given one by one, in the order in which they come.
 
     Args:
         flips: those of a precision and direction behind each other.
     """
-    for _, group in groupby(flips, key=lambda flip: (flip.precision, flip.won)):
-        yield sorted(group, key=lambda flip: -min(flip.reference_score, flip.score))
+    groups = [list(group) for _, group in groupby(flips, lambda one: (one.precision, one.won))]
+    return [
+        FlipPart(
+            precision=group[0].precision,
+            won=group[0].won,
+            total=len(group),
+            flips=sorted(group, key=lambda one: -min(one.reference_score, one.score))[:LISTED],
+        )
+        for group in groups
+    ]
 
 
-def pictured(flips: Sequence[Flip]) -> list[Flip]:
-    """Return those that are pictured, a bounded number of each precision and direction.
+def pictured(parts: Sequence[FlipPart]) -> list[Flip]:
+    """Return those that are pictured, a bounded number of each precision and direction."""
+    return [flip for part in parts for flip in part.flips[:PICTURED]]
+
+
+def _changed(
+    table: pa.Table, reference: NDArray[np.intp], candidate: NDArray[np.intp]
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return the rows, of both sides, of the lost images and of the won ones, where there are any.
 
     Args:
-        flips: as :func:`by_direction` takes them.
+        table: predictions.
+        reference: int [N], rows.
+        candidate: int [N], the rows of the same images.
     """
-    return [flip for part in by_direction(flips) for flip in part[:PICTURED]]
+    right = table["correct1"].to_numpy()
+    was, now = right[reference], right[candidate]
+    return [
+        (reference[changed], candidate[changed])
+        for changed in (was & ~now, now & ~was)
+        if changed.any()
+    ]
 
 
-def _flips(reference: pa.Table, candidate: pa.Table) -> list[Flip]:
+def _part(table: pa.Table, was: NDArray[np.intp], now: NDArray[np.intp]) -> FlipPart:
+    surest = np.minimum(_best(table, "top5_score", was), _best(table, "top5_score", now))
+    first = np.argsort(-surest, kind="stable")[:LISTED]
+    flips = _flips(table, was[first], now[first])
+    return FlipPart(flips[0].precision, flips[0].won, len(now), flips)
+
+
+def _flips(table: pa.Table, was: NDArray[np.intp], now: NDArray[np.intp]) -> list[Flip]:
+    candidate = table.select(["precision", "correct1", "image", "class_id", "label"]).take(now)
     columns = zip(
-        candidate["precision"].to_pylist(),
-        candidate["correct1"].to_pylist(),
-        candidate["image"].to_pylist(),
-        candidate["class_id"].to_pylist(),
-        candidate["label"].to_pylist(),
-        best(reference, "top5_index").tolist(),
-        best(reference, "top5_score").tolist(),
-        best(candidate, "top5_index").tolist(),
-        best(candidate, "top5_score").tolist(),
+        *(column.to_pylist() for column in candidate.columns),
+        _best(table, "top5_index", was).tolist(),
+        _best(table, "top5_score", was).tolist(),
+        _best(table, "top5_index", now).tolist(),
+        _best(table, "top5_score", now).tolist(),
         strict=True,
     )
     return [Flip(*values) for values in columns]
+
+
+def _best(table: pa.Table, column: str, rows: NDArray[np.intp]) -> NDArray[Any]:
+    return best(table.select([column]).take(rows), column)

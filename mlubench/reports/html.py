@@ -21,7 +21,7 @@ from mlubench.reports.drawing import DARK, LIGHT
 from mlubench.reports.explanation import Explanation, decibels
 from mlubench.reports.fallback import Curve, fallback_end
 from mlubench.reports.flip_lists import FlipGroup, flip_lists
-from mlubench.reports.flips import Flip
+from mlubench.reports.flips import FlipPart, parts_of
 from mlubench.reports.history_plots import accuracy_history
 from mlubench.reports.layer_plots import curve_picture, layer_picture
 from mlubench.reports.page_verdict import PageVerdict
@@ -73,7 +73,7 @@ class EvaluationPage:
     rows: Sequence[AccuracyRow]
     verdict: PageVerdict
     max_drop: Mapping[str, float]
-    flips: Sequence[Flip]
+    flips: Sequence[FlipPart]
     thumbnails: Mapping[str, bytes]
     classes: Mapping[str, Sequence[ClassDrop]]
     class_ids: Sequence[str]
@@ -174,7 +174,7 @@ def _published(
 def _flip_groups(page: EvaluationPage) -> list[FlipGroup]:
     """Return the flips against force_float32, and those against another run, if any."""
     others = [
-        FlipGroup(one.explanation.against, one.explanation.flips, one.thumbnails)
+        FlipGroup(one.explanation.against, parts_of(one.explanation.flips), one.thumbnails)
         for one in page.explained
         if one.explanation.against != REFERENCE
     ]

@@ -176,11 +176,19 @@ def scored_part(
         precision: one of its precisions.
         columns: which of them; all, where none are named.
     """
-    chosen = pc.and_(
+    wanted = predictions if columns is None else predictions.select(columns)
+    return wanted.filter(_scored(predictions, precision))
+
+
+def scored_rows(predictions: pa.Table, precision: str) -> NDArray[np.intp]:
+    """Return the numbers of the scored rows of one precision, ascending."""
+    return np.flatnonzero(_scored(predictions, precision).to_numpy())
+
+
+def _scored(predictions: pa.Table, precision: str) -> pa.ChunkedArray:
+    return pc.and_(
         pc.equal(predictions["precision"], precision), pc.equal(predictions["status"], SCORED)
     )
-    wanted = predictions if columns is None else predictions.select(columns)
-    return wanted.filter(chosen)
 
 
 def best(part: pa.Table, column: str) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import SuiteRun
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.explanation import write_explanation
-from mlubench.reports.flips import pictured
+from mlubench.reports.flips import parts_of, pictured
 from mlubench.reports.gates import Gate, Judged
 from mlubench.reports.thresholds import Gates
 from tests.support import pages
@@ -96,7 +96,7 @@ def test_an_explanation_against_another_run_has_its_own_flips(tmp_path: Path) ->
     told = pages.explanation(run, against="20261101-020000-tiny")
     folder = run / "explain" / INT8
     write_explanation(told, folder)
-    write_thumbnails(folder, told.flips, pages.decoded_images(tmp_path, pages.IMAGES))
+    write_thumbnails(folder, parts_of(told.flips), pages.decoded_images(tmp_path, pages.IMAGES))
     page = write_page(run).read_text()
     assert f"{INT8} against 20261101-020000-tiny: {pages.LOST} lost" in page
     assert f"{INT8} against force_float32: {pages.LOST} lost" in page
@@ -125,7 +125,7 @@ def test_fifty_thousand_images_in_three_precisions_are_a_small_page(tmp_path: Pa
         best[precision] = answers(images, lost.tolist(), share=0.81)
     run = write_evaluation(tmp_path, 0, best, images=images, label_order="digits")
     flips = pages.flips_of(run)
-    assert {(flip.precision, flip.won) for flip in flips} == {
+    assert {(part.precision, part.won) for part in flips} == {
         (precision, won) for precision in ("force_float16", INT8) for won in (False, True)
     }
     shape = (images, 224, 224, 3)

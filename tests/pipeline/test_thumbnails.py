@@ -15,12 +15,12 @@ from tests.support.pages import IMAGES, LOST, decoded_images, flips_of, write_ni
 
 def test_each_picture_is_of_the_image_by_its_name(tmp_path: Path) -> None:
     run = write_nights(tmp_path, nights=6)
-    flips = flips_of(run)
-    assert len(flips) == LOST
-    write_thumbnails(run, flips, decoded_images(tmp_path, IMAGES))
+    (part,) = flips_of(run)
+    assert part.total == LOST
+    write_thumbnails(run, [part], decoded_images(tmp_path, IMAGES))
     found = read_thumbnails(run)
     assert len(found) == PICTURED
-    assert set(found) <= {flip.image for flip in flips}
+    assert set(found) <= {flip.image for flip in part.flips}
     for name, jpeg in found.items():
         seen = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         grey = int(name.removeprefix("image_").removesuffix(".JPEG")) % 256

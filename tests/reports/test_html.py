@@ -14,7 +14,7 @@ import pytest
 
 from mlubench.metrics.classes import ClassDrop
 from mlubench.reports.accuracy import AccuracyRow, accuracy_rows, accuracy_table
-from mlubench.reports.flips import Flip, find_flips
+from mlubench.reports.flips import Flip, find_flips, parts_of
 from mlubench.reports.history import accuracy_until
 from mlubench.reports.html import EvaluationPage, command, render_report
 from mlubench.reports.page_verdict import by_own_limits
@@ -34,7 +34,7 @@ def rows() -> list[AccuracyRow]:
 
 @pytest.fixture(scope="module")
 def flips() -> list[Flip]:
-    return find_flips(examples.predictions())
+    return [flip for part in find_flips(examples.predictions()) for flip in part.flips]
 
 
 def _shards(device: str = "cpu:0") -> pa.Table:
@@ -61,7 +61,7 @@ def _render(rows: list[AccuracyRow], flips: list[Flip], **changes: Any) -> str:
         "rows": rows,
         "verdict": by_own_limits(rows, limits, []),
         "max_drop": limits,
-        "flips": flips,
+        "flips": parts_of(flips),
         "thumbnails": {},
         "classes": {"qint8_mixed_float16": [_drop("n3", 2, 1), _drop("n5", 0, 0)]},
         "class_ids": [f"n{number}" for number in range(10)],

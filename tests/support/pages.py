@@ -16,7 +16,7 @@ from mlubench.pipeline.baselines import record_verdict
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.explanation import Explanation, write_explanation
 from mlubench.reports.fallback import Fallback, FallbackPoint, write_fallback
-from mlubench.reports.flips import Flip, find_flips
+from mlubench.reports.flips import FlipPart, find_flips
 from mlubench.reports.gates import Gate, Judged
 from mlubench.reports.history import append_accuracy
 from mlubench.reports.run_json import PublishedRecord, RunRecord
@@ -72,7 +72,7 @@ def decoded_images(folder: Path, images: int) -> DecodedImages:
     return DecodedImages(path, shape, records, "c" * 32, ())
 
 
-def flips_of(run: Path) -> list[Flip]:
+def flips_of(run: Path) -> list[FlipPart]:
     """Return a run's flipped images."""
     return find_flips(read_parquet(run / "predictions.parquet", PREDICTIONS))
 
@@ -94,7 +94,7 @@ def explanation(run: Path, against: str = REFERENCE) -> Explanation:
         precision=INT8,
         against=against,
         paired=compare_right(right, wrong, 0.97),
-        flips=flips_of(run),
+        flips=[flip for part in flips_of(run) for flip in part.flips],
         classes=class_drops(ids, right, wrong),
         layers=sorted(layers, key=lambda one: (one.snr_db, one.place)),
         images=32,
