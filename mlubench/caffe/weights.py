@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from mlubench.caffe import caffe_pb2
+from mlubench.caffe.wire import LENGTH, FileBytes, fields
 from mlubench.errors import NetworkError
 from mlubench.store import atomic_path
 
@@ -22,8 +24,6 @@ Array = npt.NDArray[np.float32]
 _FLOAT = np.dtype("<f4")
 _DOUBLE = np.dtype("<f8")
 _PROTOBUF_LIMIT = 2**31 - 1
-#: Of the wire types: 64 and 32 bits; begin and end of a group.
-_FIXED_BYTES = {1: 8, 5: 4, 3: 0, 4: 0}
 #: Caffe's own limit (kMaxBlobAxes), and NumPy has one too.
 _MOST_AXES = 32
 #: Layers of a file and their fields together; the deepest networks have some ten thousand. An empty
@@ -42,7 +42,8 @@ _MAGIC = {
 def read_caffemodel(path: Path) -> dict[str, tuple[Array, ...]]:
     """Return the blobs of every layer that has some: layer name -> float32 arrays.
 
-    The arrays are in Caffe's order and have the shapes that the file states.
+    The arrays are in Caffe's order and have the shapes that the file states. A layer is read at a
+    time, so that little more than the arrays is held.
 
     Reads packed and unpacked floats and doubles, the shapes of either format, and the layers of
     either format (``layer``, and ``layers`` of the V1 format).
@@ -50,18 +51,24 @@ def read_caffemodel(path: Path) -> dict[str, tuple[Array, ...]]:
     Raises:
         NetworkError: the file is absent, cut short, or something else than a caffemodel.
     """
-    data = _read(path)
-    _check_fields(path, data)
+    found: dict[str, tuple[Array, ...]] = {}
+    layers = 0
     try:
-        message = caffe_pb2.NetWeights.FromString(data)
-        found = [*message.layer, *message.layers]
-        # A name that is no UTF-8 comes as bytes: whatever the file is, its names mean nothing.
-        if not found or not all(isinstance(entry.name, str) for entry in found):
-            raise _foreign(path, data)
-        del data  # a large file is held once, not twice
-        return _by_name(path, found)
-    except DecodeError as error:
-        raise _foreign(path, _read(path)) from error
+        with _opened(path) as data:
+            _check_fields(path, data)
+            for entry in _layers(data):
+                layers += 1
+                # A name that is no UTF-8 comes as bytes: whatever the file is, it means nothing.
+                if not isinstance(entry.name, str):
+                    raise _foreign(path)
+                if entry.blobs:
+                    _add(path, found, entry)
+    # The latter where the file became shorter meanwhile.
+    except (DecodeError, IndexError) as error:
+        raise _foreign(path) from error
+    if not layers:
+        raise _foreign(path)
+    return found
 
 
 def write_caffemodel(
@@ -89,17 +96,19 @@ def write_caffemodel(
             stream.write(message.SerializeToString(deterministic=True))
 
 
-def _read(path: Path) -> bytes:
+@contextmanager
+def _opened(path: Path) -> Iterator[FileBytes]:
     try:
-        size = path.stat().st_size
-        if size > _PROTOBUF_LIMIT:
-            raise NetworkError(
-                f"the file has {size} bytes",
-                where=str(path),
-                expected="a caffemodel; protobuf files end below 2 GiB",
-                fix="give the weights that belong to the prototxt",
-            )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = FileBytes(file)
+            if data.size > _PROTOBUF_LIMIT:
+                raise NetworkError(
+                    f"the file has {data.size} bytes",
+                    where=str(path),
+                    expected="a caffemodel; protobuf files end below 2 GiB",
+                    fix="give the weights that belong to the prototxt",
+                )
+            yield data
     except OSError as error:
         raise NetworkError(
             f"the weights cannot be read: {error.strerror}",
@@ -109,13 +118,14 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _check_fields(path: Path, data: bytes) -> None:
+def _check_fields(path: Path, data: FileBytes) -> None:
     """Refuse what would become far larger in memory than it is in the file."""
     left = _MOST_FIELDS
-    for number, begin, end in _fields(data, 0, len(data)):
+    for field in fields(data, 0, data.size):
         left -= 1
-        if number in _LAYER_FIELDS:
-            left -= sum(1 for _ in itertools.islice(_fields(data, begin, end), left + 1))
+        if field.number in _LAYER_FIELDS:
+            within = fields(data, field.begin, field.end)
+            left -= sum(1 for _ in itertools.islice(within, left + 1))
         if left < 0:
             raise NetworkError(
                 f"the file has more than {_MOST_FIELDS} layers and fields of layers",
@@ -125,55 +135,41 @@ def _check_fields(path: Path, data: bytes) -> None:
             )
 
 
-def _fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Give number, begin and end of each field of a message, until the parser would refuse one.
+def _layers(data: FileBytes) -> Iterator[Any]:
+    """Give the layers one by one; the parser sees all bytes of the file, and refuses what it must.
 
-    Source: Protocol Buffers' documentation, "Encoding". Groups count as the fields within them.
+    Raises:
+        DecodeError: the file is no network's weights.
     """
-    while position < end:
-        key, position = _varint(data, position, end)
-        begin, kind = position, key & 7
-        if kind == 0:
-            _, position = _varint(data, position, end)
-        elif kind == 2:
-            length, begin = _varint(data, position, end)
-            position = begin + length
-        elif kind in _FIXED_BYTES:
-            position += _FIXED_BYTES[kind]
+    rest, end = bytearray(), 0
+    for field in fields(data, 0, data.size):
+        if field.is_group:
+            break  # what a group holds is no field of the network
+        part = data.part(field.start, field.end)
+        end = field.end
+        if field.number in _LAYER_FIELDS and field.wire_type == LENGTH:
+            yield from _parsed(part)
         else:
-            return
-        yield key >> 3, begin, min(position, end)
+            rest += part
+    yield from _parsed(bytes(rest) + data.part(end, data.size))
 
 
-def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """Return a number of 7 bits a byte, lowest first, and where it ends."""
-    value = shift = 0
-    while position < end and shift < 64:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-    return value, end
+def _parsed(part: bytes) -> list[Any]:
+    message = caffe_pb2.NetWeights.FromString(part)
+    return [*message.layer, *message.layers]
 
 
-def _by_name(path: Path, found: Sequence[Any]) -> dict[str, tuple[Array, ...]]:
-    layers: dict[str, tuple[Array, ...]] = {}
-    for entry in found:
-        if not entry.blobs:
-            continue
-        if entry.name in layers:
-            raise NetworkError(
-                "two layers of the file have this name",
-                where=f"{path}: layer '{entry.name}'",
-                expected="each layer's weights once",
-                fix="save the weights again from the network they belong to",
-            )
-        layers[entry.name] = tuple(
-            _array(path, entry.name, index, blob) for index, blob in enumerate(entry.blobs)
+def _add(path: Path, found: dict[str, tuple[Array, ...]], entry: Any) -> None:
+    if entry.name in found:
+        raise NetworkError(
+            "two layers of the file have this name",
+            where=f"{path}: layer '{entry.name}'",
+            expected="each layer's weights once",
+            fix="save the weights again from the network they belong to",
         )
-    return layers
+    found[entry.name] = tuple(
+        _array(path, entry.name, index, blob) for index, blob in enumerate(entry.blobs)
+    )
 
 
 def _array(path: Path, layer: str, index: int, blob: caffe_pb2.BlobProto) -> Array:
@@ -227,10 +223,10 @@ def _unpacked(blob: caffe_pb2.BlobProto) -> npt.NDArray[Any]:
     return np.fromiter(values, np.float32, len(values))
 
 
-def _foreign(path: Path, data: bytes) -> NetworkError:
+def _foreign(path: Path) -> NetworkError:
     """Return the error for a file that is no whole caffemodel, saying what it looks like."""
     return NetworkError(
-        f"the file is {_kind(data)}",
+        f"the file is {_kind(path.read_bytes())}",
         where=str(path),
         expected="Caffe's weights (caffemodel), whole",
         fix="give the .caffemodel as the weights; compare its size with the publisher's and "
