@@ -79,7 +79,6 @@ def _benchmark(asked: BenchParameters, run: Run) -> BenchOutcome:
                 engine_name=measuring.label(engine.name),
                 engine=measuring.engine,
                 devices=measuring.descriptions,
-                started=run.started,
                 seconds=run.seconds,
                 tuning=tuning,
             ),

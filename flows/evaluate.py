@@ -122,7 +122,6 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 engine_name=devices.label(asked.engine),
                 engine=devices.engine,
                 devices=(hosts or devices).descriptions,
-                started=run.started,
                 seconds=run.seconds,
                 compile_seconds={
                     one.precision: one.seconds for one in compiled if one.seconds is not None

@@ -32,6 +32,21 @@ def test_a_reader_that_reads_no_further_is_no_fault(words: Sequence[str]) -> Non
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("words", [("devices",), ("devices", "--json"), ("--help",)], ids=str)
+def test_an_output_that_is_full_is_told(words: Sequence[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mlubench", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    told = "error: standard output: cannot be written: No space left on device\n"
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(told)
+    assert b"fault of mlubench" not in done.stderr
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[EvaluateParameters]:
     """Collect what the flow would have been asked."""

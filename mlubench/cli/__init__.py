@@ -7,6 +7,7 @@ or engine failed. Errors are told in a few lines on standard error, without a tr
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from mlubench import __version__
 from mlubench.cli.spellings import as_given, modern
-from mlubench.errors import ConfigError, MlubenchError
+from mlubench.errors import ConfigError, MlubenchError, StoreError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 #: As of a program that a shell sees end for want of a reader (128 and SIGPIPE).
 _UNREAD = 141
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = App(
     name="mlubench",
@@ -87,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(end.__context__, BrokenPipeError):  # rich's way to tell of it
             return _unread()
         raise
+    except OSError as error:
+        return _tell(_unwritten(error) if _is_full(error) else _unexpected(error), words)
     except Exception as error:
         return _tell(_unexpected(error), words)
     return status if isinstance(status, int) else 0
@@ -94,9 +98,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _unread() -> int:
     """Return the exit status where nobody reads on, as behind ``| head``; that is no fault."""
-    with contextlib.suppress(OSError, ValueError):  # what is left to write goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _drop_output()
     return _UNREAD
+
+
+def _drop_output() -> None:
+    """Let what is left to write go nowhere; Python would try it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_full(error: OSError) -> bool:
+    """Whether an error is of standard output, which then refuses a line end too."""
+    if error.errno not in _FULL or error.filename is not None:
+        return False
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop_output()
+        return True
+    return False
+
+
+def _unwritten(error: OSError) -> MlubenchError:
+    return StoreError(
+        f"cannot be written: {error.strerror}",
+        where="standard output",
+        fix="make room on its disk, or send it elsewhere",
+    )
 
 
 def _tell(error: MlubenchError, words: Sequence[str]) -> int:

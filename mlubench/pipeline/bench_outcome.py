@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from mlubench.pipeline.bench_page import write_bench_page
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.network import ImportedNetwork, Network
-from mlubench.pipeline.run import free_run_id
+from mlubench.pipeline.run import RunName, name_run
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.history import append_throughput, settle
 from mlubench.reports.run_json import ModelRecord, TuningRecord
@@ -39,7 +38,6 @@ class Benchmark:
         engine_name: the engine's name, which says where it is simulated.
         engine: what the engine says of itself.
         devices: what it says of each device.
-        started: when the run began.
         seconds: how long each stage took.
         tuning: per network and batch, how devices were kept busy, where that was searched for.
     """
@@ -51,7 +49,6 @@ class Benchmark:
     engine_name: str
     engine: Mapping[str, str]
     devices: Mapping[str, str]
-    started: datetime
     seconds: Mapping[str, float]
     tuning: Mapping[str, TuningRecord] = field(default_factory=dict)
 
@@ -100,28 +97,27 @@ def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
     history = runs.parent / "history"
     with locked(runs / ".lock"):
         settle(history, runs)
-        run_id = free_run_id(
+        name = name_run(
             runs,
-            benchmark.started,
             f"{benchmark.network.name}-bench",
             simulated="simulated" in benchmark.engine,
         )
-        record = _record(benchmark, run_id, rows)
+        record = _record(benchmark, name, rows)
         with (
             append_throughput(history, record, throughput_table(rows)),
-            atomic_folder(runs / run_id) as folder,
+            atomic_folder(runs / name.run_id) as folder,
         ):
             record.write(folder / "run.json")
             write_parquet(folder / "throughput.parquet", throughput_table(rows))
             write_parquet(folder / "latencies.parquet", latencies_table(rows))
             write_bench_page(folder)
-    return BenchOutcome(runs / run_id, record, rows)
+    return BenchOutcome(runs / name.run_id, record, rows)
 
 
-def _record(benchmark: Benchmark, run_id: str, rows: Sequence[ThroughputRow]) -> BenchRecord:
+def _record(benchmark: Benchmark, name: RunName, rows: Sequence[ThroughputRow]) -> BenchRecord:
     return BenchRecord(
-        run_id=run_id,
-        created_utc=benchmark.started,
+        run_id=name.run_id,
+        created_utc=name.written,
         parameters=benchmark.asked.model_dump(mode="json"),
         model=ModelRecord(
             name=benchmark.network.name,

@@ -188,7 +188,7 @@ def write_nightly(
     place = asked.out / "nightly"
     with locked(place / ".lock"):
         record = NightlyRecord(
-            run_id=free_run_id(place, started, suite.name, simulated=False),
+            run_id=free_run_id(place, started, suite.name),
             created_utc=started,
             suite=suite.name,
             description=suite.description,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.page import write_page
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.pipeline.run import free_run_id
+from mlubench.pipeline.run import RunName, name_run
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy import (
     AccuracyRow,
@@ -77,7 +76,6 @@ class Evaluation:
         engine_name: the engine's name, which says where it is simulated.
         engine: what the engine says of itself.
         devices: what it says of each device.
-        started: when the run began.
         seconds: how long each stage took.
         compile_seconds: of each precision that was compiled anew.
         lost: the devices that were lost, by name, and how that began.
@@ -95,7 +93,6 @@ class Evaluation:
     engine_name: str
     engine: Mapping[str, str]
     devices: Mapping[str, str]
-    started: datetime
     seconds: Mapping[str, float] = field(default_factory=dict)
     compile_seconds: Mapping[str, float] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
@@ -169,16 +166,15 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     history = runs.parent / "history"
     with locked(runs / ".lock"):
         settle(history, runs)
-        run_id = free_run_id(
+        name = name_run(
             runs,
-            evaluation.started,
             evaluation.network.name,
             simulated="simulated" in evaluation.engine,
         )
-        record = _record(evaluation, run_id, worst(row.verdict for row in rows), wrong_order)
+        record = _record(evaluation, name, worst(row.verdict for row in rows), wrong_order)
         with (
             append_accuracy(history, record, accuracy_table(rows)),
-            atomic_folder(runs / run_id) as folder,
+            atomic_folder(runs / name.run_id) as folder,
         ):
             record.write(folder / "run.json")
             write_parquet(folder / "predictions.parquet", predictions)
@@ -190,7 +186,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     misnamed = wrong_order is not None and wrong_order.certain
     wrong = misnamed or len(corrupt) > evaluation.asked.max_corrupt
     return Outcome(
-        folder=runs / run_id,
+        folder=runs / name.run_id,
         record=record,
         rows=rows,
         corrupt=corrupt,
@@ -255,14 +251,14 @@ def _setup(evaluation: Evaluation) -> Setup:
 
 
 def _record(
-    evaluation: Evaluation, run_id: str, verdict: Verdict, wrong_order: WrongOrder | None
+    evaluation: Evaluation, name: RunName, verdict: Verdict, wrong_order: WrongOrder | None
 ) -> RunRecord:
     images = evaluation.chosen.scored
     records = evaluation.scored.records
     damaged = [records[place] for place in records.corrupt]
     return RunRecord(
-        run_id=run_id,
-        created_utc=evaluation.started,
+        run_id=name.run_id,
+        created_utc=name.written,
         parameters=evaluation.asked.model_dump(mode="json"),
         model=ModelRecord(
             name=evaluation.network.name,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from mlubench.store import Store, locked, sweep
 
@@ -19,7 +20,6 @@ class Run:
     """The folders below ``--out``, and the clock of a run.
 
     Attributes:
-        started: when it began.
         seconds: by stage, as run.json has them.
         cache: what is kept for later runs: ``store`` and ``decoded``.
         cache_lock: held, shared, by every run that uses the cache.
@@ -32,7 +32,6 @@ class Run:
     """
 
     def __init__(self, out: Path) -> None:
-        self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
         self.cache = out / "cache"
         self.cache_lock = self.cache / ".in-use"
@@ -78,17 +77,39 @@ def models_folder(out: Path) -> Path:
     return out / "models"
 
 
-def free_run_id(runs: Path, started: datetime, what: str, *, simulated: bool) -> str:
-    """Return a run id that no folder bears yet: when it started, what it was, no pretence.
+class RunName(NamedTuple):
+    """What a run is called, and the time that this is made of."""
+
+    run_id: str
+    written: datetime
+
+
+def name_run(runs: Path, what: str, *, simulated: bool) -> RunName:
+    """Return the name of a run that is written now.
+
+    Runs so have the order in which they were published, whichever began first: what a page tells
+    of the runs before its own stays true.
 
     Args:
         runs: folder of all runs; hold its lock until the folder is there.
-        started: when the run began.
         what: the network, and what was done.
+        simulated: whether an engine's stand-in ran it; the id says so.
+    """
+    written = datetime.now(UTC)
+    return RunName(free_run_id(runs, written, what, simulated=simulated), written)
+
+
+def free_run_id(runs: Path, when: datetime, what: str, *, simulated: bool = False) -> str:
+    """Return a run id that no folder bears yet: a time, what it was, no pretence.
+
+    Args:
+        runs: folder of all runs; hold its lock until the folder is there.
+        when: the time.
+        what: the network or suite, and what was done.
         simulated: whether an engine's stand-in ran it.
     """
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", what) + ("-simulated" if simulated else "")
-    name = f"{started:%Y%m%d-%H%M%S}-{words}"
+    name = f"{when:%Y%m%d-%H%M%S}-{words}"
     taken = {path.name for path in runs.glob(f"{name}*")}
     number, free = 1, name
     while free in taken:

@@ -30,7 +30,7 @@ class RunFacts:
     Attributes:
         folder: the run folder.
         run_id: its name.
-        created_utc: when it began.
+        created_utc: when it was written.
         kind: ``evaluation`` or ``benchmark``.
         model: the network's name.
         dataset: the images' name; empty of a benchmark.

@@ -17,7 +17,7 @@ class BenchRecord(Record):
         schema_version: 1.
         kind: ``benchmark``; an evaluation's has none.
         run_id: the name of the run's folder.
-        created_utc: when the run started.
+        created_utc: when the run folder was written; runs were published in this order.
         parameters: the options that it was given.
         model: the network.
         engine: the engine's name.

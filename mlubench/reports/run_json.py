@@ -201,7 +201,7 @@ class RunRecord(Record):
     Attributes:
         schema_version: 1.
         run_id: the name of the run's folder.
-        created_utc: when the run started.
+        created_utc: when the run folder was written; runs were published in this order.
         parameters: the options that it was given.
         model: the network.
         dataset: the images.

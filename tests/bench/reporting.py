@@ -154,7 +154,6 @@ def _evaluation(size: int, folder: Path) -> outcome.Evaluation:
         engine_name="none",
         engine={"version": "0"},
         devices={"cpu:0": "none"},
-        started=datetime(2026, 11, 1, tzinfo=UTC),
     )
 
 

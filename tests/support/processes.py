@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from pathlib import Path
 
 #: The environment variable that marks processes and all that they begin.
@@ -50,3 +53,39 @@ def marked(mark: str) -> dict[int, str]:
             except OSError:
                 continue  # ended meanwhile, or somebody else's
     return found
+
+
+def listening(processes: Iterable[int]) -> set[str]:
+    """Return the addresses on which processes take connections, by /proc/net/tcp and tcp6.
+
+    Source: the kernel's documentation, proc_net_tcp: the second field is address and port, the
+    fourth the state, of which 0A is LISTEN, the tenth the inode.
+    """
+    sockets = {
+        inode
+        for number in processes
+        for link in _links(Path(f"/proc/{number}/fd"))
+        if (inode := link.removeprefix("socket:[").removesuffix("]")) != link
+    }
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in sockets:
+                found.add(_address(words[1].partition(":")[0]))
+    return found
+
+
+def _links(folder: Path) -> list[str]:
+    links = []
+    with contextlib.suppress(OSError):  # ended meanwhile
+        for entry in folder.iterdir():
+            with contextlib.suppress(OSError):
+                links.append(str(entry.readlink()))
+    return links
+
+
+def _address(digits: str) -> str:
+    """Return an address that is written as words of 32 bits in this machine's order of bytes."""
+    words = [int(digits[place : place + 8], 16) for place in range(0, len(digits), 8)]
+    return str(ip_address(b"".join(word.to_bytes(4, sys.byteorder) for word in words)))
