@@ -10,7 +10,7 @@ import onnx
 from mlubench.caffe.graph import BlobSource, GraphBuilder, Role, Shape
 from mlubench.caffe.layers import LAYER_TYPES, build_layer
 from mlubench.caffe.prototxt import Layer, Network, read_network
-from mlubench.caffe.weights import Array, read_caffemodel
+from mlubench.caffe.weights import Array, CaffemodelFile
 from mlubench.errors import NetworkError
 
 
@@ -58,17 +58,18 @@ def with_all_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _FileBlobs:
-    """Blobs from a caffemodel; each layer's are let go when it is built."""
+    """Blobs from a caffemodel; each layer's are held while it is built."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._layers = read_caffemodel(file)
-        self._names = list(self._layers)
-        self._taken = 0  # blobs of the layer that is being built
+        self._weights = CaffemodelFile(file)
+        self._left = set(self._weights.names)
+        self._found: tuple[Array, ...] | None = None  # of the layer that is being built
+        self._taken = 0
 
     def take(self, layer: Layer, role: Role, shape: Shape) -> Array:
         """Return a blob; shapes may differ in leading ones, which the old format adds."""
-        found, index = self._layers.get(layer.name), self._taken
+        found, index = self._open(layer), self._taken
         if found is None:
             raise self._error(
                 layer,
@@ -96,8 +97,9 @@ class _FileBlobs:
 
     def finish(self, layer: Layer) -> None:
         """Check that no blob of the layer is left over."""
-        found, count = self._layers.pop(layer.name, None), self._taken
-        self._taken = 0
+        found, count = self._open(layer), self._taken
+        self._left.discard(layer.name)
+        self._found, self._taken = None, 0
         if found is not None and len(found) > count:
             raise self._error(
                 layer,
@@ -106,9 +108,14 @@ class _FileBlobs:
                 "give the caffemodel that belongs to this prototxt; does bias_term agree?",
             )
 
+    def _open(self, layer: Layer) -> tuple[Array, ...] | None:
+        if self._found is None and layer.name in self._left:
+            self._found = self._weights.blobs(layer.name)
+        return self._found
+
     def _summary(self) -> str:
-        shown = ", ".join(f"'{name}'" for name in self._names[:3])
-        return f"{len(self._names)} layers ({shown}, ...)" if shown else "no layer"
+        shown = ", ".join(f"'{name}'" for name in self._weights.names[:3])
+        return f"{len(self._weights.names)} layers ({shown}, ...)" if shown else "no layer"
 
     def _error(self, layer: Layer, what: str, expected: str, fix: str) -> NetworkError:
         where = f"{self._file}: layer '{layer.name}' ({layer.type}, {layer.file}:{layer.line})"

@@ -15,9 +15,9 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from mlubench.caffe import caffe_pb2
-from mlubench.caffe.wire import LENGTH, FileBytes, fields
 from mlubench.errors import NetworkError
 from mlubench.store import atomic_path
+from mlubench.wire import LENGTH, FileBytes, fields
 
 Array = npt.NDArray[np.float32]
 
@@ -39,36 +39,69 @@ _MAGIC = {
 }
 
 
-def read_caffemodel(path: Path) -> dict[str, tuple[Array, ...]]:
-    """Return the blobs of every layer that has some: layer name -> float32 arrays.
-
-    The arrays are in Caffe's order and have the shapes that the file states. A layer is read at a
-    time, so that little more than the arrays is held.
+class CaffemodelFile:
+    """The blobs of a caffemodel, read a layer at a time: a large file is never held whole.
 
     Reads packed and unpacked floats and doubles, the shapes of either format, and the layers of
     either format (``layer``, and ``layers`` of the V1 format).
-
-    Raises:
-        NetworkError: the file is absent, cut short, or something else than a caffemodel.
     """
-    found: dict[str, tuple[Array, ...]] = {}
-    layers = 0
-    try:
+
+    def __init__(self, path: Path) -> None:
+        """Read all of the file once.
+
+        Raises:
+            NetworkError: it is absent, cut short, or something else than a caffemodel.
+        """
+        self._path = path
+        self._places: dict[str, tuple[int, int]] = {}
         with _opened(path) as data:
             _check_fields(path, data)
-            for entry in _layers(data):
+            layers = 0
+            for entry, start, end in _layers(data):
                 layers += 1
-                # A name that is no UTF-8 comes as bytes: whatever the file is, it means nothing.
-                if not isinstance(entry.name, str):
-                    raise _foreign(path)
-                if entry.blobs:
-                    _add(path, found, entry)
-    # The latter where the file became shorter meanwhile.
-    except (DecodeError, IndexError) as error:
-        raise _foreign(path) from error
-    if not layers:
-        raise _foreign(path)
-    return found
+                self._add(entry, start, end)
+            if not layers:
+                raise _foreign(path)
+
+    @property
+    def names(self) -> list[str]:
+        """The layers that have blobs, in the file's order."""
+        return list(self._places)
+
+    def blobs(self, name: str) -> tuple[Array, ...]:
+        """Return the float32 blobs of a layer, in Caffe's order, in the shapes that it states.
+
+        Raises:
+            NetworkError: the file has become another one.
+        """
+        with _opened(self._path) as data:
+            return _arrays(self._path, _parsed(data.part(*self._places[name]))[0])
+
+    def _add(self, entry: Any, start: int, end: int) -> None:
+        # A name that is no UTF-8 comes as bytes: whatever the file is, its names mean nothing.
+        if not isinstance(entry.name, str):
+            raise _foreign(self._path)
+        if not entry.blobs:
+            return
+        if entry.name in self._places:
+            raise NetworkError(
+                "two layers of the file have this name",
+                where=f"{self._path}: layer '{entry.name}'",
+                expected="each layer's weights once",
+                fix="save the weights again from the network they belong to",
+            )
+        _arrays(self._path, entry)  # whether they are whole
+        self._places[entry.name] = start, end
+
+
+def read_caffemodel(path: Path) -> dict[str, tuple[Array, ...]]:
+    """Return the blobs of every layer that has some: layer name -> float32 arrays.
+
+    Raises:
+        NetworkError: as :class:`CaffemodelFile` does.
+    """
+    file = CaffemodelFile(path)
+    return {name: file.blobs(name) for name in file.names}
 
 
 def write_caffemodel(
@@ -109,6 +142,9 @@ def _opened(path: Path) -> Iterator[FileBytes]:
                     fix="give the weights that belong to the prototxt",
                 )
             yield data
+    # IndexError where the file has become another one meanwhile.
+    except (DecodeError, IndexError) as error:
+        raise _foreign(path) from error
     except OSError as error:
         raise NetworkError(
             f"the weights cannot be read: {error.strerror}",
@@ -135,8 +171,10 @@ def _check_fields(path: Path, data: FileBytes) -> None:
             )
 
 
-def _layers(data: FileBytes) -> Iterator[Any]:
-    """Give the layers one by one; the parser sees all bytes of the file, and refuses what it must.
+def _layers(data: FileBytes) -> Iterator[tuple[Any, int, int]]:
+    """Give the layers one by one, each with its place in the file.
+
+    The parser sees all bytes of the file, and refuses what it must.
 
     Raises:
         DecodeError: the file is no network's weights.
@@ -144,14 +182,14 @@ def _layers(data: FileBytes) -> Iterator[Any]:
     rest, end = bytearray(), 0
     for field in fields(data, 0, data.size):
         if field.is_group:
-            break  # what a group holds is no field of the network
+            raise DecodeError("groups are of no caffemodel")
         part = data.part(field.start, field.end)
         end = field.end
         if field.number in _LAYER_FIELDS and field.wire_type == LENGTH:
-            yield from _parsed(part)
+            yield _parsed(part)[0], field.start, field.end
         else:
             rest += part
-    yield from _parsed(bytes(rest) + data.part(end, data.size))
+    caffe_pb2.NetWeights.FromString(bytes(rest) + data.part(end, data.size))
 
 
 def _parsed(part: bytes) -> list[Any]:
@@ -159,17 +197,8 @@ def _parsed(part: bytes) -> list[Any]:
     return [*message.layer, *message.layers]
 
 
-def _add(path: Path, found: dict[str, tuple[Array, ...]], entry: Any) -> None:
-    if entry.name in found:
-        raise NetworkError(
-            "two layers of the file have this name",
-            where=f"{path}: layer '{entry.name}'",
-            expected="each layer's weights once",
-            fix="save the weights again from the network they belong to",
-        )
-    found[entry.name] = tuple(
-        _array(path, entry.name, index, blob) for index, blob in enumerate(entry.blobs)
-    )
+def _arrays(path: Path, entry: Any) -> tuple[Array, ...]:
+    return tuple(_array(path, entry.name, index, blob) for index, blob in enumerate(entry.blobs))
 
 
 def _array(path: Path, layer: str, index: int, blob: caffe_pb2.BlobProto) -> Array:

@@ -10,13 +10,13 @@ from onnx import TensorProto
 
 from mlubench.errors import NetworkError
 from mlubench.store import atomic_path
+from mlubench.wire import FileBytes, fields, header
 
 _LARGEST = 1 << 31  # what protobuf reads
 _CHANNELS = 3
-#: Numbers of fields, and protobuf's type of those that have a length.
+#: Numbers of fields.
 _GRAPH = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
 _INITIALIZER = onnx.GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
-_LENGTH_DELIMITED = 2
 
 
 def read_checked(file: Path, size: tuple[int, int]) -> bytes:
@@ -51,11 +51,11 @@ def write_onnx(file: Path, model: onnx.ModelProto) -> None:
     before, after = _without(model, "graph")
     nodes, others = _without(model.graph, "initializer")
     sizes = [tensor.ByteSize() for tensor in model.graph.initializer]
-    weights = sum(len(_header(_INITIALIZER, size)) + size for size in sizes)
+    weights = sum(len(header(_INITIALIZER, size)) + size for size in sizes)
     with atomic_path(file) as temporary, temporary.open("wb") as stream:
-        stream.write(before + _header(_GRAPH, len(nodes) + weights + len(others)) + nodes)
+        stream.write(before + header(_GRAPH, len(nodes) + weights + len(others)) + nodes)
         for tensor, size in zip(model.graph.initializer, sizes, strict=True):
-            stream.write(_header(_INITIALIZER, size))
+            stream.write(header(_INITIALIZER, size))
             stream.write(tensor.SerializeToString(deterministic=True))
         stream.write(others + after)
 
@@ -76,21 +76,6 @@ def _without(message: Message, name: str) -> tuple[bytes, bytes]:
             setattr(part, field.name, value)
     before, after = (part.SerializeToString(deterministic=True) for part in parts)
     return before, after
-
-
-def _header(number: int, length: int) -> bytes:
-    """Return the tag of a message's field, and its length."""
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(length)
-
-
-def _varint(value: int) -> bytes:
-    """Return a number seven bits a byte, the least first."""
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
 
 
 def read_onnx(file: Path) -> onnx.ModelProto:
@@ -125,11 +110,26 @@ def _parsed(file: Path) -> tuple[bytes, onnx.ModelProto]:
 
 def classes_of(file: Path) -> int | None:
     """Return how many scores an image gets from a checked ONNX file; None where that is open."""
-    model = onnx.load(file)
-    _, dims = _form(model.graph.output[0])
+    _, dims = _form(_without_weights(file).output[0])
     if dims[1] is None:  # the file does not say, but its layers may
-        _, dims = _form(onnx.shape_inference.infer_shapes(model).graph.output[0])
+        _, dims = _form(onnx.shape_inference.infer_shapes(onnx.load(file)).graph.output[0])
     return dims[1] if len(dims) > 1 else None
+
+
+def _without_weights(file: Path) -> onnx.GraphProto:
+    """Return the graph of a checked ONNX file without its weights, which are passed over."""
+    with file.open("rb") as stream:
+        data = FileBytes(stream)
+        parts = [
+            data.part(field.start, field.end)
+            for graph in fields(data, 0, data.size)
+            if graph.number == _GRAPH
+            for field in fields(data, graph.begin, graph.end)
+            if field.number != _INITIALIZER
+        ]
+    found = onnx.GraphProto()
+    found.ParseFromString(b"".join(parts))
+    return found
 
 
 def _read(file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Protocol Buffers' wire format: where the fields of a message lie in a file.
+"""Protocol Buffers' wire format: where the fields of a message lie in a file, and how they begin.
 
 Source: Protocol Buffers' documentation, "Encoding".
 """
@@ -87,6 +87,21 @@ def fields(data: FileBytes, position: int, end: int) -> Iterator[Field]:
         else:
             return
         yield Field(key >> 3, wire_type, start, begin, min(position, end))
+
+
+def header(number: int, length: int) -> bytes:
+    """Return what stands before a field of so many bytes: its key and its length."""
+    return _number(number << 3 | LENGTH) + _number(length)
+
+
+def _number(value: int) -> bytes:
+    """Return a number seven bits a byte, the least first."""
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
 
 
 def _varint(data: FileBytes, position: int, end: int) -> tuple[int, int]:
