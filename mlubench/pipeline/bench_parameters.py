@@ -67,7 +67,7 @@ class BenchParameters(NetworkSource):
     )
     tune: Flag = Field(
         False,
-        description="first measure, for seconds, which streams, requests in flight and threads "
+        description="first measure, for minutes at most, which streams, requests and threads "
         "are fastest; kept for later runs",
     )
     rounds: Positive = Field(

@@ -152,11 +152,13 @@ def _classes(predictions: pa.Table) -> Mapping[str, list[ClassDrop]]:
     precisions = sorted(pc.unique(predictions["precision"]).to_pylist())
     if REFERENCE not in precisions:
         return {}
-    reference = scored_part(predictions, REFERENCE)
-    ids = np.asarray(reference["class_id"].to_pylist(), np.str_)
+    reference = scored_part(predictions, REFERENCE, ["class_id", "correct1"])
+    ids = np.asarray(reference["class_id"], np.str_)
     right = reference["correct1"].to_numpy()
     return {
-        name: class_drops(ids, right, scored_part(predictions, name)["correct1"].to_numpy())
+        name: class_drops(
+            ids, right, scored_part(predictions, name, ["correct1"])["correct1"].to_numpy()
+        )
         for name in precisions
         if name != REFERENCE
     }

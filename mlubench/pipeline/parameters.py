@@ -169,8 +169,8 @@ class EvaluateParameters(NetworkParameters):
     )
     tune: Flag = Field(
         False,
-        description="first measure, for seconds, how many streams and requests in flight are "
-        "fastest; kept for later runs; changes no answer",
+        description="first measure, for a minute a precision at most, how many streams and "
+        "requests in flight are fastest; kept for later runs; changes no answer",
     )
     max_corrupt: Count = Field(0, description="damaged images that are no error")
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mlubench.errors import StoreError, in_words
 from mlubench.store import atomic_path
 
-_ROW_GROUP = 1 << 16
+_ROW_GROUP = 1 << 15
 #: The key of a file's own digest in its metadata, and how it begins in the file: the key, then, as
 #: Thrift's compact protocol has it, a second string of 64 bytes. A flipped bit spares a part.
 _SEAL_NAME, _SEAL_REST = b"mlubench-seal", b".sha256\x18@"
