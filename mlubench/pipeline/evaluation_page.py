@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, StoreError
@@ -154,11 +155,13 @@ def _classes(predictions: pa.Table) -> Mapping[str, list[ClassDrop]]:
         return {}
     reference = scored_part(predictions, REFERENCE, ["class_id", "correct1"])
     ids = np.asarray(reference["class_id"], np.str_)
-    right = reference["correct1"].to_numpy()
     return {
-        name: class_drops(
-            ids, right, scored_part(predictions, name, ["correct1"])["correct1"].to_numpy()
-        )
+        name: class_drops(ids, reference["correct1"].to_numpy(), _right(predictions, name))
         for name in precisions
         if name != REFERENCE
     }
+
+
+def _right(predictions: pa.Table, precision: str) -> NDArray[np.bool_]:
+    right: NDArray[np.bool_] = scored_part(predictions, precision, ["correct1"])[0].to_numpy()
+    return right
