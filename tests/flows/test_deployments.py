@@ -31,7 +31,7 @@ from flows.alerts import ALERT_URL, deploy_alert
 from mlubench.errors import ConfigError
 from mlubench.store import entry_damage
 from tests.support.planted import write_failing_suite
-from tests.support.processes import becomes
+from tests.support.processes import becomes, listening
 from tests.support.service import ROOT, Receiver, Service
 
 SECRET = "a-token-that-nobody-logs"
@@ -85,6 +85,10 @@ def test_the_schedule_yields_runs(client: SyncPrefectClient) -> None:
         there = run.expected_start_time.astimezone(ZoneInfo("Asia/Shanghai"))
         assert (there.hour, there.minute) == (2, 30)
         assert "nightly" in run.tags
+
+
+def test_nothing_listens_for_other_hosts(service: Service) -> None:
+    assert listening(service.processes()) == {"127.0.0.1"}
 
 
 def test_deployments_run_one_at_a_time_in_this_checkout(client: SyncPrefectClient) -> None:
