@@ -94,8 +94,9 @@ server: $(VENV)/ready  ## Prefect's server, UI, worker and deployments on 127.0.
 deploy: $(VENV)/ready  ## tell the running server of prefect.yaml and of the alert
 	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/python -m flows.deploy
 
+# In the order of tests/conftest.py: pytest-xdist's own begins with the files of the most tests.
 test: $(VENV)/ready-dev  ## all tests, files side by side on all cores
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-postgres: $(VENV)/ready-dev  ## Prefect on a real PostgreSQL, eight evaluations at once
 	MLUBENCH_TEST_POSTGRES=1 $(BIN)/pytest tests/flows/test_postgres.py

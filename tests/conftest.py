@@ -9,11 +9,31 @@ import pytest
 from hypothesis import settings
 
 from tests.support.browser import browser as browser
+from tests.support.prefect import prefect_server as prefect_server
+from tests.support.sample import compiled_sample as compiled_sample
 
 # No test is judged by how long an example takes: machines are noisy.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+#: The files that take longest, in that order. They are begun first: one of them at the end would
+#: leave all cores but one idle.
+LONGEST = (
+    "tests/flows/test_evaluate.py",
+    "tests/flows/test_deployments.py",
+    "tests/test_readme.py",
+    "tests/flows/test_magicmind.py",
+    "tests/flows/test_explain.py",
+    "tests/flows/test_nightly.py",
+    "tests/chaos/test_short.py",
+    "tests/cli/test_run.py",
+    "tests/flows/test_benchmark.py",
+    "tests/flows/test_networks.py",
+    "tests/flows/test_reference.py",
+    "tests/flows/test_dask.py",
+    "tests/cli/test_compile_infer.py",
+    "tests/flows/test_dataset_forms.py",
+)
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,3 +47,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"NO REAL DATA: {folder} is absent (set MLUBENCH_TEST_DATA)")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; the others stay as they are."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.split("::")[0], len(LONGEST)))

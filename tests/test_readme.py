@@ -21,6 +21,7 @@ import pytest
 from mlubench import cli
 from mlubench.caffe import write_random_caffemodel
 from mlubench.images.digits import write_digits
+from tests.support.sample import copy_compiled
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -197,24 +198,26 @@ def test_make_run_names_a_label_list_where_there_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the command names two devices")
-def test_an_evaluation_of_files_in_no_catalogue(tmp_path: Path) -> None:
+def test_an_evaluation_of_files_in_no_catalogue(tmp_path: Path, prefect_server: str) -> None:
     (command,) = (line for line in _commands() if "mlubench eval --prototxt" in line)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     _write_own_files(tmp_path)
-    _run(command, tmp_path)
+    _run(command, tmp_path, PREFECT_API_URL=prefect_server)
     (folder,) = (tmp_path / "artifacts" / "runs").glob("*-deploy*")
     rows = pd.read_parquet(folder / "accuracy.parquet")
     assert rows.images.tolist() == [20, 20, 20]
 
 
-def test_an_evaluation_by_names_of_ones_own_and_the_cache(tmp_path: Path) -> None:
+def test_an_evaluation_by_names_of_ones_own_and_the_cache(
+    tmp_path: Path, prefect_server: str
+) -> None:
     (command,) = (line for line in _commands() if "mlubench eval --conf team" in line)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     _write_own_files(tmp_path / "team")
     for block in _blocks("yaml"):
         (place,) = re.findall(r"^# (team/\w+\.yaml)", block)
         (tmp_path / place).write_text(block)
-    _run(command, tmp_path)
+    _run(command, tmp_path, PREFECT_API_URL=prefect_server)
     (folder,) = (tmp_path / "artifacts" / "runs").glob("*-mine*")
     rows = pd.read_parquet(folder / "accuracy.parquet")
     assert rows.images.tolist() == [20, 20, 20]
@@ -265,7 +268,8 @@ def _get(url: str) -> str | None:
         return None
 
 
-def test_make_server_shows_runs(server: str, tmp_path: Path) -> None:
+def test_make_server_shows_runs(server: str, tmp_path: Path, compiled_sample: Path) -> None:
+    out = copy_compiled(compiled_sample, tmp_path / "artifacts")
     for _ in range(1200):
         if _get(f"{server}/api/health"):
             break
@@ -276,10 +280,10 @@ def test_make_server_shows_runs(server: str, tmp_path: Path) -> None:
         "localhost", "127.0.0.1"
     )
     port = server.rsplit(":", 1)[1]
-    command = f"make eval PRECISION=force_float32 OUT='{tmp_path}'"
+    command = f"make eval PRECISION=force_float32 OUT='{out}'"
     _run(command, ROOT, PREFECT_SERVER_API_PORT=port)
     (nightly,) = (line for line in _commands() if line.startswith("make nightly "))
-    said = _run(f"{nightly} OUT='{tmp_path}'", ROOT, PREFECT_SERVER_API_PORT=port)
+    said = _run(f"{nightly} OUT='{out}'", ROOT, PREFECT_SERVER_API_PORT=port)
     assert "pass: 1 passed, 1 not judged" in said
     request = urllib.request.Request(
         f"{server}/api/artifacts/filter", b"{}", {"Content-Type": "application/json"}

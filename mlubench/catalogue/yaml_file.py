@@ -13,8 +13,12 @@ from mlubench.errors import ConfigError
 _MOST_ALIASES = 16
 #: Nothing that is counted has more, and Python shows no number of some 14,000.
 _MOST_BITS = 63
-#: The largest of the project's own has 20,000. Numbers to the base of 60 take a time that grows
-#: with the square of their length.
+#: More than so few bits take, to whatever base. The time that one to the base of 60 takes to read
+#: grows with the square of its length.
+_MOST_DIGITS = 128
+#: Far more than anything that is read has.
+_MOST_LEVELS = 50
+#: The largest of the project's own has 20,000.
 _MOST_BYTES = 2**18
 #: What PyYAML raises of tags that do not fit, such as ``!!int ""`` and ``!!bool perhaps``.
 _MISFITS = (LookupError, TypeError, AttributeError, OverflowError)
@@ -38,12 +42,16 @@ class _Loader(yaml.SafeLoader):
             if anchor in self._open:
                 raise _fault(f"*{anchor} stands within &{anchor}", event.start_mark)
             anchor = None
+        if len(self._open) == _MOST_LEVELS:
+            raise _fault(f"nested too deeply: more than {_MOST_LEVELS} levels", event.start_mark)
         self._open.append(anchor or "")
         node: yaml.Node | None = super().compose_node(parent, index)
         self._open.pop()
         return node
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > _MOST_DIGITS:
+            raise _fault(f"a number of more than {_MOST_DIGITS} digits", node.start_mark)
         value: int = super().construct_yaml_int(node)
         if value.bit_length() > _MOST_BITS:
             raise _fault(f"a number of more than {_MOST_BITS} bits", node.start_mark)
@@ -83,8 +91,6 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(
             f"cannot be read: {error.strerror}", where=str(path), fix="restore the file"
         ) from error
-    except RecursionError:
-        raise ConfigError("is nested too deeply", where=str(path)) from None
     except _MISFITS as error:
         raise ConfigError("is not YAML: a value does not fit its tag", where=str(path)) from error
     except (yaml.YAMLError, ValueError) as error:

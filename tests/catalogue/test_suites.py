@@ -104,8 +104,9 @@ def test_a_matrix_does_not_fill_the_memory(tmp_path: Path) -> None:
     assert "evaluations.0.matrix" in caught.value.where
 
 
-def test_a_number_of_many_digits_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("digits", "most"), [(16, "63 bits"), (5000, "128 digits")])
+def test_a_number_of_many_digits_is_told(tmp_path: Path, digits: int, most: str) -> None:
     """Python shows no number of more than 4300 digits."""
-    path = _write(tmp_path, HEAD + "explain: 0x" + "f" * 5000 + "\n")
-    with pytest.raises(ConfigError, match="a number of more than 63 bits"):
+    path = _write(tmp_path, HEAD + "explain: 0x" + "f" * digits + "\n")
+    with pytest.raises(ConfigError, match=f"a number of more than {most}"):
         read_suite_file(path)

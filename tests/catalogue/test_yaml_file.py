@@ -30,6 +30,15 @@ def test_a_mapping_that_is_merged_into_may_itself_be_merged(tmp_path: Path) -> N
     assert _read(tmp_path, text) == {"a": {"p": 1}, "b": {"p": 2}, "c": {"p": 3}}
 
 
+def test_levels_and_digits_up_to_the_most(tmp_path: Path) -> None:
+    found = _read(tmp_path, "[" * 50 + "]" * 50)
+    for _ in range(49):
+        assert isinstance(found, list)
+        (found,) = found
+    assert found == []
+    assert _read(tmp_path, "a: 0b" + "0_" * 60 + "101") == {"a": 5}
+
+
 BILLION_LAUGHS = "\n".join(
     ["a0: &a0 [lol]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10))]
 )
@@ -42,7 +51,9 @@ BILLION_LAUGHS = "\n".join(
         ("a: &x\n  b: *x\n", "*x stands within &x"),
         ("a: 1\nb: 2\na: 3\n", "the key 'a' is there twice"),
         ("a: {b: 1, b: 1}\n", "the key 'b' is there twice"),
+        ("[" * 51 + "]" * 51, "nested too deeply: more than 50 levels"),
         ("[" * 5000, "nested too deeply"),
+        ("a: 1" + ":1" * 100, "a number of more than 128 digits"),
         ("a: [", "is not YAML"),
         ("a: !!python/object/apply:os.system [true]\n", "is not YAML"),
         ("a: 2026-13-45\n", "is not YAML"),

@@ -32,6 +32,7 @@ from tests.chaos import (
     twice,
 )
 from tests.chaos.campaign import Chance, Counts
+from tests.chaos.evaluating import prefect_server
 from tests.chaos.kills import Undisturbed, undisturbed
 
 Campaign = Callable[[Chance, Undisturbed], Counts]
@@ -59,7 +60,7 @@ def main() -> int:
     end = time.monotonic() + 60 * asked.minutes
     _say(f"seed {asked.seed}; again: CHAOS_SEED={asked.seed} make chaos")
     folder = Path(tempfile.mkdtemp(prefix="mlubench-chaos-"))
-    with undisturbed(folder) as whole:
+    with prefect_server(folder / "server") as prefect, undisturbed(folder, prefect) as whole:
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in whole.seconds.items())
         _say(f"an undisturbed evaluation, in seconds: {stages}")
         broken = _all(chosen, asked.seed, folder, end, whole)

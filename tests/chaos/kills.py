@@ -27,7 +27,6 @@ from tests.chaos.evaluating import (
     names,
     newest_run,
     outputs,
-    prefect_server,
     sample_options,
     slow_server,
 )
@@ -88,14 +87,17 @@ class Undisturbed:
 
 
 @contextmanager
-def undisturbed(folder: Path, second: str = "qint8_mixed_float16") -> Iterator[Undisturbed]:
+def undisturbed(
+    folder: Path, prefect: str, second: str = "qint8_mixed_float16"
+) -> Iterator[Undisturbed]:
     """Make a run that nothing is done to; what it used is there while the block lasts.
 
     Args:
         folder: for all of it.
+        prefect: address of a server of Prefect's.
         second: see :func:`sample_options`.
     """
-    with slow_server() as files, prefect_server(folder / "server") as prefect:
+    with slow_server() as files:
         server = {"PREFECT_API_URL": prefect}
         log = folder / "steps.log"
         place = Place(

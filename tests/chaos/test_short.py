@@ -73,8 +73,8 @@ def chance(tmp_path_factory: pytest.TempPathFactory) -> Chance:
 
 
 @pytest.fixture(scope="module")
-def whole(chance: Chance) -> Iterator[kills.Undisturbed]:
-    with kills.undisturbed(chance.folder, "force_float16") as whole:
+def whole(chance: Chance, prefect_server: str) -> Iterator[kills.Undisturbed]:
+    with kills.undisturbed(chance.folder, prefect_server, "force_float16") as whole:
         yield whole
 
 

@@ -26,7 +26,7 @@ QUICK = {"rounds": 2, "duration": 20, "warmup": 10, "iterations": 3}
 
 
 @pytest.fixture
-def bench(prefect_server: None, out: Path) -> Bench:
+def bench(prefect_server: str, out: Path) -> Bench:
     def bench(**options: Any) -> BenchOutcome:
         parameters = BenchParameters(**{"out": out, **QUICK, **options})
         result: Any = benchmark(parameters, return_state=True).result(raise_on_failure=False)

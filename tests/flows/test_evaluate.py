@@ -22,6 +22,7 @@ from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.digits import write_digits
 from mlubench.images.source import FolderSource
 from tests.flows.conftest import Evaluate
+from tests.support.sample import copy_compiled
 
 PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
 
@@ -118,10 +119,10 @@ def test_a_killed_run_is_taken_up_where_it_was(run: Evaluate, out: Path, tmp_pat
 
 
 def test_the_first_images_are_inferred_before_the_last_is_decoded(
-    run: Evaluate, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Evaluate, compiled_sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = run(shards=6).folder / "predictions.parquet"
-    mine = tmp_path / "artifacts"
+    mine = copy_compiled(compiled_sample, tmp_path / "artifacts")
     last = max(path.name for path in write_digits(tmp_path / "digits").val.iterdir())
     read, seen = FolderSource.read, []
 

@@ -19,7 +19,7 @@ ADDRESS = "http://127.0.0.1:1"
 
 
 @pytest.fixture
-def served(prefect_server: None, out: Path) -> Iterator[None]:
+def served(prefect_server: str, out: Path) -> Iterator[None]:
     Variable.set(PAGES, {"address": ADDRESS, "folder": str(out.resolve())}, overwrite=True)
     yield
     Variable.unset(PAGES)

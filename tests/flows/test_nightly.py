@@ -29,7 +29,7 @@ Nightly = Callable[..., tuple[Any, NightlyOutcome]]
 
 
 @pytest.fixture
-def run_nightly(prefect_server: None, out: Path) -> Nightly:
+def run_nightly(prefect_server: str, out: Path) -> Nightly:
     def run(suite: str, **options: Any) -> tuple[Any, NightlyOutcome]:
         asked = NightlyParameters.model_validate({"suite": suite, "out": out, **options})
         state = nightly(asked, return_state=True)

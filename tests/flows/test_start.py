@@ -43,7 +43,7 @@ def test_what_is_named_wrongly_is_told_before_prefect_starts(
 
 
 def test_the_images_are_looked_at_once(
-    prefect_server: None, out: Path, monkeypatch: pytest.MonkeyPatch
+    prefect_server: str, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
     choose = images.choose_images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -199,6 +200,7 @@ def test_a_file_of_ones_own_is_never_replaced(
     tmp_path: Path,
     files: Path,
     capsys: pytest.CaptureFixture[str],
+    prefect_server: str,
     verb: str,
     file: str,
     hint: str,
@@ -218,7 +220,8 @@ def test_a_file_of_ones_own_is_never_replaced(
     weights_unread = verb == "inspect" and file == "mine.caffemodel"
     if verb == "eval":  # it starts Prefect, whose settings are those of a process
         command = [sys.executable, "-m", "mlubench", verb, *named, *common]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        reports = {**os.environ, "PREFECT_API_URL": prefect_server}
+        done = subprocess.run(command, env=reports, capture_output=True, text=True, check=False)
         status, said = done.returncode, done.stderr
     else:
         status = cli.main([verb, *named, *common])

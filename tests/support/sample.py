@@ -1,0 +1,63 @@
+"""The embedded sample, compiled once for all tests: calibrating it takes ten seconds or more."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlubench.pipeline.compile import CalibrationImages, build_spec, compile_network
+from mlubench.pipeline.devices import engine_host
+from mlubench.pipeline.dispatch import DevicePool
+from mlubench.pipeline.images import choose_images, decode_images
+from mlubench.pipeline.network import choose_network, import_network
+from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.run import Run
+from mlubench.store import atomic_folder, locked
+
+_FOLDERS = ("cache", "data")
+
+
+@pytest.fixture(scope="session")
+def compiled_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of artifacts with the sample in the precisions of an evaluation.
+
+    No image that is scored is decoded in it. All processes of tests share it; copy it with
+    :func:`copy_compiled`, and leave it as it is.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / "compiled-sample"
+    with locked(base / "compiled-sample.lock"):
+        if not folder.exists():
+            with atomic_folder(folder) as new:
+                _compile(new)
+    return folder
+
+
+def _compile(folder: Path) -> None:
+    asked = EvaluateParameters(out=folder)
+    run = Run(folder)
+    network = choose_network(asked)
+    images = choose_images(asked, network.order, run.data).calibration
+    assert images is not None
+    pixels = decode_images(images, network.preprocess, run.decoded, lambda *_: None)
+    calibration = CalibrationImages(pixels, network.preprocess)
+    imported = import_network(network, run.store)
+    with DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices:
+        for precision in asked.precision:
+            spec = build_spec(network, asked, precision)
+            places = devices.build_addresses()
+            compile_network(
+                imported, spec, calibration, devices.host, devices.engine, run.store, places
+            )
+
+
+def copy_compiled(compiled: Path, out: Path) -> Path:
+    """Give a folder of artifacts what was compiled; return it."""
+    for name in _FOLDERS:
+        shutil.copytree(compiled / name, out / name)
+    return out
