@@ -9,6 +9,8 @@ import pytest
 from hypothesis import settings
 
 from tests.support.browser import browser as browser
+from tests.support.depots import bucket as bucket
+from tests.support.depots import server as server
 
 # No test is judged by how long an example takes: machines are noisy.
 settings.register_profile("untimed", deadline=None)
