@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -27,7 +28,7 @@ from mlubench.depot.manifest import (
     read_manifest,
     write_manifest,
 )
-from mlubench.depot.transfer import CHUNK_BYTES, Counted, Progress, Source, at_once, untold
+from mlubench.depot.transfer import CHUNK_BYTES, THREADS, Counted, Progress, Source, at_once, untold
 from mlubench.errors import ConfigError, DepotError
 from mlubench.sealed import open_sealed, sealed_json
 from mlubench.store import atomic_path, store_error
@@ -133,7 +134,8 @@ class Depot:
             DepotError: the store fails.
             StoreError: a file cannot be read.
         """
-        files = {source: source.facts() for source in sources}
+        with ThreadPoolExecutor(THREADS) as pool:
+            files = dict(pool.map(lambda source: (source, source.facts()), sources))
         manifest = Manifest(kind, key, {one.name: facts for one, facts in files.items()})
         before = None if (kind, key) in self._damaged else self.manifest(kind, key)
         if before == manifest:

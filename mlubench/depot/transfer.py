@@ -22,7 +22,7 @@ def untold(_done: int, _total: int) -> None:
 
 
 #: So many files at once, each with so many bytes of it in memory.
-_THREADS = 8
+THREADS = 8
 CHUNK_BYTES = 8 << 20
 #: Seconds between two looks at how far they are.
 _LOOK_SECONDS = 0.2
@@ -101,7 +101,7 @@ class Counted:
 
 def at_once(work: Callable[[Any], None], items: Sequence[Any], tell: Callable[[], None]) -> None:
     """Do something with each, some at a time; the first error ends it."""
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="depot") as pool:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="depot") as pool:
         waiting = {pool.submit(work, item) for item in items}
         try:
             while waiting:
