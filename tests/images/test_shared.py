@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -29,10 +30,11 @@ def _name(number: int) -> str:
     return f"{number:04d}.JPEG"
 
 
-FILES = {
-    _name(number): jpeg(picture(30 + number % 7, 40, seed=number % 50)) for number in range(IMAGES)
-}
-FILES[_name(DAMAGED)] = FILES[_name(DAMAGED)][:300]
+@functools.cache
+def _files() -> dict[str, bytes]:
+    files = {_name(n): jpeg(picture(30 + n % 7, 40, seed=n % 50)) for n in range(IMAGES)}
+    files[_name(DAMAGED)] = files[_name(DAMAGED)][:300]
+    return files
 
 
 @pytest.fixture
@@ -49,11 +51,11 @@ def decoded_here(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return blocks
 
 
-def _host(root: Path, files: dict[str, bytes] = FILES) -> Dataset:
+def _host(root: Path, files: dict[str, bytes] | None = None) -> Dataset:
     """Return a host's own copy of the images, made at its own time."""
-    dataset = write_folder(root, files)
+    dataset = write_folder(root, files or _files())
     for number, path in enumerate(sorted((root / "images").iterdir())):
-        os.utime(path, (number, hash(root.name) % 1000))
+        os.utime(path, (number, sum(root.name.encode())))
     return dataset
 
 
@@ -138,8 +140,8 @@ def test_other_images_of_the_same_names_and_sizes_are_decoded(
 ) -> None:
     _decode(_host(tmp_path / "a"), tmp_path / "a" / "cache", bucket)
     decoded_here.clear()
-    data = FILES[_name(5)]
-    other = {**FILES, _name(5): data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]}
+    data = _files()[_name(5)]
+    other = {**_files(), _name(5): data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]}
     second = _decode(_host(tmp_path / "b", other), tmp_path / "b" / "cache", bucket)
     assert sorted(decoded_here) == list(range(PIECE_BLOCKS))
     mine = _decode(_host(tmp_path / "c", other), tmp_path / "c" / "cache", None)
