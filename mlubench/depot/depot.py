@@ -208,7 +208,7 @@ class Depot:
         counted = Counted(sum(manifest.files[name].bytes for name in names), progress)
 
         def fetch(name: str) -> None:
-            with atomic_path(folder / name, lasting=False) as written, written.open("wb") as stream:
+            with atomic_path(folder / name) as written, written.open("wb") as stream:
                 self._fetched(manifest, name, stream, counted)
 
         try:

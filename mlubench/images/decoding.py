@@ -15,12 +15,11 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from mlubench.depot.depot import Depot
 from mlubench.errors import MlubenchError
 from mlubench.images.blocks import Block, BlockFiles, Outcome, blocks_of
 from mlubench.images.cache import (
@@ -35,8 +34,11 @@ from mlubench.images.dataset import Dataset
 from mlubench.images.decode import decode
 from mlubench.images.pace import Pace
 from mlubench.images.preprocess import Preprocess, preprocess
-from mlubench.images.shared import SharedImages
 from mlubench.store import MANIFEST, locked_if_free
+
+if TYPE_CHECKING:
+    from mlubench.depot.depot import Depot
+    from mlubench.images.shared import SharedImages
 
 #: Seconds between two looks at what nobody tells: the rates, another process's lock.
 _LOOK_SECONDS = 0.1
@@ -70,7 +72,7 @@ class Decoding:
         self.dataset = dataset
         self._spec = spec
         self._files = cache_files(dataset, spec, root)
-        self._shared = SharedImages(depot, dataset, spec, self._files) if depot else None
+        self._shared = _shared(depot, dataset, spec, self._files)
         self.path, self.shape = self._files.pixels, self._files.shape
         self.seconds = 0.0
         self._pace = Pace(1)
@@ -260,6 +262,16 @@ class Decoding:
             "decoding was ended before its end; what is decoded is kept",
             where=f"dataset {self.dataset.name}",
         )
+
+
+def _shared(
+    depot: Depot | None, dataset: Dataset, spec: Preprocess, files: BlockFiles
+) -> SharedImages | None:
+    if depot is None:
+        return None
+    from mlubench.images.shared import SharedImages
+
+    return SharedImages(depot, dataset, spec, files)
 
 
 def decode_dataset(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlubench.store import Store, locked, sweep
 
+if TYPE_CHECKING:
+    from mlubench.depot.depot import Depot
+
+_NUMBERS = 10**8
 #: What runs write below ``--out``, beside Prefect's own folder.
 _WRITTEN = ("cache", "data", "models", "unfinished", "runs", "history", "nightly")
 
@@ -18,7 +24,13 @@ _WRITTEN = ("cache", "data", "models", "unfinished", "runs", "history", "nightly
 class Run:
     """The folders below ``--out``, and the clock of a run.
 
+    Args:
+        out: the folder.
+        depot: what other hosts share, if they do.
+
     Attributes:
+        out: likewise.
+        depot: likewise.
         started: when it began.
         seconds: by stage, as run.json has them.
         cache: what is kept for later runs: ``store`` and ``decoded``.
@@ -31,12 +43,14 @@ class Run:
         runs: the folders of finished runs.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, depot: Depot | None = None) -> None:
+        self.out = out
+        self.depot = depot
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
         self.cache = out / "cache"
         self.cache_lock = self.cache / ".in-use"
-        self.store = Store(self.cache)
+        self.store = _store(self.cache, depot)
         self.decoded = self.cache / "decoded"
         self.data = out / "data"
         self.models = models_folder(out)
@@ -78,7 +92,22 @@ def models_folder(out: Path) -> Path:
     return out / "models"
 
 
-def free_run_id(runs: Path, started: datetime, what: str, *, simulated: bool) -> str:
+def _store(root: Path, depot: Depot | None) -> Store:
+    if depot is None:
+        return Store(root)
+    from mlubench.depot.shared_store import SharedStore
+
+    return SharedStore(root, depot)
+
+
+def id_words(what: str) -> str:
+    """Return the words of a run id that say what it was."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", what)
+
+
+def free_run_id(
+    runs: Path, started: datetime, what: str, *, simulated: bool, shared: bool = False
+) -> str:
     """Return a run id that no folder bears yet: when it started, what it was, no pretence.
 
     Args:
@@ -86,9 +115,12 @@ def free_run_id(runs: Path, started: datetime, what: str, *, simulated: bool) ->
         started: when the run began.
         what: the network, and what was done.
         simulated: whether an engine's stand-in ran it.
+        shared: whether other hosts share the runs; a number, which is as good as never drawn
+            twice, then keeps apart what began in the same second.
     """
-    words = re.sub(r"[^A-Za-z0-9._-]+", "-", what) + ("-simulated" if simulated else "")
-    name = f"{started:%Y%m%d-%H%M%S}-{words}"
+    words = id_words(what) + ("-simulated" if simulated else "")
+    drawn = f"-{secrets.randbelow(_NUMBERS):08d}" if shared else ""
+    name = f"{started:%Y%m%d-%H%M%S}-{words}{drawn}"
     taken = {path.name for path in runs.glob(f"{name}*")}
     number, free = 1, name
     while free in taken:

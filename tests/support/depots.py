@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mlubench.depot.address import parse_address
-from mlubench.depot.depot import Depot
 from tests.support.s3_server import CHAIN, S3Server, s3_server
+
+if TYPE_CHECKING:
+    from mlubench.depot.depot import Depot
 
 _numbers = itertools.count()
 
@@ -36,6 +38,8 @@ class Bucket:
         return f"s3://{self.name}/team/mlubench"
 
     def open(self, address: str | None = None) -> Depot:
+        from mlubench.depot.depot import Depot  # loads AWS's library, which few tests want
+
         return Depot(parse_address(address or self.address), self.remarks.append)
 
     def objects(self) -> dict[str, bytes]:
