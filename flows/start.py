@@ -44,8 +44,8 @@ def evaluate(parameters: EvaluateParameters) -> int:
     require_engine(engine_host(parameters.engine, parameters.conf))
     if parameters.scheduler is not None:
         require_dask(parameters.scheduler)
-    chosen = _checked_images(parameters)
     _check_artifacts(parameters.artifacts)
+    chosen = _checked_images(parameters)
     prepare_prefect(parameters.out)
     from flows.ending import outcome_of
     from flows.evaluate import evaluate as flow

@@ -3,7 +3,7 @@
 An entry of kind ``decoded`` is the cache's own manifest and its pixels in pieces of
 :data:`PIECE_BLOCKS` blocks. Its key is the same on every host with a copy of the images, and
 promises nothing of their bytes: a piece is taken only where every image in it has, on this host,
-the SHA-256 of the one that was decoded. That costs a twentieth of decoding it.
+the SHA-256 of the one that was decoded. That costs 0.07 ms where decoding costs 2.
 """
 
 from __future__ import annotations

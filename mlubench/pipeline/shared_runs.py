@@ -224,8 +224,8 @@ def _bring_last_good(depot: Depot, out: Path, facts: RunFacts) -> None:
     """Take the newest good run that is like another, unless this host has it."""
     alike = [name for name in depot.names(RUNS) if named_alike(name, facts.run_id)]
     for name in reversed(alike):
-        if name != facts.run_id and _is_good(depot, out, name, facts):
-            bring_run(depot, out, name)
+        other = name != facts.run_id
+        if other and _is_good(depot, out, name, facts) and _bring(depot, out, RUNS, name):
             return
 
 
