@@ -43,8 +43,12 @@ def take_history(depot: Depot, out: Path) -> None:
 
 @task(task_run_name="take baselines", cache_policy=NO_CACHE)
 def take_baselines(depot: Depot, out: Path, suite: str) -> None:
-    """Take what was pinned on other hosts, and a suite's last nights."""
-    depot.attempt(lambda: shared_runs.pull_pins(depot, out), None)
+    """Take what was pinned on other hosts, and a suite's last nights.
+
+    Raises:
+        DepotError: it cannot be told what runs are to be judged by.
+    """
+    shared_runs.pull_pins(depot, out)
     depot.attempt(lambda: shared_runs.pull_nights(depot, out, suite), None)
 
 
@@ -52,6 +56,14 @@ def take_baselines(depot: Depot, out: Path, suite: str) -> None:
 def share(depot: Depot, out: Path, what: str, run_id: str) -> str:
     """Put a finished run or night on the store; return why that could not be, or nothing."""
     with step_progress(f"share {what}, kB", "share") as progress:
-        return shared_runs.share(
-            depot, out, what, run_id, lambda done, total: progress(done // 1000, total // 1000)
-        )
+        sent = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal sent
+            sent = done
+            progress(done // 1000, total // 1000)
+
+        unshared = shared_runs.share(depot, out, what, run_id, tell)
+        if not sent:  # it was there
+            progress(1, 1)
+    return unshared

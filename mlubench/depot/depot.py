@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,19 +47,19 @@ class Depot:
     Args:
         address: where it is.
         remark: told what is damaged there, a line each.
-        filesystem: pyarrow's; opened by default.
 
     Attributes:
         failed: why the store was left alone from then on; None where it was not.
+
+    Raises:
+        ConfigError: AWS, whose bucket it is, does not say where that is.
     """
 
-    def __init__(
-        self, address: Address, remark: Callable[[str], None], filesystem: Any = None
-    ) -> None:
+    def __init__(self, address: Address, remark: Callable[[str], None]) -> None:
         self.address = address
         self.remark = remark
         self.failed: DepotError | None = None
-        self._files = open_filesystem(address) if filesystem is None else filesystem
+        self._files = _opened(address)
         self._damaged: set[tuple[str, str]] = set()
 
     def check(self) -> None:
@@ -230,15 +231,6 @@ class Depot:
             return False
         return True
 
-    def remove(self, kind: str, key: str) -> None:
-        """Make an entry none any more; its objects stay.
-
-        Raises:
-            DepotError: the store fails.
-        """
-        with self._told():
-            self._files.delete_file(self._path(manifest_object(kind, key)))
-
     def _fetched(self, manifest: Manifest, name: str, stream: BinaryIO, counted: Counted) -> None:
         place, facts = manifest.object_of(name), manifest.files[name]
         digest, size = hashlib.sha256(), 0
@@ -286,8 +278,15 @@ class Depot:
 
     def _write(self, place: str, blocks: Iterable[bytes]) -> None:
         path = self._path(place)
-        if self.address.scheme == "file":
-            self._files.create_dir(path.rpartition("/")[0], recursive=True)
+        if self.address.scheme == "s3":  # an object appears whole
+            self._write_to(path, blocks)
+            return
+        self._files.create_dir(path.rpartition("/")[0], recursive=True)
+        part = f"{path}.{uuid.uuid4().hex}.part"
+        self._write_to(part, blocks)
+        self._files.move(part, path)
+
+    def _write_to(self, path: str, blocks: Iterable[bytes]) -> None:
         with self._files.open_output_stream(path, compression=None) as stream:
             for block in blocks:
                 stream.write(block)
@@ -302,6 +301,13 @@ class Depot:
             yield
         except OSError as error:
             raise store_failed(error, self.address) from error
+
+
+def _opened(address: Address) -> Any:
+    try:
+        return open_filesystem(address)
+    except OSError as error:  # AWS is asked for the region of one of its own buckets
+        raise wrong_store(error, address) from error
 
 
 def _write_block(stream: BinaryIO, block: bytes, name: str) -> None:

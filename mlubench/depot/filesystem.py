@@ -19,6 +19,8 @@ from mlubench.errors import ConfigError, DepotError
 #: Seconds for a connection, and without a byte; and how often a request is tried.
 _CONNECT_SECONDS, _SILENT_SECONDS, _ATTEMPTS = 5, 20, 3
 _AWS_ERROR = re.compile(r"AWS Error ([A-Z_]+)(?: \(HTTP status (\d+)\))?")
+#: As pyarrow says it that asked for a bucket's region.
+_NO_BUCKET = re.compile("Bucket '.*' not found")
 _GIVE_CREDENTIALS = (
     "give credentials that may list, read and write there: AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY in the environment, a profile (AWS_PROFILE), or the instance's role"
@@ -97,7 +99,7 @@ def _reason(error: OSError, address: Address) -> tuple[str, str]:
         )
     found = _AWS_ERROR.search(str(error))
     code, status = (found[1], found[2]) if found else ("", "")
-    if code == "NO_SUCH_BUCKET":
+    if code == "NO_SUCH_BUCKET" or _NO_BUCKET.search(str(error)):
         return (
             f"there is no bucket {address.root.partition('/')[0]}",
             "make it, or name another bucket",

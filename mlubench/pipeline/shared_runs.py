@@ -26,7 +26,7 @@ from mlubench.pipeline.baselines import (
 )
 from mlubench.pipeline.gates import PUBLISHED
 from mlubench.pipeline.run import id_words
-from mlubench.pipeline.runs import RunFacts, read_facts
+from mlubench.pipeline.runs import BENCHMARK, RunFacts, read_facts
 from mlubench.reports.history import named_alike
 from mlubench.store import atomic_folder, content_key, write_json
 
@@ -233,14 +233,16 @@ def _is_good(depot: Depot, out: Path, name: str, facts: RunFacts) -> bool:
     verdicts = out / "history" / "verdicts"
     if not (verdicts / f"{name}.json").is_file():
         depot.fetch(VERDICTS, name, verdicts)
-    here = out / RUNS / name
-    if (here / "run.json").is_file():
-        return is_older_and_good(read_facts(here), facts, out)
     with TemporaryDirectory() as folder:
-        place = Path(folder) / name
-        if not depot.fetch(RUNS, name, place, only=_FACTS):
-            return False
-        return is_older_and_good(read_facts(place), facts, out)
+        place = out / RUNS / name
+        if not (place / "run.json").is_file():
+            place = Path(folder) / name
+            if not depot.fetch(RUNS, name, place, only=_FACTS):
+                return False
+        other = read_facts(place)
+    # How fast another kind of device was says nothing.
+    comparable = facts.kind != BENCHMARK or other.devices == facts.devices
+    return comparable and is_older_and_good(other, facts, out)
 
 
 def _bring(depot: Depot, out: Path, kind: str, name: str, progress: Progress = untold) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from mlubench.depot.address import parse_address
 from mlubench.depot.depot import Depot
 from mlubench.depot.manifest import Manifest, write_manifest
 from mlubench.depot.transfer import Source, sources_below
-from mlubench.errors import ConfigError, DepotError
+from mlubench.errors import ConfigError, DepotError, StoreError
+from mlubench.sealed import sealed_json
 from tests.support.depots import Bucket
 
 FILES = {"a.bin": b"first" * 1000, "sub/b.gz": b"no gzip at all", "empty": b""}
@@ -213,16 +215,7 @@ def test_a_listing_of_more_than_a_page(bucket: Bucket) -> None:
     assert bucket.open().names("history") == names
 
 
-def test_removed_is_gone(depot: Depot, folder: Path) -> None:
-    depot.check()
-    depot.publish("pins", "k1", sources_below(folder))
-    depot.remove("pins", "k1")
-    assert depot.names("pins") == []
-
-
 def test_a_store_laid_out_otherwise_is_refused(bucket: Bucket) -> None:
-    from mlubench.sealed import sealed_json
-
     bucket.open().check()
     bucket.change("mlubench.json", sealed_json({"layout": 2}))
     with pytest.raises(ConfigError, match="laid out as number 2"):
@@ -233,8 +226,6 @@ def test_a_store_laid_out_otherwise_is_refused(bucket: Bucket) -> None:
 
 
 def test_a_file_that_cannot_be_written_here(bucket: Bucket, folder: Path, tmp_path: Path) -> None:
-    from mlubench.errors import StoreError
-
     bucket.open().publish("compiled", "k1", sources_below(folder))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match=str(tmp_path / "file")):
@@ -256,3 +247,22 @@ def test_a_store_that_fails_is_left_alone(bucket: Bucket) -> None:
     assert depot.failed.exit_status == 4
     (remark,) = bucket.remarks
     assert remark.endswith("no server answers; the run goes on without it")
+
+
+def test_on_a_shared_folder_files_appear_whole(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    depot = Depot(parse_address((tmp_path / "shared").as_uri()), print)
+    gone = [*sources_below(folder), Source("gone", folder / "gone")]
+    seen: list[set[str]] = []
+
+    def blocks() -> Iterator[bytes]:
+        yield b"half"
+        seen.append({path.suffix for path in (tmp_path / "shared").rglob("*") if path.is_file()})
+        yield b"whole"
+
+    depot._write("k/x.bin", blocks())
+    assert seen == [{".part"}]
+    assert (tmp_path / "shared" / "k" / "x.bin").read_bytes() == b"halfwhole"
+    with pytest.raises(StoreError):
+        depot.publish("k", "k1", gone)
+    assert depot.names("k") == []

@@ -85,6 +85,30 @@ def test_an_endpoint_without_an_address(bucket: Bucket) -> None:
     assert "no server answers" in _refused("s3://bucket?endpoint_override=no.invalid&scheme=http")
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Bucket 'bucket' not found", "there is no bucket bucket"),
+        (
+            "When resolving region: AWS Error NETWORK_CONNECTION during HeadBucket operation",
+            "no server answers",
+        ),
+    ],
+)
+def test_a_bucket_of_aws_whose_region_cannot_be_found_out(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+) -> None:
+    """With the words of pyarrow 26; there is no AWS to ask."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+
+    def refuse(_: str) -> str:
+        raise OSError(said)
+
+    monkeypatch.setattr(filesystem.arrow, "resolve_s3_region", refuse)
+    assert told in _refused("s3://bucket/p")
+
+
 def test_an_endpoint_that_says_nothing(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystem, "_SILENT_SECONDS", 1)
     monkeypatch.setattr(filesystem, "_ATTEMPTS", 1)

@@ -122,6 +122,17 @@ def test_the_last_good_run_is_good_for_all_hosts(first: Host, second: Host) -> N
     assert bad.name not in second.runs()
 
 
+def test_a_benchmark_is_judged_by_one_of_the_same_devices(first: Host, second: Host) -> None:
+    rounds = {INT8: [1000.0 + one for one in range(8)]}
+    same = write_benchmark(first.out, 0, rounds)
+    other = write_benchmark(first.out, 1, rounds)
+    record = BenchRecord.read(other / "run.json")
+    record.model_copy(update={"devices": ["cpu:0: a slower one"]}).write(other / "run.json")
+    for run in (same, other):
+        push_run(first.depot, first.out, run.name)
+    assert second.judge(write_benchmark(second.out, 2, rounds)).baseline == same.name
+
+
 def test_a_later_run_is_no_baseline_of_an_earlier(first: Host, second: Host) -> None:
     first.evaluate(2)
     judged = second.judge(second.evaluate(1))
