@@ -54,6 +54,8 @@ def open_filesystem(address: Address) -> Any:
         request_timeout=_SILENT_SECONDS,
         retry_strategy=arrow.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
         allow_delayed_open=True,  # a small object is one request
+        # Else a file that is read faster than it is sent is held in memory whole.
+        background_writes=False,
     )
 
 
