@@ -16,6 +16,7 @@ from mlubench.depot.address import Address
 from mlubench.depot.filesystem import (
     look,
     open_filesystem,
+    other_bytes,
     store_failed,
     wrong_store,
 )
@@ -70,13 +71,15 @@ class Depot:
         """
         try:
             look(self.address, self._files)
-            self._check_layout()
-            self._write(LAYOUT_FILE, [sealed_json({"layout": LAYOUT})])
+            self._check_layout(self._read(LAYOUT_FILE))
+            written = sealed_json({"layout": LAYOUT})
+            self._write(LAYOUT_FILE, [written])
+            if self._read(LAYOUT_FILE) != written:
+                raise other_bytes(self.address)
         except OSError as error:
             raise wrong_store(error, self.address) from error
 
-    def _check_layout(self) -> None:
-        data = self._read(LAYOUT_FILE)
+    def _check_layout(self, data: bytes | None) -> None:
         try:
             layout = LAYOUT if data is None else open_sealed(data).get("layout")
         except ValueError:

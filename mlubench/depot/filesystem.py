@@ -76,6 +76,20 @@ def store_failed(error: OSError, address: Address) -> DepotError:
     return DepotError(what, where=address.text, fix=fix)
 
 
+def other_bytes(address: Address) -> ConfigError:
+    """Return the error for a store that gives back other bytes than it was given.
+
+    So do older servers, which take the checksums that AWS's library sends behind an object's bytes
+    for a part of them.
+    """
+    return ConfigError(
+        "gives back other bytes than were written",
+        where=address.text,
+        expected="a store that knows the checksums of AWS's library, or is sent none",
+        fix="set AWS_REQUEST_CHECKSUM_CALCULATION=WHEN_REQUIRED and run the command again",
+    )
+
+
 def _absent(address: Address) -> ConfigError:
     return ConfigError(
         f"there is no folder {address.root}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,21 @@ def test_an_endpoint_that_says_nothing(bucket: Bucket, monkeypatch: pytest.Monke
         place = f"127.0.0.1:{silent.getsockname()[1]}"
         told = _refused(f"s3://bucket?endpoint_override={place}&scheme=http")
     assert "it does not answer in time" in told
+
+
+def test_a_server_that_takes_checksums_for_bytes(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As s3rver 3.7 does, which keeps the frame of what AWS's library sends in chunks."""
+    write = Depot._write_to
+
+    def framed(self: Depot, path: str, blocks: Iterable[bytes]) -> None:
+        write(self, path, [b"58\r\n", *blocks, b"\r\n0\r\nx-amz-checksum-crc64nvme:"])
+
+    monkeypatch.setattr(Depot, "_write_to", framed)
+    told = _refused(bucket.address)
+    assert "gives back other bytes than were written" in told
+    assert "AWS_REQUEST_CHECKSUM_CALCULATION=WHEN_REQUIRED" in told
 
 
 def test_a_folder_that_is_not_mounted(tmp_path: Path) -> None:
