@@ -6,6 +6,8 @@ all of them -> measure every configuration in each round, in turn -> write the t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prefect import flow
 
 from flows.lifeline import end_with_worker
@@ -20,6 +22,8 @@ from mlubench.pipeline.measuring import Measuring
 from mlubench.pipeline.network import Network
 from mlubench.pipeline.offline import calibration_dataset, network_in_any_order
 from mlubench.pipeline.run import Run
+from mlubench.pipeline.shared_runs import RUNS
+from tasks.artifacts import open_run, share
 from tasks.benchmark import (
     measure_rounds,
     publish_benchmark,
@@ -34,9 +38,12 @@ from tasks.networks import compile_network, fetch_network, import_network
 def benchmark(parameters: BenchParameters) -> BenchOutcome:
     """Measure throughput and latency of a network; see ``mlubench bench --help``."""
     end_with_worker()
-    run = Run(parameters.out)
+    run = open_run(parameters)
     with run.in_use():
         outcome = _benchmark(parameters, run)
+    if run.depot is not None:
+        unshared = share(run.depot, run.out, RUNS, outcome.record.run_id)
+        outcome = replace(outcome, unshared=unshared)
     publish_benchmark(outcome)
     return outcome
 
@@ -94,5 +101,6 @@ def _decode_calibration(
     if images is None or not any(map(is_quantised, asked.precision)):
         return None
     with run.stage("decode"):
-        pixels = decode_images(Decoding(images, network.preprocess, run.decoded), "calibration")
+        decoding = Decoding(images, network.preprocess, run.decoded, run.depot)
+        pixels = decode_images(decoding, "calibration")
     return CalibrationImages(pixels, network.preprocess)

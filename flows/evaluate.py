@@ -32,8 +32,10 @@ from mlubench.pipeline.outcome import Evaluation, Outcome
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import cut
+from mlubench.pipeline.shared_runs import RUNS
 from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.reports.wording import verdict_text
+from tasks.artifacts import open_run, share
 from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images, tune_networks
 from tasks.networks import compile_network, fetch_network, import_network
@@ -60,9 +62,11 @@ def images_at_hand(parameters: EvaluateParameters, chosen: ChosenImages) -> Iter
 def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
     """Judge a Caffe classifier in several precisions; see ``mlubench eval --help``."""
     end_with_worker()
-    run = Run(parameters.out)
+    run = open_run(parameters)
     with run.in_use():
         outcome = _evaluate(parameters, run)
+    if run.depot is not None:
+        outcome = outcome.shared(share(run.depot, run.out, RUNS, outcome.record.run_id))
     publish(outcome)
     verdict = verdict_text(outcome.record.verdict)
     if outcome.exit_status:
@@ -76,7 +80,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     chosen = _at_hand(asked) or choose_images(asked, network.order, run.data)
     with (
         DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices,
-        Decoding(chosen.scored, network.preprocess, run.decoded) as images,
+        Decoding(chosen.scored, network.preprocess, run.decoded, run.depot) as images,
         dask_hosts(asked, devices, answers) as hosts,
     ):
         for spec in specs:
@@ -165,5 +169,5 @@ def _decode_calibration(
 ) -> CalibrationImages | None:
     if chosen.calibration is None:
         return None
-    images = Decoding(chosen.calibration, network.preprocess, run.decoded)
+    images = Decoding(chosen.calibration, network.preprocess, run.decoded, run.depot)
     return CalibrationImages(decode_images(images, "calibration"), network.preprocess)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,15 @@ from flows.benchmark import benchmark
 from flows.ending import ended, outcome_of
 from flows.evaluate import evaluate
 from flows.lifeline import end_with_worker
-from mlubench.pipeline.nightly import NightlyOutcome, run_ending, skipped
+from mlubench.depot.depot import Depot
+from mlubench.pipeline.artifacts import open_depot
+from mlubench.pipeline.nightly import NightlyOutcome, run_ending, skipped, with_shared
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.shared_runs import NIGHTS, RUNS
 from mlubench.pipeline.suite import SuiteRun, read_suite
 from mlubench.reports.nightly_json import RunEnding
+from tasks.artifacts import remark, share, take_baselines
 from tasks.nightly import artifact_key, explain_failure, publish_nightly, write_nightly
 from tasks.progress import runs_progress
 
@@ -44,14 +49,22 @@ def nightly(parameters: NightlyParameters) -> State[NightlyOutcome]:
     end_with_worker()
     started = datetime.now(UTC)
     suite = read_suite(parameters)
+    depot = open_depot(parameters.artifacts, remark)
+    if depot is not None:
+        take_baselines(depot, parameters.out, suite.name)
     with runs_progress(suite.name, artifact_key(suite.name), len(suite.runs)) as begin:
-        endings = [_ending(run, suite.name, begin) for run in suite.runs]
+        endings = [_ending(run, suite.name, begin, depot) for run in suite.runs]
     outcome = write_nightly(parameters, suite, endings, started)
+    if depot is not None:
+        unshared = share(depot, parameters.out, NIGHTS, outcome.record.run_id)
+        outcome = replace(outcome, unshared=unshared)
     publish_nightly(outcome)
     return ended(outcome, outcome.headline, passed=outcome.exit_status == 0)
 
 
-def _ending(run: SuiteRun, suite: str, begin: Callable[[str], None]) -> RunEnding:
+def _ending(
+    run: SuiteRun, suite: str, begin: Callable[[str], None], depot: Depot | None
+) -> RunEnding:
     """Run one evaluation or benchmark; an error is its ending, not the nightly's."""
     begin(run.name)
     if run.absent:
@@ -63,5 +76,9 @@ def _ending(run: SuiteRun, suite: str, begin: Callable[[str], None]) -> RunEndin
     name = run.name.replace("{", "{{").replace("}", "}}")
     with tags(suite, run.kind, asked.model or "own files", asked.engine):
         state = subflow.with_options(flow_run_name=name)(asked, return_state=True)
-    told = run_ending(run, outcome_of(state), time.monotonic() - begun)
-    return explain_failure(run, told) if told.exit_status else told
+    told = run_ending(run, outcome_of(state), time.monotonic() - begun, depot)
+    told = explain_failure(run, told) if told.exit_status else told
+    if depot is None or not told.run_id:
+        return told
+    # Again, for its verdict and its page are new.
+    return with_shared(told, share(depot, asked.out, RUNS, told.run_id))

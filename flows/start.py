@@ -15,6 +15,7 @@ from rich.console import Console
 
 from flows.server import OwnServer, answers, usual_url
 from mlubench.errors import ConfigError, MlubenchError
+from mlubench.pipeline.artifacts import open_depot
 from mlubench.pipeline.dask_cluster import require_dask
 from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
@@ -43,6 +44,7 @@ def evaluate(parameters: EvaluateParameters) -> int:
     require_engine(engine_host(parameters.engine, parameters.conf))
     if parameters.scheduler is not None:
         require_dask(parameters.scheduler)
+    _check_artifacts(parameters.artifacts)
     chosen = _checked_images(parameters)
     prepare_prefect(parameters.out)
     from flows.ending import outcome_of
@@ -66,6 +68,7 @@ def benchmark(parameters: BenchParameters) -> int:
         MlubenchError: the flow could not finish.
     """
     require_engine(engine_host(parameters.engine, parameters.conf))
+    _check_artifacts(parameters.artifacts)
     prepare_prefect(parameters.out)
     from flows.benchmark import benchmark as flow
     from flows.ending import outcome_of
@@ -76,7 +79,7 @@ def benchmark(parameters: BenchParameters) -> int:
         if isinstance(outcome, BaseException):
             raise outcome
     print_benchmark(outcome)
-    return 0
+    return outcome.exit_status
 
 
 def nightly(parameters: NightlyParameters) -> int:
@@ -88,6 +91,7 @@ def nightly(parameters: NightlyParameters) -> int:
     from mlubench.pipeline.suite import read_suite
 
     read_suite(parameters)  # what is wrong with it is told before Prefect starts
+    _check_artifacts(parameters.artifacts)
     prepare_prefect(parameters.out)
     from prefect import tags
 
@@ -151,6 +155,8 @@ def print_nightly(outcome: NightlyOutcome) -> None:
     for run in outcome.record.runs:
         for line in why_lines(run):
             console.print(f"{run.name}: {line}", markup=False, soft_wrap=True)
+    if outcome.unshared:
+        console.print(outcome.unshared, markup=False, soft_wrap=True)
     console.print(headline(outcome.record), markup=False, soft_wrap=True)
     console.print(f"summary: {outcome.folder / 'summary.md'}", markup=False, soft_wrap=True)
     console.print(f"page:    {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
@@ -185,6 +191,15 @@ def _checked_images(parameters: EvaluateParameters) -> ChosenImages:
     for precision in parameters.precision:
         build_spec(network, parameters, precision)
     return choose_images(parameters, network.order, Run(parameters.out).data)
+
+
+def _check_artifacts(address: str | None) -> None:
+    """Tell of a store that cannot be used before Prefect starts; what is odd there, the flow tells.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    open_depot(address, lambda _: None)
 
 
 def print_outcome(outcome: Outcome) -> None:

@@ -7,6 +7,7 @@
     |   +-- DatasetError         images, label lists, calibration images
     |   +-- StoreError           a folder or file that cannot be written or read back
     |   +-- DownloadError        a server that fails; another try may do
+    +-- DepotError           4   a store of artifacts failed after the run had begun
     +-- DeviceError          4   the device side failed
         +-- EngineError          the engine refused to build, load or run a network
         +-- WorkerError          a worker process died, hung or broke its protocol
@@ -97,6 +98,10 @@ class StoreError(InputError):
 
 class DownloadError(InputError):
     """A server that should give a file fails; another try may do."""
+
+
+class DepotError(MlubenchError):
+    """A store of artifacts, which could be used when the run began, failed."""
 
 
 class DeviceError(MlubenchError):

@@ -28,7 +28,7 @@ from mlubench.errors import StoreError
 MANIFEST = "manifest.json"
 #: A file or folder that is being written: this, the writer's process, its name to be. The writer
 #: holds a lock on it, which tells it from what a dead one left.
-_TEMPORARY = ".tmp-"
+TEMPORARY = ".tmp-"
 _CHUNK = 1 << 20
 
 
@@ -149,7 +149,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _renamed(path: Path, lasting: bool, make: Callable[[Path], None]) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it on success, remove it on failure."""
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     with contextlib.ExitStack() as held:
         try:
             _remove(temporary)
@@ -195,7 +195,7 @@ def sweep(root: Path) -> None:
     What is being written is locked by its writer and stays; so does what nobody may remove.
     """
     for folder, folders, files in os.walk(str(root)):
-        left = [name for name in folders + files if re.match(_TEMPORARY + "[0-9]+-", name)]
+        left = [name for name in folders + files if re.match(TEMPORARY + "[0-9]+-", name)]
         folders[:] = [name for name in folders if name not in left]
         for name in left:
             with contextlib.suppress(OSError), _open(Path(folder) / name) as handle:
@@ -280,16 +280,19 @@ class Store:
         with locked(entry.with_name(f"{entry.name}.lock")):
             if entry_damage(entry, parts, thorough) is not None:
                 self._sweep(entry)
-                with atomic_folder(entry) as folder:
-                    build(folder)
-                    write_json(folder / MANIFEST, _manifest(folder, parts))
+                self._make(entry, parts, build)
             note_use(entry)
         return entry
+
+    def _make(self, entry: Path, parts: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+        with atomic_folder(entry) as folder:
+            build(folder)
+            write_json(folder / MANIFEST, _manifest(folder, parts))
 
     @staticmethod
     def _sweep(entry: Path) -> None:
         """Remove what a killed build of this entry left; the lock is held, so none is alive."""
-        for leftover in entry.parent.glob(f"{_TEMPORARY}*-{entry.name}"):
+        for leftover in entry.parent.glob(f"{TEMPORARY}*-{entry.name}"):
             _remove(leftover)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from mlubench.cli.artifacts import Artifacts, brought_run, depot_of
 from mlubench.errors import StoreError
 from mlubench.reports.thresholds import Gates
 
@@ -30,6 +31,7 @@ def compare(
     conf: Annotated[
         tuple[Path, ...], Parameter(help="folders with a models.yaml of your own (published)")
     ] = (),
+    artifacts: Artifacts = None,
     out: Annotated[Path, Parameter(help="folder of runs and caches")] = Path("artifacts"),
 ) -> int:
     """Judge a run by another one, gate by gate: PASS, FAIL or INCONCLUSIVE, each with its reason.
@@ -45,6 +47,7 @@ def compare(
     from mlubench.reports.gates_console import judged_lines, render_gates
     from mlubench.reports.junit import write_junit
 
+    run, baseline = _brought(run, baseline, out, artifacts)
     judged = judge_by(run, baseline, gates, out, conf)
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -66,6 +69,23 @@ def compare(
     if junit is not None:
         write_junit(junit, [judged])
     return judged.verdict.exit_status
+
+
+def _brought(run: str, baseline: str, out: Path, artifacts: str | None) -> tuple[str, str]:
+    """Return the two runs by their names in OUT, taken from the store where they are not there."""
+    from mlubench.pipeline.baselines import LAST_GOOD, PINNED
+    from mlubench.pipeline.gates import PUBLISHED
+    from mlubench.pipeline.runs import find_run
+
+    run = brought_run(run, out, artifacts)
+    if baseline not in (PINNED, LAST_GOOD, PUBLISHED):
+        return run, brought_run(baseline, out, artifacts)
+    if (depot := depot_of(artifacts)) is not None:
+        from mlubench.pipeline.shared_runs import bring_baseline, pull_pins
+
+        pull_pins(depot, out)
+        bring_baseline(depot, out, find_run(run, out), baseline)
+    return run, baseline
 
 
 def _show(judged: Judged, folder: Path) -> str:

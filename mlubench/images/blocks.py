@@ -139,11 +139,22 @@ class BlockFiles:
                 os.fdatasync(stream.fileno())
         except OSError as error:
             raise self._unwritable(error) from error
-        write_atomic(
-            self._marker(block),
-            sealed_json({"crc32": done.crc32, "images": [list(each) for each in outcomes]}),
-        )
+        self.mark(block, done)
         return done
+
+    def mark(self, block: int, done: Block) -> None:
+        """Write the marker of a block whose pixels are on the disk.
+
+        Raises:
+            StoreError: the disk cannot be written.
+        """
+        outcomes = [list(each) for each in done.outcomes]
+        write_atomic(self._marker(block), sealed_json({"crc32": done.crc32, "images": outcomes}))
+
+    def span(self, blocks: range) -> tuple[int, int]:
+        """Return where the pixels of consecutive blocks begin in their file, and their size."""
+        begin = self._offset(self.images(blocks[0]).start)
+        return begin, self._offset(self.images(blocks[-1]).stop) - begin
 
     def forget(self, block: int) -> None:
         """Make a block unfinished."""

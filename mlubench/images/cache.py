@@ -19,8 +19,8 @@ import numpy as np
 import simplejpeg
 
 from mlubench.errors import DatasetError, StoreError
-from mlubench.images.blocks import Block, BlockFiles, blocks_of
-from mlubench.images.dataset import Dataset, ImageRef, listing_digest
+from mlubench.images.blocks import Block, BlockFiles, Outcome, blocks_of
+from mlubench.images.dataset import Dataset, ImageRef, listing_digest, outline_digest
 from mlubench.images.preprocess import Preprocess
 from mlubench.images.source import MAX_FILE_BYTES
 from mlubench.sealed import open_sealed, sealed_json
@@ -164,7 +164,7 @@ def cache_files(dataset: Dataset, spec: Preprocess, root: Path) -> BlockFiles:
     """
     if not dataset.images:
         raise DatasetError("there is no image in it", where=f"dataset {dataset.name}")
-    folder = root / content_key(_key_parts(dataset, spec))
+    folder = root / content_key({"listing": listing_digest(dataset), **_pixel_parts(spec)})
     return BlockFiles(folder, (len(dataset.images), *spec.crop_shape, 3))
 
 
@@ -233,9 +233,14 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _key_parts(dataset: Dataset, spec: Preprocess) -> dict[str, Any]:
+def shared_key(dataset: Dataset, spec: Preprocess) -> str:
+    """Return the key that a dataset's decoded images have on every host with a copy of it."""
+    return content_key({"outline": outline_digest(dataset), **_pixel_parts(spec)})
+
+
+def _pixel_parts(spec: Preprocess) -> dict[str, Any]:
+    """Return what the pixels depend on beside the images."""
     return {
-        "listing": listing_digest(dataset),
         "resize": spec.resize,
         "resize_size": spec.resize_size if spec.resize != "none" else 0,
         "crop": list(spec.crop_shape),
@@ -263,6 +268,23 @@ def finish_cache(files: BlockFiles, dataset: Dataset, blocks: Mapping[int, Block
     }
     write_atomic(files.folder / MANIFEST, sealed_json(manifest))
     return _decoded(files, dataset, manifest)
+
+
+def blocks_in(manifest: Mapping[str, Any], files: BlockFiles, dataset: Dataset) -> dict[int, Block]:
+    """Return the blocks that a manifest of :func:`finish_cache` was written of, by number.
+
+    Raises:
+        KeyError: it is none; so say IndexError, TypeError and ValueError.
+    """
+    records = _decoded(files, dataset, manifest).records
+    outcomes = [Outcome(one.sha256, one.kind, one.detail) for one in records]
+    crc32 = [int(one) for one in manifest["crc32"]]
+    if len(crc32) != files.count or list(manifest["shape"]) != list(files.shape):
+        raise ValueError("it is of other images")
+    return {
+        block: Block(crc32[block], tuple(outcomes[index] for index in files.images(block)))
+        for block in range(files.count)
+    }
 
 
 def open_cache(files: BlockFiles, dataset: Dataset) -> DecodedImages | None:

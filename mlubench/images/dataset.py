@@ -197,6 +197,17 @@ def listing_digest(dataset: Dataset) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def outline_digest(dataset: Dataset) -> str:
+    """Return the SHA-256 over names, class ids and sizes of the images.
+
+    It is the same on every host that has a copy of them, whenever that was made. Images of one
+    outline may differ all the same.
+    """
+    stat = dataset.source.stat
+    lines = [f"{one.name}\0{one.class_id}\0{stat(one.name).size}\n" for one in dataset.images]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def _class_ids(
     labels: Sequence[tuple[str, int]], order: LabelOrder, label_file: Path
 ) -> dict[str, str]:

@@ -10,12 +10,12 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,10 @@ from mlubench.images.pace import Pace
 from mlubench.images.preprocess import Preprocess, preprocess
 from mlubench.store import MANIFEST, locked_if_free
 
+if TYPE_CHECKING:
+    from mlubench.depot.depot import Depot
+    from mlubench.images.shared import SharedImages
+
 #: Seconds between two looks at what nobody tells: the rates, another process's lock.
 _LOOK_SECONDS = 0.1
 
@@ -50,6 +54,7 @@ class Decoding:
         dataset: the images.
         spec: how they are resized and cropped.
         root: the folder of the caches; made where it is absent.
+        depot: where hosts share what they decoded, if they do.
 
     Attributes:
         dataset: the images.
@@ -61,10 +66,13 @@ class Decoding:
         DatasetError: the dataset has no image, or the facts of one cannot be read.
     """
 
-    def __init__(self, dataset: Dataset, spec: Preprocess, root: Path) -> None:
+    def __init__(
+        self, dataset: Dataset, spec: Preprocess, root: Path, depot: Depot | None = None
+    ) -> None:
         self.dataset = dataset
         self._spec = spec
         self._files = cache_files(dataset, spec, root)
+        self._shared = _shared(depot, dataset, spec, self._files)
         self.path, self.shape = self._files.pixels, self._files.shape
         self.seconds = 0.0
         self._pace = Pace(1)
@@ -119,6 +127,8 @@ class Decoding:
             self._blocks.clear()  # some 200 bytes an image, which the cache has
             self._changed.notify_all()
         progress(self.shape[0], self.shape[0])
+        if self._shared is not None:  # nobody waits for that: images are used meanwhile
+            self._shared.push()
         return decoded
 
     @property
@@ -180,9 +190,12 @@ class Decoding:
         with self._changed:
             self._pace = Pace(workers)
             self._blocks.update(finished)
-            self._waiting.extend(n for n in range(self._files.count) if n not in finished)
             self._advance()
-        progress(self._images_done(), self.shape[0])
+        if self._shared is not None:
+            self._shared.pull(finished, self._adopt, lambda: self._tell(progress))
+        with self._changed:
+            self._waiting.extend(n for n in range(self._files.count) if n not in self._blocks)
+        self._tell(progress)
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
             working = {pool.submit(self._work) for _ in range(workers)}
             try:
@@ -190,16 +203,24 @@ class Decoding:
                     done, working = wait(working, _LOOK_SECONDS, FIRST_EXCEPTION)
                     for one in done:
                         one.result()
-                    progress(self._images_done(), self.shape[0])
+                    self._tell(progress)
             except BaseException as error:
                 self._end(error)  # the other threads leave the pool
                 raise
         if self._ended:
             raise self._ended_early()
 
-    def _images_done(self) -> int:
+    def _adopt(self, blocks: Mapping[int, Block]) -> bool:
+        """Take blocks that another host decoded and that are on this disk; False where ended."""
         with self._changed:
-            return sum(len(block.outcomes) for block in self._blocks.values())
+            self._blocks.update(blocks)
+            self._advance()
+            return not self._ended
+
+    def _tell(self, progress: Callable[[int, int], None]) -> None:
+        with self._changed:
+            done = sum(len(block.outcomes) for block in self._blocks.values())
+        progress(done, self.shape[0])
 
     def _work(self) -> None:
         """Decode blocks until there are no more."""
@@ -241,6 +262,16 @@ class Decoding:
             "decoding was ended before its end; what is decoded is kept",
             where=f"dataset {self.dataset.name}",
         )
+
+
+def _shared(
+    depot: Depot | None, dataset: Dataset, spec: Preprocess, files: BlockFiles
+) -> SharedImages | None:
+    if depot is None:
+        return None
+    from mlubench.images.shared import SharedImages
+
+    return SharedImages(depot, dataset, spec, files)
 
 
 def decode_dataset(

@@ -59,6 +59,18 @@ class Pin(Record):
         return (self.kind, self.model, self.dataset, self.engine, " ".join(self.precisions))
 
 
+class PinChange(Record):
+    """A baseline that was pinned, or unpinned, on some host.
+
+    Attributes:
+        key: what it is the baseline of; see :class:`Pin`.
+        pin: the pinned run; None where none is any more.
+    """
+
+    key: tuple[str, ...]
+    pin: Pin | None
+
+
 class VerdictRecord(Record):
     """What was said of a run.
 
@@ -135,6 +147,25 @@ def unpin(run: str, out: Path) -> Pin:
             )
         _write_pins([pin for pin in kept if pin.run_id != name], out)
     return found[0]
+
+
+def apply_pins(changes: Sequence[PinChange], out: Path) -> None:
+    """Do here what was pinned and unpinned on other hosts.
+
+    Raises:
+        StoreError: the baselines cannot be read or written.
+    """
+    changed = {change.key for change in changes}
+    with locked(_lock(out)):
+        before = pins(out)
+        kept = [pin for pin in before if pin.key not in changed]
+        after = [*kept, *(change.pin for change in changes if change.pin is not None)]
+        if sorted(after, key=_pin_order) != sorted(before, key=_pin_order):
+            _write_pins(after, out)
+
+
+def _pin_order(pin: Pin) -> tuple[str, ...]:
+    return pin.key
 
 
 def pins(out: Path) -> list[Pin]:
@@ -237,7 +268,7 @@ def find_baseline(run: Path, which: str, out: Path) -> Path | None:
         return find_run(found[0].run_id, out) if found else None
     if which == LAST_GOOD:
         facts = read_facts(run)
-        good = [other for other in all_facts(out) if _is_older_and_good(other, facts, out)]
+        good = [other for other in all_facts(out) if is_older_and_good(other, facts, out)]
         return max(good, key=_age).folder if good else None
     return find_run(which, out)
 
@@ -280,7 +311,12 @@ def _published(folder: Path, conf: Sequence[Path]) -> list[PublishedFigure]:
     return [PublishedFigure(one.source, one.precision, one.top1, one.differs) for one in figures]
 
 
-def _is_older_and_good(other: RunFacts, facts: RunFacts, out: Path) -> bool:
+def is_older_and_good(other: RunFacts, facts: RunFacts, out: Path) -> bool:
+    """Whether a run may be the last good one of another: like it, older, nothing said against it.
+
+    Raises:
+        StoreError: what was said of it is damaged.
+    """
     if (other.key, other.options) != (facts.key, facts.options) or _age(other) >= _age(facts):
         return False
     said = recorded_verdict(other.run_id, out)
@@ -304,5 +340,5 @@ def _lock(out: Path) -> Path:
 
 
 def _write_pins(kept: Sequence[Pin], out: Path) -> None:
-    ordered = sorted(kept, key=lambda pin: pin.key)
+    ordered = sorted(kept, key=_pin_order)
     write_json(_pins_file(out), [pin.model_dump(mode="json") for pin in ordered])

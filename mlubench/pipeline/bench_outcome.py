@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlubench.errors import DepotError
 from mlubench.pipeline.bench_page import write_bench_page
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.network import ImportedNetwork, Network
@@ -61,11 +62,18 @@ class BenchOutcome:
         folder: the run folder.
         record: what run.json says.
         rows: what throughput.parquet says.
+        unshared: why it is not on the store that other hosts share; empty where it is, or none is.
     """
 
     folder: Path
     record: BenchRecord
     rows: Sequence[ThroughputRow]
+    unshared: str = ""
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the command."""
+        return DepotError.exit_status if self.unshared else 0
 
     @property
     def card(self) -> str:
@@ -75,7 +83,8 @@ class BenchOutcome:
 
     def notes(self) -> list[str]:
         """Return what a reader must know beside the table."""
-        return speed_notes(throughput_table(self.rows).to_pylist())
+        unshared = [self.unshared] if self.unshared else []
+        return [*speed_notes(throughput_table(self.rows).to_pylist()), *unshared]
 
 
 def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
@@ -101,6 +110,7 @@ def write_benchmark(benchmark: Benchmark, runs: Path) -> BenchOutcome:
             runs,
             f"{benchmark.network.name}-bench",
             simulated="simulated" in benchmark.engine,
+            shared=benchmark.asked.artifacts is not None,
         )
         record = _record(benchmark, name, rows)
         with (

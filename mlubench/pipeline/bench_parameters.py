@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.engines.traits import device_names
+from mlubench.pipeline.artifacts import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.pipeline.flags import Flag, Positive, Threads, wrong
 from mlubench.pipeline.form import form
 from mlubench.pipeline.parameters import (
@@ -75,6 +76,7 @@ class BenchParameters(NetworkSource):
     )
     warmup: Count = Field(100, description="milliseconds before each round, at least")
     duration: Positive = Field(250, description="milliseconds of a round, at least")
+    artifacts: ArtifactsAddress | None = Field(None, description=ARTIFACTS_HELP)
     iterations: Positive = Field(10, description="and requests of each thread, at least")
 
     @model_validator(mode="before")

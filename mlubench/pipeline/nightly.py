@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlubench.errors import MlubenchError, StoreError
+from mlubench.depot.depot import Depot
+from mlubench.errors import DepotError, MlubenchError, StoreError
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.pipeline.baselines import (
     LAST_GOOD,
@@ -24,6 +25,7 @@ from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.outcome import Outcome
 from mlubench.pipeline.page import page_again
 from mlubench.pipeline.run import free_run_id
+from mlubench.pipeline.shared_runs import bring_baseline
 from mlubench.pipeline.suite import Suite, SuiteRun
 from mlubench.reports.gates import Gate, Judged, gate_records
 from mlubench.reports.junit import write_junit
@@ -48,15 +50,17 @@ class NightlyOutcome:
     Attributes:
         folder: of its summary.
         record: what summary.json says.
+        unshared: why it is not on the store that other hosts share; empty where it is, or none is.
     """
 
     folder: Path
     record: NightlyRecord
+    unshared: str = ""
 
     @property
     def exit_status(self) -> int:
         """The exit status of the command."""
-        return self.record.exit_status
+        return self.record.exit_status or (DepotError.exit_status if self.unshared else 0)
 
     @property
     def headline(self) -> str:
@@ -64,7 +68,7 @@ class NightlyOutcome:
         return headline(self.record)
 
 
-def judge_run(run: SuiteRun, folder: Path) -> Judged:
+def judge_run(run: SuiteRun, folder: Path, depot: Depot | None = None) -> Judged:
     """Judge a finished run by its baseline and keep what was said, for the nights to come.
 
     The run's page then says so too; where it cannot be written, a remark tells. Where there is no
@@ -73,22 +77,26 @@ def judge_run(run: SuiteRun, folder: Path) -> Judged:
     Args:
         run: of the suite.
         folder: what it wrote.
+        depot: where a baseline of another host is taken from, if there is one.
 
     Raises:
+        DepotError: the store fails.
         ConfigError: the baseline that the suite names is not there, or cannot be compared with.
         StoreError: a run cannot be read, or the verdict cannot be written.
     """
     out = run.parameters.out
-    judged = _judged(run, folder, out)
+    judged = _judged(run, folder, out, depot)
     record_verdict(judged, out)
     trouble = page_again(folder)
     return replace(judged, remarks=(*judged.remarks, trouble)) if trouble else judged
 
 
-def _judged(run: SuiteRun, folder: Path, out: Path) -> Judged:
+def _judged(run: SuiteRun, folder: Path, out: Path, depot: Depot | None) -> Judged:
     if run.baseline == PUBLISHED:
         return judge_by(folder.name, PUBLISHED, run.gates, out, run.parameters.conf)
     for which in (run.baseline,) if run.baseline else (PINNED, LAST_GOOD):
+        if depot is not None:
+            bring_baseline(depot, out, folder, which)
         if (baseline := find_baseline(folder, which, out)) is not None:
             return judge(folder, baseline, run.gates)
     remark = f"there is no {run.baseline or 'baseline'} yet to judge it by"
@@ -98,13 +106,16 @@ def _judged(run: SuiteRun, folder: Path, out: Path) -> Judged:
 
 
 def run_ending(
-    run: SuiteRun, result: Outcome | BenchOutcome | BaseException, seconds: float
+    run: SuiteRun,
+    result: Outcome | BenchOutcome | BaseException,
+    seconds: float,
+    depot: Depot | None = None,
 ) -> RunEnding:
     """Judge a run that has a result; return how it ended, or with what error."""
     if isinstance(result, BaseException):
         return _broken(run, result, seconds)
     try:
-        judged = judge_run(run, result.folder)
+        judged = judge_run(run, result.folder, depot)
     except MlubenchError as error:
         return _broken(run, error, seconds, result.record.run_id)
     own = result.exit_status if isinstance(result, Outcome) else 0
@@ -121,6 +132,20 @@ def run_ending(
         report=f"runs/{result.record.run_id}/{page.name}" if page.is_file() else "",
         seconds=round(seconds, 3),
     )
+
+
+def with_shared(ending: RunEnding, unshared: str) -> RunEnding:
+    """Return the ending of a run that was to be put on a store.
+
+    Args:
+        ending: how it ended.
+        unshared: why that could not be; empty where it was.
+    """
+    if not unshared:
+        return ending
+    status = ending.exit_status or DepotError.exit_status
+    notes = (*(note for note in ending.notes if note != unshared), unshared)
+    return ending.model_copy(update={"notes": notes, "exit_status": status})
 
 
 def _about(run: SuiteRun) -> dict[str, Any]:
@@ -188,7 +213,7 @@ def write_nightly(
     place = asked.out / "nightly"
     with locked(place / ".lock"):
         record = NightlyRecord(
-            run_id=free_run_id(place, started, suite.name),
+            run_id=free_run_id(place, started, suite.name, shared=asked.artifacts is not None),
             created_utc=started,
             suite=suite.name,
             description=suite.description,

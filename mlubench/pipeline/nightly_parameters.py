@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlubench.pipeline.artifacts import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.pipeline.flags import Positive
 from mlubench.pipeline.form import form
 
@@ -26,6 +27,7 @@ class NightlyOptions(BaseModel):
     conf: tuple[Path, ...] = Field(
         (), description="folders with a models.yaml, datasets.yaml or suites/ of your own"
     )
+    artifacts: ArtifactsAddress | None = Field(None, description=ARTIFACTS_HELP)
     out: Path = Field(Path("artifacts"), description="folder of runs and caches")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mlubench import __version__
 from mlubench.engines.precisions import REFERENCE
+from mlubench.errors import DepotError
 from mlubench.images.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.pipeline.images import ChosenImages
@@ -115,6 +116,7 @@ class Outcome:
             wrong label order, 3 inconclusive.
         wrong_order: accuracy near chance, and whether another label order explains it.
         lost: the devices that were lost, by name, and how that began.
+        unshared: why it is not on the store that other hosts share; empty where it is, or none is.
     """
 
     folder: Path
@@ -127,6 +129,16 @@ class Outcome:
     exit_status: int
     wrong_order: WrongOrder | None = None
     lost: Mapping[str, str] = field(default_factory=dict)
+    unshared: str = ""
+
+    def shared(self, unshared: str) -> Outcome:
+        """Return the outcome of a run that was to be put on a store.
+
+        Args:
+            unshared: why that could not be; empty where it was.
+        """
+        status = self.exit_status or (DepotError.exit_status if unshared else 0)
+        return replace(self, unshared=unshared, exit_status=status)
 
     def notes(self) -> list[str]:
         """Return what a reader must know beside the table: wrong input, verdicts' reasons."""
@@ -142,7 +154,8 @@ class Outcome:
         ]
         gone = [f"{name}: {why}" for name, why in self.lost.items()]
         lost = [f"lost, the others did its work: {one}" for one in grouped(gone)]
-        return [*wrong, *damaged, *unfit, *self.remarks, *lost, *judged]
+        unshared = [self.unshared] if self.unshared else []
+        return [*wrong, *damaged, *unfit, *self.remarks, *lost, *judged, *unshared]
 
 
 def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
@@ -170,6 +183,7 @@ def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
             runs,
             evaluation.network.name,
             simulated="simulated" in evaluation.engine,
+            shared=evaluation.asked.artifacts is not None,
         )
         record = _record(evaluation, name, worst(row.verdict for row in rows), wrong_order)
         with (

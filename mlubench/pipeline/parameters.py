@@ -13,6 +13,7 @@ from mlubench.catalogue.entries import Channels, LabelOrderName, Resize, Varianc
 from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.engines.traits import device_names
 from mlubench.errors import ConfigError
+from mlubench.pipeline.artifacts import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
 from mlubench.pipeline.form import form
 from mlubench.validation import fault_text
@@ -172,6 +173,7 @@ class EvaluateParameters(NetworkParameters):
         description="first measure, for a minute a precision at most, how many streams and "
         "requests in flight are fastest; kept for later runs; changes no answer",
     )
+    artifacts: ArtifactsAddress | None = Field(None, description=ARTIFACTS_HELP)
     max_corrupt: Count = Field(0, description="damaged images that are no error")
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
         None, description="gate: points of top-1 that a precision may lose to force_float32"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlubench.store import Store, locked, sweep
 
+if TYPE_CHECKING:
+    from mlubench.depot.depot import Depot
+
+_NUMBERS = 10**8
 #: What runs write below ``--out``, beside Prefect's own folder.
 _WRITTEN = ("cache", "data", "models", "unfinished", "runs", "history", "nightly")
 
@@ -19,7 +24,13 @@ _WRITTEN = ("cache", "data", "models", "unfinished", "runs", "history", "nightly
 class Run:
     """The folders below ``--out``, and the clock of a run.
 
+    Args:
+        out: the folder.
+        depot: what other hosts share, if they do.
+
     Attributes:
+        out: likewise.
+        depot: likewise.
         seconds: by stage, as run.json has them.
         cache: what is kept for later runs: ``store`` and ``decoded``.
         cache_lock: held, shared, by every run that uses the cache.
@@ -31,11 +42,13 @@ class Run:
         runs: the folders of finished runs.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, depot: Depot | None = None) -> None:
+        self.out = out
+        self.depot = depot
         self.seconds: dict[str, float] = {}
         self.cache = out / "cache"
         self.cache_lock = self.cache / ".in-use"
-        self.store = Store(self.cache)
+        self.store = _store(self.cache, depot)
         self.decoded = self.cache / "decoded"
         self.data = out / "data"
         self.models = models_folder(out)
@@ -77,6 +90,19 @@ def models_folder(out: Path) -> Path:
     return out / "models"
 
 
+def _store(root: Path, depot: Depot | None) -> Store:
+    if depot is None:
+        return Store(root)
+    from mlubench.depot.shared_store import SharedStore
+
+    return SharedStore(root, depot)
+
+
+def id_words(what: str) -> str:
+    """Return the words of a run id that say what it was."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", what)
+
+
 class RunName(NamedTuple):
     """What a run is called, and the time that this is made of."""
 
@@ -84,7 +110,7 @@ class RunName(NamedTuple):
     written: datetime
 
 
-def name_run(runs: Path, what: str, *, simulated: bool) -> RunName:
+def name_run(runs: Path, what: str, *, simulated: bool, shared: bool) -> RunName:
     """Return the name of a run that is written now.
 
     Runs so have the order in which they were published, whichever began first: what a page tells
@@ -94,12 +120,15 @@ def name_run(runs: Path, what: str, *, simulated: bool) -> RunName:
         runs: folder of all runs; hold its lock until the folder is there.
         what: the network, and what was done.
         simulated: whether an engine's stand-in ran it; the id says so.
+        shared: whether other hosts share the runs.
     """
     written = datetime.now(UTC)
-    return RunName(free_run_id(runs, written, what, simulated=simulated), written)
+    return RunName(free_run_id(runs, written, what, simulated=simulated, shared=shared), written)
 
 
-def free_run_id(runs: Path, when: datetime, what: str, *, simulated: bool = False) -> str:
+def free_run_id(
+    runs: Path, when: datetime, what: str, *, simulated: bool = False, shared: bool = False
+) -> str:
     """Return a run id that no folder bears yet: a time, what it was, no pretence.
 
     Args:
@@ -107,9 +136,12 @@ def free_run_id(runs: Path, when: datetime, what: str, *, simulated: bool = Fals
         when: the time.
         what: the network or suite, and what was done.
         simulated: whether an engine's stand-in ran it.
+        shared: whether other hosts share the runs; a number, which is as good as never drawn
+            twice, then keeps apart what began in the same second.
     """
-    words = re.sub(r"[^A-Za-z0-9._-]+", "-", what) + ("-simulated" if simulated else "")
-    name = f"{when:%Y%m%d-%H%M%S}-{words}"
+    words = id_words(what) + ("-simulated" if simulated else "")
+    drawn = f"-{secrets.randbelow(_NUMBERS):08d}" if shared else ""
+    name = f"{when:%Y%m%d-%H%M%S}-{words}{drawn}"
     taken = {path.name for path in runs.glob(f"{name}*")}
     number, free = 1, name
     while free in taken:

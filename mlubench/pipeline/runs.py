@@ -37,6 +37,7 @@ class RunFacts:
         engine: the engine's name.
         precisions: all of them, sorted.
         options: what else was asked for that makes a difference, as JSON.
+        devices: what the engine says of each.
         verdict: the run's own; of a benchmark nothing is judged.
     """
 
@@ -49,6 +50,7 @@ class RunFacts:
     engine: str
     precisions: tuple[str, ...]
     options: str
+    devices: tuple[str, ...]
     verdict: Verdict
 
     @property
@@ -100,6 +102,7 @@ def read_facts(folder: Path) -> RunFacts:
             engine=bench.engine,
             precisions=tuple(sorted(map(str, names))),
             options=_options(bench.parameters),
+            devices=tuple(bench.devices),
             verdict=Verdict.NOT_JUDGED,
         )
     record = RunRecord.read(folder / "run.json")
@@ -114,6 +117,7 @@ def read_facts(folder: Path) -> RunFacts:
         engine=record.engine,
         precisions=tuple(sorted(rows["precision"].to_pylist())),
         options=_options(record.parameters),
+        devices=tuple(record.devices),
         verdict=record.verdict,
     )
 

@@ -38,7 +38,7 @@ _PATHS = (
     "label_file",
 )
 #: Options that the nightly itself has, for all runs.
-_NIGHTLYS = ("out", "conf")
+_NIGHTLYS = ("out", "conf", "artifacts")
 #: Options that are thresholds; a suite has them among its gates.
 _THRESHOLDS = ("max_drop", "max_corrupt")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -186,6 +186,7 @@ def _parameters(
         **{name: folder / str(planned.options[name]) for name in _PATHS if name in planned.options},
         "out": asked.out,
         "conf": asked.conf,
+        "artifacts": asked.artifacts,
     }
     if planned.kind == "benchmark":
         return BenchParameters.model_validate(options)

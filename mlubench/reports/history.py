@@ -262,16 +262,20 @@ def throughput_until(
     return _until(folder, own, ("model", "engine", "host"), most)
 
 
+def named_alike(name: str, run_id: str) -> bool:
+    """Whether a run's id is like another's but for when it was: it may be of the same network."""
+    return name[_STAMP:].startswith(re.sub(r"-\d+$", "", run_id[_STAMP:]))
+
+
 def _until(folder: Path | None, own: pa.Table, alike: Sequence[str], most: int) -> pa.Table:
     """Return a run's rows and those of older runs that have these columns in common with it."""
     tables = [own]
     run_id = own["run_id"][0].as_py()
-    # A file's name tells when and of what the run was, so that few of very many are read.
-    words = re.sub(r"-\d+$", "", run_id[_STAMP:])
     for path in sorted(folder.glob("*.parquet") if folder else (), reverse=True):
         if len(tables) == most:
             break
-        if path.stem != run_id and path.stem[_STAMP:].startswith(words):
+        # A file's name tells when and of what the run was, so that few of very many are read.
+        if path.stem != run_id and named_alike(path.stem, run_id):
             table = read_parquet(path, own.schema)
             if _values(table, alike) == _values(own, alike) and _age(table) < _age(own):
                 tables.append(table)

@@ -1,0 +1,69 @@
+"""Share what a run makes with other hosts, on the store that ``--artifacts`` names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from rich.console import Console
+
+from mlubench.depot.depot import Depot
+from mlubench.pipeline import shared_runs
+from mlubench.pipeline.artifacts import open_depot
+from mlubench.pipeline.bench_parameters import BenchParameters
+from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.pipeline.run import Run
+from tasks.progress import step_progress
+
+
+def remark(text: str) -> None:
+    """Tell of what is odd, on the terminal."""
+    Console(stderr=True).print(text, markup=False, soft_wrap=True)
+
+
+def open_run(asked: EvaluateParameters | BenchParameters) -> Run:
+    """Return a run, with the store that it shares and the history of the runs there.
+
+    Raises:
+        ConfigError: the store cannot be used.
+    """
+    depot = open_depot(asked.artifacts, remark)
+    if depot is not None:
+        take_history(depot, asked.out)
+    return Run(asked.out, depot)
+
+
+@task(task_run_name="take history", cache_policy=NO_CACHE)
+def take_history(depot: Depot, out: Path) -> None:
+    """Take the history's rows of other hosts' runs."""
+    with step_progress("take history", "take-history") as progress:
+        depot.attempt(lambda: shared_runs.pull_history(depot, out, progress), None)
+
+
+@task(task_run_name="take baselines", cache_policy=NO_CACHE)
+def take_baselines(depot: Depot, out: Path, suite: str) -> None:
+    """Take what was pinned on other hosts, and a suite's last nights.
+
+    Raises:
+        DepotError: it cannot be told what runs are to be judged by.
+    """
+    shared_runs.pull_pins(depot, out)
+    depot.attempt(lambda: shared_runs.pull_nights(depot, out, suite), None)
+
+
+@task(task_run_name="share {run_id}", cache_policy=NO_CACHE)
+def share(depot: Depot, out: Path, what: str, run_id: str) -> str:
+    """Put a finished run or night on the store; return why that could not be, or nothing."""
+    with step_progress(f"share {what}, kB", "share") as progress:
+        sent = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal sent
+            sent = done
+            progress(done // 1000, total // 1000)
+
+        unshared = shared_runs.share(depot, out, what, run_id, tell)
+        if not sent:  # it was there
+            progress(1, 1)
+    return unshared
