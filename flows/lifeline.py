@@ -25,7 +25,13 @@ _RUN_OF_A_WORKER = "PREFECT__FLOW_RUN_ID"
 
 def end_with_stdin() -> None:
     """See to it that this process ends when its standard input closes."""
-    _end_after(sys.stdin.buffer.read, _LAST_SECONDS)
+    _end_after(_wait_for_stdins_end, _LAST_SECONDS)
+
+
+def _wait_for_stdins_end() -> None:
+    # Python's own buffer would be locked by the thread that waits, and Python aborts at its end.
+    while os.read(sys.stdin.fileno(), 1 << 16):
+        pass
 
 
 @functools.cache  # a flow within a flow asks again

@@ -3,11 +3,13 @@
 ``python -m flows.service [ARTIFACTS]``; the folder is the checkout's where none is named.
 
 Prefect's server and UI, the pages of the runs, the work pool with its deployments, a worker. What
-runs already is used, not started again.
+runs already is used, not started again. With ``--no-server`` the server is another service's, and
+waited for.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -45,12 +47,14 @@ class Stop:
     asked: bool = False
 
 
-def serve(stop: Stop, artifacts: Path) -> None:
+def serve(stop: Stop, artifacts: Path, *, own_server: bool = True) -> None:
     """Start what does not run yet, deploy, and stay until told to stop or a part ends.
 
     Args:
         stop: says when it is to end.
         artifacts: the folder whose pages are served.
+        own_server: whether to start a server where none answers; else it is waited for, and this
+            is the only one that starts a worker.
 
     Raises:
         MlubenchError: a part does not start, or ended by itself.
@@ -59,14 +63,16 @@ def serve(stop: Stop, artifacts: Path) -> None:
     os.environ["PREFECT_API_URL"] = url
     with ExitStack() as parts:
         processes = {}
-        if not answers(url):
+        if not own_server:
+            _wait_for(url, None, stop)
+        elif not answers(url):
             processes["server"] = parts.enter_context(_server(url))
             _wait_for(url, processes["server"], stop)
         address = _page_of(url)
         for line in deploy():
             _say(line)
         # A server that was just started may still believe in the worker of the one before it.
-        if not processes and _worker_is_there():
+        if own_server and not processes and _worker_is_there():
             _say(f"a server and a worker run already: {address}")
             return
         pages = parts.enter_context(serve_pages(artifacts, usual_port() + 1))
@@ -142,15 +148,19 @@ def _running(
             process.wait()
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], stop: Stop) -> None:
+def _wait_for(url: str, server: subprocess.Popen[bytes] | None, stop: Stop) -> None:
+    """Wait until a server answers, this one's own or, with None, another's."""
     end = time.monotonic() + START_SECONDS
     while not answers(url):
-        if server.poll() is not None or stop.asked or time.monotonic() > end:
+        ended = server is not None and server.poll() is not None
+        if ended or stop.asked or time.monotonic() > end:
             raise MlubenchError(
-                "Prefect's server does not start",
+                "Prefect's server does not start" if server else "no Prefect server answers there",
                 where=url,
                 expected=f"an answer within {START_SECONDS:g} s",
-                fix=f"see {_log()}; PREFECT_SERVER_API_PORT=4300 takes another port",
+                fix=f"see {_log()}; PREFECT_SERVER_API_PORT=4300 takes another port"
+                if server
+                else "see what its service says: journalctl --unit mlubench-server",
             )
         time.sleep(0.2)
 
@@ -235,8 +245,17 @@ def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201  # that is what it is for
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of its options."""
+    parser = argparse.ArgumentParser(prog="flows.service", description=__doc__)
+    parser.add_argument("artifacts", type=Path, nargs="?", default=ROOT / "artifacts")
+    parser.add_argument("--no-server", action="store_true", help="wait for another's server")
+    return parser
+
+
 def main() -> int:
     """Serve until SIGINT or SIGTERM; return the exit status."""
+    given = parser().parse_args()
     stop = Stop()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
@@ -244,11 +263,10 @@ def main() -> int:
 
     signal.signal(signal.SIGINT, ask)
     signal.signal(signal.SIGTERM, ask)
-    artifacts = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "artifacts"
     try:
-        make_folder(artifacts)
-        os.environ.setdefault("PREFECT_HOME", str(artifacts / "prefect"))
-        serve(stop, artifacts)
+        make_folder(given.artifacts)
+        os.environ.setdefault("PREFECT_HOME", str(given.artifacts / "prefect"))
+        serve(stop, given.artifacts, own_server=not given.no_server)
     except MlubenchError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status

@@ -10,7 +10,7 @@ import io
 import threading
 import time
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -24,7 +24,9 @@ from mlubench.images.decoding import Decoding
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.hosts import Hosts, Pending
 from mlubench.pipeline.infer import Inferred, read_results, shard_files
-from mlubench.pipeline.parcels import NetworkAbsent, PackedNetwork, ShardAnswer, ShardOrder
+from mlubench.pipeline.losses import ENDED, Losses
+from mlubench.pipeline.parcels import NetworkAbsent, ShardAnswer, ShardOrder
+from mlubench.pipeline.sent_network import PATIENCE, SentNetwork, none_left
 from mlubench.pipeline.shards import Shard
 from mlubench.pipeline.work import Work, told
 from mlubench.pipeline.workspace import Workspace
@@ -32,10 +34,10 @@ from mlubench.reports.predictions import ShardFacts, write_shard
 
 _PROGRESS_SECONDS = 0.25
 _LOOK_SECONDS = 2.0
-#: How long a run waits where no host is left: a nanny, or somebody, may start a worker again.
-PATIENCE = 60.0
 #: Shards on their way to a slot, the one that it infers included: it does not wait for the next.
 _AHEAD = 2
+#: A shard with which so many Dask workers ended is to blame; as Dask counts by itself.
+_ENDED_WITH = 4
 
 
 @dataclass(frozen=True)
@@ -88,50 +90,6 @@ def infer_on_hosts(
     )
 
 
-class _Network:
-    """A compiled network in the memory of the hosts, sent where one has not got it on its disk."""
-
-    def __init__(self, hosts: Hosts, compiled: Compiled) -> None:
-        self._hosts = hosts
-        self._compiled = compiled
-        self._future: Any = None
-        self._lock = threading.Lock()
-        if any(compiled.key not in one.networks for one in hosts.look([compiled.key]).values()):
-            self.send()
-
-    def future(self) -> Any:
-        """Return the future to go with a shard; it is sent again where all that had it are lost."""
-        if self._future is not None and self._future.status != "finished":
-            self.send()
-        return self._future
-
-    def send(self) -> None:
-        """Send it to every host, once there is one.
-
-        Raises:
-            StoreError: it cannot be read.
-            DeviceError: there is none for :data:`PATIENCE` seconds.
-        """
-        with self._lock:
-            packed = PackedNetwork.of(self._compiled.key, self._compiled.folder)
-            end = time.monotonic() + PATIENCE
-            while self._future is None or self._future.status != "finished":
-                if time.monotonic() > end:
-                    raise _none_left(self._hosts)
-                if present := self._hosts.present():
-                    self._scatter(packed, present)
-                else:
-                    time.sleep(_PROGRESS_SECONDS)
-
-    def _scatter(self, packed: PackedNetwork, hosts: Sequence[str]) -> None:
-        try:
-            (self._future,) = self._hosts.client.scatter(
-                [packed], workers=hosts, broadcast=True, hash=False
-            )
-        except Exception:  # whatever Dask raises where one of them goes away meanwhile
-            time.sleep(_PROGRESS_SECONDS)
-
-
 class _Spread:
     """The shards of one precision on their way."""
 
@@ -146,15 +104,16 @@ class _Spread:
         self._inference = inference
         self._images = inference.images
         self._paths = paths
-        self._network = _Network(hosts, inference.compiled)
+        self._network = SentNetwork(hosts, inference.compiled)
         self._work = Work(waiting, hosts.present(), arrived=self._images.complete)
         self._avoid: dict[Shard, set[str]] = defaultdict(set)
-        self._lost: dict[Any, list[str]] = defaultdict(list)
+        self._losses = Losses(hosts)
+        self._ended: Counter[Shard] = Counter()
 
     def run(self, progress: Callable[[int], None]) -> None:
         """Infer all; raises as :func:`infer_on_hosts`."""
-        work, client = self._work, self._hosts.client
-        client.subscribe_topic("all", self._heard)
+        work = self._work
+        self._losses.listen()
         if not self._images.complete:
             threading.Thread(target=work.arrive, args=(self._decoded,), daemon=True).start()
         lanes = [
@@ -163,29 +122,18 @@ class _Spread:
         ]
         for lane in lanes:
             lane.start()
-        watch = _Watch(self._hosts, work)
+        watch = _Watch(self._hosts, work, self._losses)
         for lane in lanes:
             while lane.is_alive():
                 lane.join(_PROGRESS_SECONDS)
                 progress(work.images_done())
                 watch.look()
-        client.unsubscribe_topic("all")
+        self._losses.close()
         progress(work.images_done())
         work.check()
 
     def _decoded(self, shard: Shard) -> None:
         self._images.wait(shard.first + shard.images)
-
-    def _heard(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Note which shards a lost Dask worker had; Dask gives them to others."""
-        message = event[1]
-        if message.get("action") == "remove-worker":
-            name = self._hosts.name(message["worker"])
-            how = f"{name}: its Dask worker ended"
-            for key in message["processing-tasks"]:
-                self._lost[key].append(how)
-            if message["processing-tasks"]:
-                self._hosts.lost[name] = "its Dask worker ended"
 
     def _lane(self) -> None:
         """Take shards until there are none."""
@@ -203,25 +151,37 @@ class _Spread:
         pending = self._send(shard)
         try:
             answer = pending.result()
-            self._keep(shard, answer, self._lost.pop(pending.wrapped_future.key, []))
+            self._keep(shard, answer, self._losses.of(pending.wrapped_future.key))
         except NetworkAbsent:
             self._network.send()
             self._work.give_back(shard)
         except FutureCancelledError as error:
             if self._hosts.client.status != "running":
                 raise self._hosts.gone() from error
-            self._work.give_back(shard)  # its network was lost with all that had it
+            self._network_lost(shard, self._losses.of(pending.wrapped_future.key))
         except KilledWorker as error:
-            raise DeviceError(
-                f"every Dask worker that had it ended: {error.last_worker.address} the last",
-                where=f"images {shard.first} to {shard.first + shard.images - 1}",
-                fix="see the Dask workers' own words; SHARDS=... makes shards smaller",
-            ) from error
+            raise _shard_to_blame(shard, error.last_worker.address) from error
         except DeviceError as error:
             self._blame(shard, pending, error)
         else:
             self._hosts.succeeded(answer.worker)
             self._work.finished(shard)
+
+    def _network_lost(self, shard: Shard, losses: Sequence[str]) -> None:
+        """Give back a shard that Dask gave up with its network, lost with all that had it.
+
+        Dask counts the workers that ended with a shard anew where it is sent again.
+
+        Raises:
+            DeviceError: too many did.
+        """
+        self._ended[shard] += len(losses)
+        if self._ended[shard] >= _ENDED_WITH:
+            raise _shard_to_blame(shard, losses[-1])
+        if losses:
+            self._work.failed(shard, *_ended(losses))
+        else:
+            self._work.give_back(shard)
 
     def _send(self, shard: Shard) -> Pending:
         from dask import config
@@ -292,7 +252,7 @@ class _Spread:
                 where=answer.device,
                 fix="have that host's memory and network checked",
             ) from error
-        failures = [*self._work.failures(shard), *lost]
+        failures = [*self._work.failures(shard), *_ended(lost)]
         write_shard(
             self._paths[shard],
             precision=self._inference.compiled.precision,
@@ -328,9 +288,10 @@ class _Spread:
 class _Watch:
     """Looks now and then whether any host is left."""
 
-    def __init__(self, hosts: Hosts, work: Work) -> None:
+    def __init__(self, hosts: Hosts, work: Work, losses: Losses) -> None:
         self._hosts = hosts
         self._work = work
+        self._losses = losses
         self._looked = self._seen = time.monotonic()
 
     def look(self) -> None:
@@ -346,16 +307,20 @@ class _Watch:
         self._looked = now
         if present := self._hosts.present():
             self._seen = now
+            self._losses.listen()
             good = [one for one in present if not self._hosts.given_up(one)]
             self._work.devices_are(good or present)
         elif now - self._seen > PATIENCE:
-            raise _none_left(self._hosts)
+            raise none_left(self._hosts)
 
 
-def _none_left(hosts: Hosts) -> DeviceError:
+def _ended(hosts: Sequence[str]) -> list[str]:
+    return [f"{host}: {ENDED}" for host in hosts]
+
+
+def _shard_to_blame(shard: Shard, last: str) -> DeviceError:
     return DeviceError(
-        f"no Dask worker with the resource {hosts.family!r} is left",
-        where=f"--scheduler {hosts.address}",
-        expected=f"one within {PATIENCE:g} s",
-        fix="start one, then run the same command again: finished shards are kept",
+        f"every Dask worker that had it ended, the last was {last}",
+        where=f"images {shard.first} to {shard.first + shard.images - 1}",
+        fix="see the Dask workers' own words; SHARDS=... makes shards smaller",
     )

@@ -92,10 +92,10 @@ class Work:
             self._in_flight -= 1
             self._changed.notify_all()
 
-    def failed(self, shard: Shard, how: str) -> None:
-        """Put back a shard whose attempt failed."""
+    def failed(self, shard: Shard, *how: str) -> None:
+        """Put back a shard whose attempts failed, each in its way."""
         self.reached(shard, 0)
-        self._failures[shard.index].append(how)
+        self._failures[shard.index].extend(how)
         self.give_back(shard)
 
     def blame(self, shard: Shard, device: str, error: DeviceError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from flows.server import free_port
 from mlubench.cli import main
 from mlubench.errors import ConfigError
 from tests.flows.conftest import Evaluate
-from tests.support.dask_hosts import Host, Scheduler
+from tests.support.dask_hosts import Host, Scheduler, kill_at_once
 from tests.support.processes import becomes
 from tests.support.simulated_sdk import environment, misuses
 
@@ -30,6 +31,13 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
 def hosts(scheduler: Scheduler) -> Iterator[tuple[Host, Host]]:
     with scheduler.worker("near") as near, scheduler.worker("far") as far:
         yield near, far
+
+
+def _begun(out: Path) -> bool:
+    """Whether some shards get finished; each Dask worker imports a lot before its first."""
+    return any(
+        becomes(lambda: len(list(out.glob("unfinished/*/*/*.parquet"))) >= 3) for _ in range(6)
+    )
 
 
 def test_no_scheduler_is_told_before_anything_starts(
@@ -113,7 +121,7 @@ def test_the_shards_of_a_killed_host_are_redone_by_the_other(
     finished = threading.Event()
 
     def kill() -> None:
-        assert becomes(lambda: len(list(out.glob("unfinished/*/*/*.parquet"))) >= 5)
+        assert _begun(out)
         far.kill()
         finished.set()
 
@@ -132,3 +140,31 @@ def test_the_shards_of_a_killed_host_are_redone_by_the_other(
         "far: its Dask worker ended"
     }
     assert "lost, the others did its work: far: its Dask worker ended" in outcome.notes()
+
+
+def test_a_run_goes_on_where_nannies_start_all_workers_again(
+    run: Evaluate, tmp_path: Path, out: Path
+) -> None:
+    """With all Dask workers the network is lost that had been sent to them."""
+    expected = (run(shards=1, **FLOAT).folder / "predictions.parquet").read_bytes()
+    with (
+        Scheduler(tmp_path).running() as scheduler,
+        scheduler.worker("left", nanny=True) as left,
+        scheduler.worker("right", nanny=True) as right,
+        ThreadPoolExecutor() as pool,
+    ):
+
+        def kill() -> None:
+            assert _begun(out)
+            kill_at_once(left, right)
+
+        killed = pool.submit(kill)
+        outcome = run(runner="dask", scheduler=scheduler.address, shards=16, **FLOAT)
+        killed.result()
+    assert (outcome.folder / "predictions.parquet").read_bytes() == expected
+    shards = pd.read_parquet(outcome.folder / "shards.parquet")
+    redone = shards[shards.attempts > 1]
+    assert {how for failures in redone.failures for how in failures} == {
+        "left: its Dask worker ended",
+        "right: its Dask worker ended",
+    }

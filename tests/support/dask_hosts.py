@@ -34,12 +34,19 @@ class Scheduler:
             yield self
 
     @contextmanager
-    def worker(self, name: str, *words: str, slots: str = "cpu=1") -> Iterator[Host]:
-        """Start a Dask worker with a folder of its own and slots of this resource."""
-        command = ["worker", self.address, "--name", name, "--no-dashboard", "--no-nanny"]
+    def worker(
+        self, name: str, *words: str, slots: str = "cpu=1", nanny: bool = False
+    ) -> Iterator[Host]:
+        """Start a Dask worker with a folder of its own and slots of this resource.
+
+        A nanny starts it again where it is killed.
+        """
+        command = ["worker", self.address, "--name", name, "--no-dashboard"]
+        command += ["--nanny" if nanny else "--no-nanny"]
         command += ["--nthreads", slots.partition("=")[2], "--resources", slots, *words]
         with self._process(name, command, "Registered to:") as process:
-            yield Host(process.pid, self._folder / name)
+            worker = _spawned(process.pid) if nanny else process.pid
+            yield Host(worker, self._folder / name)
 
     @contextmanager
     def _process(
@@ -74,7 +81,7 @@ class Host:
     """A running Dask worker.
 
     Attributes:
-        process: its id.
+        process: its id; not that of its nanny, if it has one.
         folder: all that it writes to.
     """
 
@@ -84,18 +91,31 @@ class Host:
 
     def device_workers(self) -> list[int]:
         """Return the processes that own a device of this host."""
-        children = Path(f"/proc/{self.process}/task").glob("*/children")
-        found = [int(one) for file in children for one in file.read_text().split()]
-        return [one for one in found if b"mlubench.worker" in _command(one)]
+        return [one for one in _children(self.process) if b"mlubench.worker" in _command(one)]
 
     def kill(self) -> None:
         """Kill it in the middle of a shard: its device is stopped first, so that none ends."""
-        devices = self.device_workers()
-        for device in devices:
-            os.kill(device, signal.SIGSTOP)
-        os.kill(self.process, signal.SIGKILL)
-        for device in devices:
-            os.kill(device, signal.SIGKILL)
+        kill_at_once(self)
+
+
+def kill_at_once(*hosts: Host) -> None:
+    """Kill Dask workers, each in the middle of a shard, so that none does another's."""
+    devices = [device for host in hosts for device in host.device_workers()]
+    for device in devices:
+        os.kill(device, signal.SIGSTOP)
+    for process in [*(host.process for host in hosts), *devices]:
+        os.kill(process, signal.SIGKILL)
+
+
+def _spawned(nanny: int) -> int:
+    """Return the Dask worker of a nanny."""
+    (worker,) = (one for one in _children(nanny) if b"spawn_main" in _command(one))
+    return worker
+
+
+def _children(process: int) -> list[int]:
+    files = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(one) for file in files for one in file.read_text().split()]
 
 
 def _command(process: int) -> bytes:
