@@ -5,6 +5,9 @@ precision -> cut the images into shards -> infer the shards on the devices -> me
 
 With ``runner`` dask, the hosts of a Dask cluster infer the shards; all else is done here.
 
+With ``artifacts``, what another host has made is taken from the store that it names, and what is
+made here, the run with it, is put there.
+
 Decoding goes on while networks are compiled and while the first of them infers what is decoded.
 """
 

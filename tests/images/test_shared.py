@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from mlubench.images import decoding as decoding_module
+from mlubench.images import shared
 from mlubench.images.blocks import BLOCK_IMAGES
 from mlubench.images.cache import DecodedImages
 from mlubench.images.dataset import Dataset
 from mlubench.images.decoding import Decoding, decode_dataset
 from mlubench.images.preprocess import Preprocess
-from mlubench.images.shared import PIECE_BLOCKS
 from tests.images.pictures import jpeg, picture, write_folder
 from tests.support.depots import Bucket
 
 SPEC = Preprocess("short", 24, 20)
+#: Smaller pieces than usual, for fewer images.
+PIECE_BLOCKS = 2
 PIECE = PIECE_BLOCKS * BLOCK_IMAGES
 #: Three pieces, the last of eight images; one image of the second piece is damaged.
 IMAGES = 2 * PIECE + 8
@@ -35,6 +37,11 @@ def _files() -> dict[str, bytes]:
     files = {_name(n): jpeg(picture(30 + n % 7, 40, seed=n % 50)) for n in range(IMAGES)}
     files[_name(DAMAGED)] = files[_name(DAMAGED)][:300]
     return files
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "PIECE_BLOCKS", PIECE_BLOCKS)
 
 
 @pytest.fixture

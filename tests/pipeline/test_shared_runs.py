@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from mlubench.errors import ConfigError
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.baselines import pin, pins, record_verdict, unpin
 from mlubench.pipeline.nightly import judge_run, with_shared
+from mlubench.pipeline.outcome import Outcome
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.shared_runs import (
     NIGHTS,
@@ -299,3 +301,14 @@ def test_what_is_no_pin_is_told(first: Host, bucket: Bucket, tmp_path: Path) -> 
     first.depot.publish("pins", "k", [Source("k.json", tmp_path / "k.json")])
     with pytest.raises(StoreError):
         pull_pins(first.depot, first.out)
+
+
+def test_a_failed_gate_stays_one_where_the_store_fails(tmp_path: Path) -> None:
+    def ended(status: int, unshared: str) -> Outcome:
+        record: Any = SimpleNamespace(run_id="r")
+        return Outcome(tmp_path, record, (), (), (), (), {}, status).shared(unshared)
+
+    assert ended(0, "").exit_status == 0
+    assert ended(0, "not there").exit_status == 4
+    assert ended(1, "not there").exit_status == 1
+    assert ended(1, "not there").notes() == ["not there"]
