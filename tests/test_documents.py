@@ -10,6 +10,7 @@ import pytest
 from mlubench import catalogue, cli
 from mlubench.caffe.layers import LAYER_TYPES
 from mlubench.pipeline.run_parameters import RunParameters
+from tests.conftest import LONGEST
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -165,3 +166,7 @@ def test_contributing_names_what_is_there() -> None:
     assert len(named) > 30
     for name in named:
         assert list(ROOT.glob(re.sub(r"<\w+>", "*", name).rstrip("/"))), name
+
+
+def test_the_files_that_are_begun_first_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / name).is_file()] == []

@@ -39,7 +39,8 @@ def bench(prefect_server: str, out: Path) -> Bench:
 
 
 def test_the_run_folder_and_its_rows(bench: Bench) -> None:
-    outcome = bench(precision=("force_float32", "qint8_mixed_float16"), batch_size=(1, 4))
+    precisions = ("force_float32", "qint8_mixed_float16")
+    outcome = bench(precision=precisions, batch_size=(1, 4), calibration_num=24)
     names = {path.name for path in outcome.folder.iterdir()}
     assert names == {
         "run.json",

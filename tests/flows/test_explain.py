@@ -84,7 +84,12 @@ def test_a_disturbed_layer_is_named(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    worse = run(caffemodel=_disturbed(tmp_path), model="sample", precision=["force_float32", INT8])
+    worse = run(
+        caffemodel=_disturbed(tmp_path),
+        model="sample",
+        precision=["force_float32", INT8],
+        calibration_num=24,
+    )
     names = [worse.folder.name, evaluated.folder.name]
     assert main(["compare", *names, "--out", str(out)]) == 1
     printed = " ".join(capsys.readouterr().out.split())

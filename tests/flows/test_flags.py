@@ -19,7 +19,8 @@ def test_flags_reach_the_compiled_network(run: Evaluate, out: Path) -> None:
         "input_layout": "NCHW",
         "computation_preference": "high_precision",
     }
-    outcome = run(precision=("force_float32", "qint8_mixed_float16"), **flags)
+    precisions = ("force_float32", "qint8_mixed_float16")
+    outcome = run(precision=precisions, calibration_num=24, **flags)
     assert outcome.exit_status == 0
     assert outcome.rows[1].executed_precision == "int8 + float32"
     assert outcome.rows[0].top1 >= 0.97
