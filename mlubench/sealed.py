@@ -24,7 +24,10 @@ def open_sealed(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is not that, to the byte.
     """
-    value = json.loads(data)
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it has too many levels") from error
     if not isinstance(value, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004  # as json.loads says it
     value.pop(_SEAL, None)

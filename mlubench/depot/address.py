@@ -80,7 +80,7 @@ def split_run(text: str) -> tuple[str, str]:
     store, runs, run_id = place.rstrip("/").rpartition("/runs/")
     if not runs or "/" in run_id:
         raise ConfigError(
-            "names no run of a store", where=text, expected="s3://bucket/prefix/runs/RUN_ID"
+            "names no run of a store", where=place, expected="s3://bucket/prefix/runs/RUN_ID"
         )
     return f"{store}{mark}{query}", run_id
 

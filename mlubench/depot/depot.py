@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -24,6 +24,7 @@ from mlubench.depot.manifest import (
     LAYOUT,
     LAYOUT_FILE,
     Manifest,
+    is_key,
     key_of,
     manifest_folder,
     manifest_object,
@@ -36,6 +37,10 @@ from mlubench.sealed import open_sealed, sealed_json
 from mlubench.store import atomic_path, store_error
 
 Result = TypeVar("Result")
+
+
+#: More than any manifest has, which takes some 100 bytes for a file.
+_SMALL_BYTES = 16 << 20
 
 
 class _WrongObjectError(Exception):
@@ -109,13 +114,21 @@ class Depot:
         Raises:
             DepotError: the store fails.
         """
-        with self._told():
-            data = self._read(manifest_object(kind, key))
+        if not is_key(key):
+            return None
+        # Its size is asked for before its bytes are: one that is replaced meanwhile comes in half.
+        with suppress(ValueError):
+            return self._read_manifest(kind, key)
         try:
-            return None if data is None else read_manifest(data, kind, key)
+            return self._read_manifest(kind, key)
         except ValueError as error:
             self._tell_damage(kind, key, f"its manifest is damaged: {error}")
             return None
+
+    def _read_manifest(self, kind: str, key: str) -> Manifest | None:
+        with self._told():
+            data = self._read(manifest_object(kind, key))
+        return None if data is None else read_manifest(data, kind, key)
 
     def publish(
         self,
@@ -272,10 +285,10 @@ class Depot:
         return self._files.open_input_stream(self._path(place), compression=None)
 
     def _read(self, place: str) -> bytes | None:
-        """Return a whole small object, or None where it is absent."""
+        """Return a small object, or None where it is absent; of an endless one the beginning."""
         try:
             with self._open(place) as stream:
-                return bytes(stream.read())
+                return bytes(stream.read(_SMALL_BYTES))
         except FileNotFoundError:
             return None
 
@@ -286,8 +299,13 @@ class Depot:
             return
         self._files.create_dir(path.rpartition("/")[0], recursive=True)
         part = f"{path}.{uuid.uuid4().hex}.part"
-        self._write_to(part, blocks)
-        self._files.move(part, path)
+        try:
+            self._write_to(part, blocks)
+            self._files.move(part, path)
+        except BaseException:
+            with suppress(OSError):
+                self._files.delete_file(part)
+            raise
 
     def _write_to(self, path: str, blocks: Iterable[bytes]) -> None:
         with self._files.open_output_stream(path, compression=None) as stream:

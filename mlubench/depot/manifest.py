@@ -21,7 +21,9 @@ LAYOUT = 1
 _MANIFESTS = "manifests"
 _ENDING = ".json"
 _SHORT = 16
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+#: A content key or a run's id; what is of dots would lead to another folder.
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -75,7 +77,12 @@ def manifest_object(kind: str, key: str) -> str:
 def key_of(file: str) -> str | None:
     """Return the key whose manifest has this file name; None where it is none."""
     key = file.removesuffix(_ENDING)
-    return key if file.endswith(_ENDING) and _NAME.fullmatch(key) else None
+    return key if file.endswith(_ENDING) and is_key(key) else None
+
+
+def is_key(text: str) -> bool:
+    """Whether an entry can have this name; what a store or a user names may lead elsewhere."""
+    return _KEY.fullmatch(text) is not None
 
 
 def write_manifest(manifest: Manifest) -> bytes:
@@ -104,7 +111,8 @@ def read_manifest(data: bytes, kind: str, key: str) -> Manifest:
 
 def _facts(name: str, facts: object) -> FileFacts:
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or path.as_posix() != name or "\\" in name:
+    leaves = path.is_absolute() or ".." in path.parts or not path.name or path.as_posix() != name
+    if leaves or "\\" in name or _CONTROL.search(name):
         raise ValueError(f"{name!r} is no file of an entry")
     if (
         isinstance(facts, list)

@@ -27,7 +27,7 @@ from mlubench.pipeline.baselines import (
 from mlubench.pipeline.gates import PUBLISHED
 from mlubench.pipeline.run import id_words
 from mlubench.pipeline.runs import BENCHMARK, RunFacts, read_facts
-from mlubench.reports.history import named_alike
+from mlubench.reports.history import TABLES, named_alike
 from mlubench.store import atomic_folder, content_key, write_json
 
 RUNS, HISTORY, VERDICTS, NIGHTS, PINS = "runs", "history", "verdicts", "nightly", "pins"
@@ -48,10 +48,7 @@ def push_run(depot: Depot, out: Path, run_id: str, progress: Progress = untold) 
     """
     depot.publish(RUNS, run_id, sources_below(out / "runs" / run_id), progress)
     history = out / "history"
-    rows = [
-        Source(path.relative_to(history).as_posix(), path)
-        for path in history.glob(f"*/{run_id}.parquet")
-    ]
+    rows = [Source(name, history / name) for name in _rows_of(run_id) if (history / name).is_file()]
     depot.publish(HISTORY, run_id, rows)
     verdict = history / "verdicts" / f"{run_id}.json"
     if verdict.is_file():
@@ -120,12 +117,17 @@ def pull_history(depot: Depot, out: Path, progress: Progress = untold) -> None:
 
     def fetch(run_id: str) -> None:
         nonlocal done
-        depot.fetch(HISTORY, run_id, history)
+        depot.fetch(HISTORY, run_id, history, only=_rows_of(run_id))
         done += 1
 
     at_once(fetch, lacking, lambda: progress(done, len(lacking)))
     if not lacking:
         progress(1, 1)
+
+
+def _rows_of(run_id: str) -> list[str]:
+    """Return the files that an entry of the history may have: none of another run's."""
+    return [f"{table}/{run_id}.parquet" for table in TABLES]
 
 
 def pull_nights(depot: Depot, out: Path, suite: str) -> None:
@@ -232,7 +234,7 @@ def _bring_last_good(depot: Depot, out: Path, facts: RunFacts) -> None:
 def _is_good(depot: Depot, out: Path, name: str, facts: RunFacts) -> bool:
     verdicts = out / "history" / "verdicts"
     if not (verdicts / f"{name}.json").is_file():
-        depot.fetch(VERDICTS, name, verdicts)
+        depot.fetch(VERDICTS, name, verdicts, only=(f"{name}.json",))
     with TemporaryDirectory() as folder:
         place = out / RUNS / name
         if not (place / "run.json").is_file():
@@ -252,7 +254,8 @@ def _bring(depot: Depot, out: Path, kind: str, name: str, progress: Progress = u
         return True
     try:
         with atomic_folder(place) as folder:
-            if not depot.fetch(kind, name, folder, progress=progress):
+            fetched = depot.fetch(kind, name, folder, progress=progress)
+            if not (fetched and (folder / _FOLDERS[kind]).is_file()):
                 raise _NotThereError  # noqa: TRY301  # which leaves no folder
     except _NotThereError:
         return False

@@ -29,6 +29,8 @@ from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
 from mlubench.store import name_finished
 
+#: The folders of the history that have a file of each run.
+TABLES = ("accuracy", "throughput")
 #: Not an ending as the data's: DuckDB's *.parquet finds hidden files too.
 _NEW = ".new"
 _RUN = (

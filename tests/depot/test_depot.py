@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -159,6 +160,17 @@ def test_a_manifest_that_is_none(bucket: Bucket, folder: Path, tmp_path: Path, d
     assert depot.fetch("compiled", "k1", tmp_path / "got")
 
 
+def test_a_manifest_that_is_replaced_while_it_is_read(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    told: list[str] = []
+    depot = Depot(parse_address((tmp_path / "shared").as_uri()), told.append)
+    depot.publish("compiled", "k1", sources_below(folder))
+    read, sizes = depot._read, [50, None]
+    depot._read = lambda place: (read(place) or b"")[: sizes.pop(0)]  # type: ignore[method-assign]
+    assert depot.fetch("compiled", "k1", tmp_path / "got")
+    assert told == []
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_two_publishers_at_once(bucket: Bucket, tmp_path: Path, same: bool) -> None:
     contents = [{"a": b"1" * 100_000, "b": b"2"}, {"a": b"3" * 100_000, "b": b"4", "c": b"5"}]
@@ -266,3 +278,26 @@ def test_on_a_shared_folder_files_appear_whole(tmp_path: Path, folder: Path) -> 
     with pytest.raises(StoreError):
         depot.publish("k", "k1", gone)
     assert depot.names("k") == []
+
+
+def test_what_a_shared_folder_refuses_leaves_nothing_half_written(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    depot = Depot(parse_address((tmp_path / "shared").as_uri()), print)
+
+    def blocks() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        depot._write("k/x.bin", blocks())
+    assert not list((tmp_path / "shared" / "k").iterdir())
+
+
+def test_an_endless_manifest_is_a_damaged_one(tmp_path: Path) -> None:
+    place = tmp_path / "shared" / "manifests" / "compiled"
+    place.mkdir(parents=True)
+    (place / "k1.json").symlink_to("/dev/zero")
+    told: list[str] = []
+    depot = Depot(parse_address((tmp_path / "shared").as_uri()), told.append)
+    assert depot.manifest("compiled", "k1") is None
+    assert "its manifest is damaged" in told[0]

@@ -29,6 +29,7 @@ def test_where_things_lie() -> None:
     assert manifest_object("compiled", "k1") == "manifests/compiled/k1.json"
     assert key_of("k1.json") == "k1"
     assert key_of("k1.tmp") is None
+    assert key_of("...json") is None
     assert ONE.object_of("a/b.bin") == "compiled/k1/0123456789abcdef/a/b.bin"
 
 
@@ -46,12 +47,20 @@ def test_half_of_one_is_none(size: int) -> None:
         read_manifest(write_manifest(ONE)[:size], "compiled", "k1")
 
 
+def test_deep_levels_are_none() -> None:
+    with pytest.raises(ValueError, match="levels"):
+        read_manifest(b"[" * 200_000, "compiled", "k1")
+
+
 def test_one_of_another_entry_is_none() -> None:
     with pytest.raises(ValueError, match="another entry"):
         read_manifest(write_manifest(ONE), "compiled", "k2")
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../up", "a//b", "./a", "a\\b", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/passwd", "../up", "a/../../up", "a//b", "./a", "a\\b", "", ".", "a\0b", "\x1b[31m"],
+)
 def test_no_file_leaves_its_folder(name: str) -> None:
     with pytest.raises(ValueError, match="no file of an entry"):
         read_manifest(write_manifest(Manifest("k", "k1", {name: FACTS})), "k", "k1")

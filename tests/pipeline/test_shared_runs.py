@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from mlubench.errors import ConfigError
+from mlubench.depot.address import parse_address
+from mlubench.depot.depot import Depot
+from mlubench.depot.transfer import Source
+from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.baselines import pin, pins, record_verdict, unpin
 from mlubench.pipeline.nightly import judge_run, with_shared
@@ -294,9 +297,6 @@ def test_a_run_that_passed_and_is_not_on_the_store() -> None:
 
 
 def test_what_is_no_pin_is_told(first: Host, bucket: Bucket, tmp_path: Path) -> None:
-    from mlubench.depot.transfer import Source
-    from mlubench.errors import StoreError
-
     write_json(tmp_path / "k.json", {"key": 1})
     first.depot.publish("pins", "k", [Source("k.json", tmp_path / "k.json")])
     with pytest.raises(StoreError):
@@ -312,3 +312,42 @@ def test_a_failed_gate_stays_one_where_the_store_fails(tmp_path: Path) -> None:
     assert ended(0, "not there").exit_status == 4
     assert ended(1, "not there").exit_status == 1
     assert ended(1, "not there").notes() == ["not there"]
+
+
+def _entry(host: Host, kind: str, key: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "planted").write_text("planted")
+    host.depot.publish(kind, key, [Source(name, tmp_path / "planted")])
+
+
+@pytest.mark.parametrize("run_id", ["..", "../kept", "../../kept"])
+def test_no_run_leaves_its_folder(tmp_path: Path, run_id: str) -> None:
+    """A pin of the store can name a run as it likes."""
+    store = tmp_path / "a" / "b" / "store"
+    store.mkdir(parents=True)
+    kept = [tmp_path / "kept", tmp_path / "out" / "kept", tmp_path / "out" / "runs"]
+    for folder in kept:
+        folder.mkdir(parents=True)
+        (folder / "kept").touch()
+    depot = Depot(parse_address(store.as_uri()), print)
+    depot.publish(RUNS, "x", [])  # makes the folders
+    depot.publish(RUNS, run_id, [Source("run.json", tmp_path / "kept" / "kept")])
+    with pytest.raises(ConfigError, match="is no run"):
+        bring_run(depot, tmp_path / "out", run_id)
+    assert all((folder / "kept").exists() for folder in kept)
+
+
+def test_an_entry_brings_no_other_runs_rows(first: Host, second: Host, tmp_path: Path) -> None:
+    run = first.evaluate(0)
+    pull_history(second.depot, second.out)
+    before = second.files("history")
+    for name in (f"accuracy/{run.name}.parquet", f"verdicts/{run.name}.json", "baselines.json"):
+        _entry(first, "history", f"r{len(name)}", name, tmp_path)
+    pull_history(second.depot, second.out)
+    assert second.files("history") == before
+
+
+def test_a_run_without_run_json_is_none(first: Host, second: Host, tmp_path: Path) -> None:
+    _entry(first, RUNS, "r1", "report.html", tmp_path)
+    with pytest.raises(ConfigError, match="a damaged one"):
+        bring_run(second.depot, second.out, "r1")
+    assert not list(second.out.glob("runs/*"))
