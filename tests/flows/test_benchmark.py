@@ -15,6 +15,7 @@ from prefect.variables import Variable
 
 from flows.benchmark import benchmark
 from mlubench import cli
+from mlubench.pipeline import tuning
 from mlubench.pipeline.bench_outcome import BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
@@ -151,7 +152,10 @@ def test_a_run_is_compared_with_another(
     assert cli.main(["compare", str(second), str(first), "--min_effect", "100"]) == 2
 
 
-def test_what_is_tuned_is_measured_and_recorded(bench: Bench) -> None:
+def test_what_is_tuned_is_measured_and_recorded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
     outcome = bench(precision=("force_float32",), batch_size=(1, 4), tune=True)
     assert set(outcome.record.tuning) == {
         "force_float32, batch 1, static",

@@ -21,6 +21,7 @@ from mlubench.cli import main
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.digits import write_digits
 from mlubench.images.source import FolderSource
+from mlubench.pipeline import tuning
 from tests.flows.conftest import Evaluate
 from tests.support.sample import copy_compiled
 
@@ -275,7 +276,10 @@ def test_a_run_is_as_good_as_itself_again(run: Evaluate, out: Path) -> None:
     assert main(["compare", after, before, "--out", str(out), "--max_drop", "2"]) == 0
 
 
-def test_tuning_changes_no_answer_and_is_recorded(run: Evaluate) -> None:
+def test_tuning_changes_no_answer_and_is_recorded(
+    run: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
     usual, tuned = run(), run(tune=True)
     predictions = [one.folder / "predictions.parquet" for one in (usual, tuned)]
     assert predictions[0].read_bytes() == predictions[1].read_bytes()
