@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -60,11 +60,18 @@ class BlobSource(Protocol):
 
 
 class GraphBuilder:
-    """Builds the ONNX model of one network."""
+    """Builds the ONNX model of one network.
 
-    def __init__(self, network: Network, source: BlobSource) -> None:
+    Args:
+        network: the network.
+        source: of its weights.
+        apart: takes the bytes of its constants, one after another, in place of the model.
+    """
+
+    def __init__(self, network: Network, source: BlobSource, apart: BinaryIO | None = None) -> None:
         self.network = network
         self.source = source
+        self._apart = apart
         self.model = ModelProto(
             ir_version=_IR_VERSION,
             producer_name="mlubench",
@@ -155,9 +162,12 @@ class GraphBuilder:
             node.attribute.append(helper.make_attribute(key, attributes[key]))
 
     def add_constant(self, name: str, array: npt.NDArray[Any], kind: int) -> None:
-        """Append an initialiser; its bytes are copied once, into the model."""
+        """Append an initialiser; its bytes are copied once, into the model or beside it."""
         tensor = self.model.graph.initializer.add(name=name, dims=array.shape, data_type=kind)
-        tensor.raw_data = array.tobytes()
+        if self._apart is None:
+            tensor.raw_data = array.tobytes()
+        else:
+            self._apart.write(array.tobytes())
 
     def add_value(self, blob: Blob) -> None:
         """State the shape of an inner tensor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 
@@ -14,7 +15,7 @@ from mlubench.caffe.weights import Array, CaffemodelFile
 from mlubench.errors import NetworkError
 
 
-def import_caffe(prototxt: Path, weights: Path) -> onnx.ModelProto:
+def import_caffe(prototxt: Path, weights: Path, apart: BinaryIO | None = None) -> onnx.ModelProto:
     """Return a Caffe network as float32 ONNX (opset 17), computing what Caffe computes.
 
     The input keeps its name and has the shape [N, C, H, W] with a symbolic N, whatever batch size
@@ -27,18 +28,22 @@ def import_caffe(prototxt: Path, weights: Path) -> onnx.ModelProto:
     Args:
         prototxt: the network's definition, new or V1 format.
         weights: its caffemodel, new or V1 format.
+        apart: a stream for the bytes of the initialisers, one after another, which then have no
+            ``raw_data``: so no more of a large network is held than a layer.
 
     Raises:
         NetworkError: a file is absent, damaged or of another kind; a layer is unknown, wrong or
             without its weights. The message names file and layer.
     """
     network = read_network(prototxt, LAYER_TYPES)
-    return build_graph(network, _FileBlobs(weights))
+    return build_graph(network, _FileBlobs(weights), apart)
 
 
-def build_graph(network: Network, source: BlobSource) -> onnx.ModelProto:
-    """Return the ONNX model of a network with weights from any source."""
-    builder = GraphBuilder(network, source)
+def build_graph(
+    network: Network, source: BlobSource, apart: BinaryIO | None = None
+) -> onnx.ModelProto:
+    """Return the ONNX model of a network with weights from any source, or with these apart."""
+    builder = GraphBuilder(network, source, apart)
     for layer in network.layers:
         build_layer(builder.context(layer))
     return builder.finish()

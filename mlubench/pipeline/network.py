@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -272,7 +273,10 @@ def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:
     parts = _import_parts(prototxt, caffemodel)
 
     def build(folder: Path) -> None:
-        write_onnx(folder / ONNX, caffe.import_caffe(files.prototxt, files.caffemodel))
+        with tempfile.TemporaryFile(dir=folder) as weights:
+            model = caffe.import_caffe(files.prototxt, files.caffemodel, weights)
+            weights.seek(0)
+            write_onnx(folder / ONNX, model, weights)
 
     onnx = store.get("onnx", parts, build) / ONNX
     return ImportedNetwork(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 from google.protobuf.message import DecodeError, Message
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from mlubench.errors import NetworkError
 from mlubench.store import atomic_path
@@ -17,6 +19,7 @@ _CHANNELS = 3
 #: Numbers of fields.
 _GRAPH = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
 _INITIALIZER = onnx.GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
+_RAW_DATA = onnx.TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
 
 
 def read_checked(file: Path, size: tuple[int, int]) -> bytes:
@@ -38,26 +41,44 @@ def read_checked(file: Path, size: tuple[int, int]) -> bytes:
     return data
 
 
-def write_onnx(file: Path, model: onnx.ModelProto) -> None:
+def write_onnx(file: Path, model: onnx.ModelProto, apart: BinaryIO | None = None) -> None:
     """Write a network atomically: the bytes of ``SerializeToString(deterministic=True)``.
 
     protobuf would hold all of them twice, beside the model. Here one tensor of weights at a time
     is put into its place: fields stand in the order of their numbers, each message behind its tag
     and its length (protobuf.dev, "Encoding").
 
+    Args:
+        file: the file.
+        model: the network.
+        apart: has the ``raw_data`` of all its initialisers, one after another, where these have
+            none themselves.
+
     Raises:
         StoreError: the file cannot be written.
     """
     before, after = _without(model, "graph")
     nodes, others = _without(model.graph, "initializer")
-    sizes = [tensor.ByteSize() for tensor in model.graph.initializer]
+    tensors = model.graph.initializer
+    raw = [b"" if apart is None else header(_RAW_DATA, _raw_bytes(tensor)) for tensor in tensors]
+    sizes = [
+        tensor.ByteSize() + (len(start) + _raw_bytes(tensor) if start else 0)
+        for tensor, start in zip(tensors, raw, strict=True)
+    ]
     weights = sum(len(header(_INITIALIZER, size)) + size for size in sizes)
     with atomic_path(file) as temporary, temporary.open("wb") as stream:
         stream.write(before + header(_GRAPH, len(nodes) + weights + len(others)) + nodes)
-        for tensor, size in zip(model.graph.initializer, sizes, strict=True):
+        for tensor, start, size in zip(tensors, raw, sizes, strict=True):
             stream.write(header(_INITIALIZER, size))
             stream.write(tensor.SerializeToString(deterministic=True))
+            if apart is not None:  # raw_data is the last field of such a tensor
+                stream.write(start + apart.read(_raw_bytes(tensor)))
         stream.write(others + after)
+
+
+def _raw_bytes(tensor: onnx.TensorProto) -> int:
+    itemsize: int = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return math.prod(tensor.dims) * itemsize
 
 
 def _without(message: Message, name: str) -> tuple[bytes, bytes]:

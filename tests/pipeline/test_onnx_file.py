@@ -60,6 +60,17 @@ def test_the_bytes_are_protobufs_own(tmp_path: Path, which: str) -> None:
     assert onnx.ModelProto.FromString(written) == model
 
 
+def test_the_bytes_are_the_same_where_weights_are_apart(tmp_path: Path) -> None:
+    files = write_caffe_network(tmp_path)
+    with (tmp_path / "apart").open("w+b") as apart:
+        model = import_caffe(*files, apart)
+        assert not any(tensor.raw_data for tensor in model.graph.initializer)
+        apart.seek(0)
+        write_onnx(tmp_path / "written.onnx", model, apart)
+        assert not apart.read()
+    assert (tmp_path / "written.onnx").read_bytes() == _bytes(import_caffe(*files))
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"Not a directory|File exists"):
