@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,8 +76,10 @@ def write_onnx(file: Path, model: onnx.ModelProto, apart: BinaryIO | None = None
 
 
 def _raw_bytes(tensor: onnx.TensorProto) -> int:
-    itemsize: int = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return math.prod(tensor.dims) * itemsize
+    size: int = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    for length in tensor.dims:
+        size *= length
+    return size
 
 
 def _without(message: Message, name: str) -> tuple[bytes, bytes]:
