@@ -3,37 +3,32 @@
 A discrete-event simulation of what the pipeline does, from rates that were measured or are stated:
 networks one after the other, each compiled in every precision; per precision the network is loaded
 on every card, and the images are cut into shards that the cards take, two ahead each, through one
-process that hands them out and keeps their results. Hosts share nothing but that process.
+process that hands them out and keeps their results. Hosts share nothing but that process, which
+runs on the first of them. A core is shared in slices by all that want it.
 
-``--check`` evaluates SqueezeNet v1.1 on one device (a core), takes the rates from that run,
-predicts the seconds of two devices, and evaluates on two.
+``--check`` holds it against real runs: :mod:`tests.bench.night_check`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import simpy
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.shards import cut
-from tests.bench.pipeline import networks
+from tests.bench.night_runs import NETWORKS
 
 #: As :class:`mlubench.pipeline.dispatch.DevicePool` does it.
 _AHEAD = 2
 _BATCH = 8
+#: Seconds that a core works for one before it turns to the next, as an operating system does it.
+_SLICE = 0.01
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,11 @@ class Rates:
         keep: of the flow's process, for a shard.
         decode: a core's time for an image, once for all precisions.
         build: compiling a network in a precision.
+        slot: a core's time for a shard before the card gets it, while the card waits: what a Dask
+            worker does.
+        wait: likewise, that no core is busy.
+        others: of other processes, for a shard, which nobody waits for: of servers.
+        slowdown: how many times longer a core takes while another one of its host works.
     """
 
     cards: tuple[float, ...]
@@ -55,6 +55,10 @@ class Rates:
     keep: float
     decode: float
     build: float
+    slot: float = 0.0
+    wait: float = 0.0
+    others: float = 0.0
+    slowdown: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Place:
         hosts: how many.
         cards: of each.
         cores: of each.
+        on_cores: whether a card is a core, the first of them the first card.
         straggler: by how much the first card is slower than the others.
         lost_after: seconds after which the last host is gone; its shards are done elsewhere.
     """
@@ -89,6 +94,7 @@ class Place:
     hosts: int = 1
     cards: int = 8
     cores: int = 32
+    on_cores: bool = False
     straggler: float = 1.0
     lost_after: float = float("inf")
 
@@ -157,15 +163,47 @@ def _precision(
     waiting = [one.images for one in cut(night.images, _BATCH, count, place.all_cards)][::-1]
     flow = simpy.Resource(env, 1)
     undone = simpy.Container(env, init=len(waiting))
+    hosts = [_Cores(env, place.cores, rates.slowdown) for _ in range(place.hosts)]
     cards = []
-    for host in range(place.hosts):
-        cores = simpy.Resource(env, place.cores)
+    for host, cores in enumerate(hosts):
         for card in range(place.cards):
             slower = place.straggler if host == card == 0 else 1.0
             ends = place.lost_after if host == place.hosts - 1 else float("inf")
-            one = _Card(env, rates, flow, cores, slower, ends, told)
+            own = card if place.on_cores else None
+            one = _Card(env, rates, _Flow(flow, hosts[0]), cores, own, slower, ends, told)
             cards += [env.process(one.serve(waiting, undone)) for _ in range(_AHEAD)]
     yield env.all_of(cards)
+
+
+class _Cores:
+    """The cores of a host, each shared in slices by all that want it."""
+
+    def __init__(self, env: simpy.Environment, count: int, slowdown: float) -> None:
+        self._env, self._slowdown = env, slowdown
+        self._cores = [simpy.Resource(env, 1) for _ in range(count)]
+
+    def work(self, seconds: float, core: int | None = None) -> Iterator[Any]:
+        """Work so long, on one of the cores or wherever fewest want to."""
+        while seconds > 0:
+            one = self._cores[core] if core is not None else min(self._cores, key=_wanted)
+            with one.request() as turn:
+                yield turn
+                others = any(other.count for other in self._cores if other is not one)
+                slower = self._slowdown if others else 1.0
+                yield self._env.timeout(min(seconds, _SLICE / slower) * slower)
+                seconds -= _SLICE / slower
+
+
+def _wanted(core: simpy.Resource) -> int:
+    return int(core.count + len(core.queue))
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """The process that hands out and keeps, and the cores that it runs on."""
+
+    turn: simpy.Resource
+    cores: _Cores
 
 
 class _Card:
@@ -175,15 +213,16 @@ class _Card:
         self,
         env: simpy.Environment,
         rates: Rates,
-        flow: simpy.Resource,
-        cores: simpy.Resource,
+        flow: _Flow,
+        cores: _Cores,
+        own: int | None,
         slower: float,
         ends: float,
         told: Told,
     ) -> None:
         self._env, self._rates, self._told = env, rates, told
         self._flow, self._cores, self._card = flow, cores, simpy.Resource(env, 1)
-        self._slower, self._ends = slower, ends
+        self._own, self._slower, self._ends = own, slower, ends
 
     def serve(self, waiting: list[int], undone: simpy.Container) -> Iterator[Any]:
         """Take shards until all are done; what a lost host had is put back."""
@@ -192,48 +231,58 @@ class _Card:
                 return
             if not waiting:
                 # Another card may be lost with a shard.
-                yield self._env.timeout(self._rates.keep)
+                yield self._env.timeout(_SLICE)
                 continue
             images = waiting.pop()
             yield from self._infer(images)
             if self._env.now >= self._ends:
                 waiting.append(images)
                 return
-            yield from self._hold(self._flow, self._rates.keep)
+            if self._rates.others:
+                self._env.process(self._flow.cores.work(self._rates.others))
+            with self._flow.turn.request() as turn:
+                yield turn
+                yield from self._flow.cores.work(self._rates.keep)
             if undone.level:
                 yield undone.get(1)
 
     def _infer(self, images: int) -> Iterator[Any]:
         with self._card.request() as turn:
             yield turn
+            yield from self._cores.work(self._rates.slot, self._own)
+            yield self._env.timeout(self._rates.wait)
             seconds = images * self._slower / self._rates.cards[0]
-            host = self._env.process(self._hold(self._cores, images * self._rates.host))
-            yield self._env.all_of([self._env.timeout(seconds), host])
+            host = self._env.process(self._cores.work(images * self._rates.host))
+            yield self._env.all_of([self._env.process(self._compute(seconds)), host])
             self._told.busy += seconds
             self._told.shards += 1
 
-    def _hold(self, resource: simpy.Resource, seconds: float) -> Iterator[Any]:
-        with resource.request() as turn:
-            yield turn
+    def _compute(self, seconds: float) -> Iterator[Any]:
+        if self._own is None:
             yield self._env.timeout(seconds)
+        else:
+            yield from self._cores.work(seconds, self._own)
 
 
 def main() -> int:
     """Print the tables, or check the simulation against real runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--network", choices=NETWORKS, default=NETWORKS[0], help="of --check")
     parser.add_argument(
         "--cards", type=float, nargs="+", default=[640.0, 2016.0, 3500.0], help="images/s"
     )
     parser.add_argument("--load", type=float, default=2.0, help="s")
-    parser.add_argument("--host", type=float, default=60e-6, help="core s an image")
+    parser.add_argument("--host", type=float, default=117e-6, help="core s an image")
     parser.add_argument("--keep", type=float, default=4e-3, help="s a shard")
     parser.add_argument("--decode", type=float, default=2e-3, help="core s an image")
     parser.add_argument("--build", type=float, default=60.0, help="s a network and precision")
     given = parser.parse_args()
     console = Console(highlight=False, width=100)
     if given.check:
-        return _check(console)
+        from tests.bench.night_check import check  # it simulates
+
+        return check(given.network, console)
     rates = Rates(tuple(given.cards), given.load, given.host, given.keep, given.decode, given.build)
     for table in (_sizes(rates), _shards(rates), _troubles(rates)):
         console.print(table)
@@ -297,77 +346,6 @@ def _table(title: str, *headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     return table
-
-
-def _check(console: Console) -> int:
-    """Predict two devices from one; 0 where the prediction is within 15 %."""
-    root = Path(__file__).resolve().parent.parent.parent
-    # As the tests find it: tests/conftest.py.
-    data = Path(os.environ.get("MLUBENCH_TEST_DATA", root.parent / "shared" / "data"))
-    with tempfile.TemporaryDirectory() as folder:
-        asked = next(iter(networks(data, Path(folder))))
-        _evaluate(asked, ["cpu:0/2"])  # compiles and decodes
-        one = _evaluate(asked, ["cpu:0/2"])
-        two = _evaluate(asked, ["cpu:0/2", "cpu:1/2"])
-    predicted = _predicted(one, 2)
-    ratio = predicted / two.seconds
-    console.print(f"one device: {one.seconds:.2f} s; two: {two.seconds:.2f} s")
-    console.print(f"two, predicted from one: {predicted:.2f} s, ratio {ratio:.3f}")
-    return 0 if abs(ratio - 1) <= _WITHIN else 1
-
-
-_WITHIN = 0.15
-#: Images of a run that the simulation is checked against.
-_CHECKED = 1024
-
-
-@dataclass(frozen=True)
-class _Run:
-    """An evaluation: the seconds of inference, and its shards'."""
-
-    seconds: float
-    precisions: int
-    images: int
-    shard_seconds: Sequence[float]
-
-
-def _evaluate(asked: EvaluateParameters, devices: Sequence[str]) -> _Run:
-    command = [str(Path(sys.executable).with_name("mlubench")), "eval", "--out", str(asked.out)]
-    command += ["--prototxt", str(asked.prototxt), "--caffemodel", str(asked.caffemodel)]
-    command += ["--input_size", str(asked.input_size), "--means", "104", "117", "123"]
-    command += ["--label_order", "2012", "--image_dir", str(asked.image_dir)]
-    command += ["--label_file", str(asked.label_file), "--label_file_order", "2012"]
-    command += ["--calibration_dir", str(asked.calibration_dir), "--image_num", str(_CHECKED)]
-    command += ["--shards", "16", "--devices", *devices]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    runs = (asked.out / "runs").glob("[!.]*/run.json")
-    if done.returncode not in (0, 1, 3):
-        raise RuntimeError(done.stdout + done.stderr)
-    newest = max(runs, key=lambda path: path.stat().st_mtime)
-    record = json.loads(newest.read_text())
-    shards = pq.read_table(newest.with_name("shards.parquet")).to_pylist()
-    return _Run(
-        seconds=record["seconds"]["infer"],
-        precisions=len({shard["precision"] for shard in shards}),
-        images=record["dataset"]["images"]["scored"],
-        shard_seconds=[shard["seconds"] for shard in shards],
-    )
-
-
-def _predicted(one: _Run, devices: int) -> float:
-    """Return the seconds of inference on so many devices, from a run on one."""
-    busy = sum(one.shard_seconds)
-    rest = (one.seconds - busy) / one.precisions
-    rates = Rates(
-        cards=(one.images * one.precisions / busy,) * one.precisions,
-        load=max(rest, 0.0),
-        host=0.0,
-        keep=1e-3,
-        decode=0.0,
-        build=0.0,
-    )
-    night = Night(1, one.images, decodings=0, shard=one.images // 16)
-    return simulate(night, replace(Place(), cards=devices), rates).total
 
 
 if __name__ == "__main__":

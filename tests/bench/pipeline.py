@@ -103,10 +103,10 @@ def _two_over_one(asked: EvaluateParameters, rounds: int) -> tuple[float, float]
     one = asked.model_copy(update={"devices": ("cpu:0/2",)})
     two = asked.model_copy(update={"devices": ("cpu:0/2", "cpu:1/2")})
     host = engine_host(asked.engine)
-    halves = _halves()
+    groups = halves()
     ratios, bare = [], []
     with DevicePool(host, one.devices) as single, DevicePool(host, two.devices) as both:
-        compiled, images = _prepared(asked, network, run, single)
+        compiled, images = prepared(asked, network, run, single)
         batches = images.shape[0] // asked.batch_size // 2
         for number in range(rounds):
             pair = [
@@ -116,12 +116,13 @@ def _two_over_one(asked: EvaluateParameters, rounds: int) -> tuple[float, float]
             figures = [way() for way in (pair if number % 2 else pair[::-1])]
             first, second = figures if number % 2 else figures[::-1]
             ratios.append(second / first)
-            alone = bare_rate(compiled, batches, halves[:1])
-            bare.append(bare_rate(compiled, batches, halves) / alone)
+            alone = bare_rate(compiled, batches, groups[:1])
+            bare.append(bare_rate(compiled, batches, groups) / alone)
     return statistics.median(ratios), statistics.median(bare)
 
 
-def _halves() -> tuple[Sequence[int], Sequence[int]]:
+def halves() -> tuple[Sequence[int], Sequence[int]]:
+    """Return the cores of this process in two groups."""
     cores = sorted(os.sched_getaffinity(0))
     return cores[: len(cores) // 2], cores[len(cores) // 2 :]
 
@@ -135,7 +136,7 @@ def _measure(asked: EvaluateParameters, rounds: int, console: Console) -> tuple[
         DevicePool(engine_host(asked.engine), asked.devices) as devices,
         console.status("measuring"),
     ):
-        compiled, images = _prepared(asked, network, run, devices)
+        compiled, images = prepared(asked, network, run, devices)
         for number in range(rounds):
             # In turn, so that a drift of the machine does not favour one of them.
             pair = [
@@ -149,19 +150,21 @@ def _measure(asked: EvaluateParameters, rounds: int, console: Console) -> tuple[
     return table, statistics.median(ratios)
 
 
-def _prepared(
+def prepared(
     asked: EvaluateParameters, network: Network, run: Run, devices: DevicePool
 ) -> tuple[Compiled, DecodedImages]:
     """Return the compiled network and the decoded images: what a warm run finds."""
     chosen = choose_images(asked, network.order, run.data)
     scored = decode_images(chosen.scored, network.preprocess, run.decoded, _silent)
-    if chosen.calibration is None:
-        raise AssertionError("an int8 network is calibrated")
-    calibration = decode_images(chosen.calibration, network.preprocess, run.decoded, _silent)
+    calibration = None
+    if chosen.calibration is not None:
+        decoded = decode_images(chosen.calibration, network.preprocess, run.decoded, _silent)
+        calibration = CalibrationImages(decoded, network.preprocess)
+    (precision,) = asked.precision
     compiled = compile_network(
         import_network(network, run.store),
-        build_spec(network, asked, _PRECISION),
-        CalibrationImages(calibration, network.preprocess),
+        build_spec(network, asked, precision),
+        calibration,
         devices.host,
         devices.engine,
         run.store,
