@@ -6,7 +6,12 @@ import logging
 from typing import Any
 
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import MissingResult
 from prefect.states import Completed, Failed
+
+#: Outcomes by flow run, until they are asked for.
+_KEPT: dict[Any, Any] = {}
 
 
 class NotPassed(Exception):  # noqa: N818  # no error: the flow did what it is for
@@ -32,14 +37,26 @@ def ended(outcome: Any, verdict: str, *, passed: bool) -> State[Any]:
         verdict: in a line, which Prefect shows beside the state.
         passed: whether a command would exit with 0.
     """
+    if context := FlowRunContext.get():
+        _KEPT[context.flow_run.id] = outcome  # type: ignore[union-attr]  # a flow that runs has one
     if passed:
         return Completed(data=outcome, message=verdict)
     return Failed(data=NotPassed(verdict, outcome), message=verdict)
 
 
 def outcome_of(state: State[Any]) -> Any:
-    """Return the result of a flow that came to its end, or the error of one that did not."""
-    result = state.result(raise_on_failure=False)
+    """Return the result of a flow of this process that came to its end, or the error of another.
+
+    Where the server's answer to a flow's last state is lost, Prefect asks again and is given the
+    state that the server has, which has no result: this process still has it.
+    """
+    kept = _KEPT.pop(state.state_details.flow_run_id, None)
+    try:
+        result = state.result(raise_on_failure=False)
+    except MissingResult:
+        if kept is None:
+            raise
+        return kept
     return result.outcome if isinstance(result, NotPassed) else result
 
 

@@ -5,8 +5,11 @@ Source: Protocol Buffers' documentation, "Encoding".
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 #: Wire types whose contents have a length before them, and that begin and end a group.
@@ -38,6 +41,18 @@ class Field(NamedTuple):
     def is_group(self) -> bool:
         """Whether it is one end of a group, whose fields lie after or before it."""
         return self.wire_type in _GROUPS
+
+
+def open_again(path: Path) -> BinaryIO:
+    """Open a file that can be read more than once, and ends.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.ESPIPE, "it is a pipe or a device", str(path))
+    return path.open("rb")
 
 
 class FileBytes:

@@ -47,6 +47,16 @@ def test_an_output_that_is_full_is_told(words: Sequence[str]) -> None:
     assert b"fault of mlubench" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("redirection", "status"), [(">&-", 0), ("2>&-", 2), ("2>/dev/full", 2)], ids=str
+)
+def test_the_exit_status_needs_no_place_to_write(redirection: str, status: int) -> None:
+    """Python's own status of a failed output, 1, would say that a gate failed."""
+    words = "--version" if status == 0 else "--nonsense"
+    line = f'exec "{sys.executable}" -m mlubench {words} {redirection}'
+    assert subprocess.run(line, shell=True, check=False).returncode == status
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[EvaluateParameters]:
     """Collect what the flow would have been asked."""

@@ -5,19 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from google.protobuf.message import DecodeError
 
 from mlubench.caffe import caffe_pb2
 from mlubench.errors import NetworkError
 from mlubench.store import atomic_path
-from mlubench.wire import LENGTH, FileBytes, fields
+from mlubench.wire import LENGTH, FileBytes, fields, open_again
 
 Array = npt.NDArray[np.float32]
 
@@ -31,6 +30,8 @@ _MOST_AXES = 32
 _MOST_FIELDS = 500_000
 #: ``NetParameter.layers`` and ``NetParameter.layer``.
 _LAYER_FIELDS = (2, 100)
+#: ``ModelProto.graph`` and ``GraphProto.node``; few fields stand before the graph.
+_ONNX_GRAPH, _NODE, _MOST_ONNX_FIELDS = 7, 1, 100
 _MAGIC = {
     b"\x89HDF": "an HDF5 file (Caffe's snapshot_format: HDF5)",
     b"PK\x03\x04": "a ZIP archive",
@@ -61,7 +62,7 @@ class CaffemodelFile:
                 layers += 1
                 self._add(entry, start, end)
             if not layers:
-                raise _foreign(path)
+                raise DecodeError("there is no layer")
 
     @property
     def names(self) -> list[str]:
@@ -75,12 +76,15 @@ class CaffemodelFile:
             NetworkError: the file has become another one.
         """
         with _opened(self._path) as data:
-            return _arrays(self._path, _parsed(data.part(*self._places[name]))[0])
+            entry = _parsed(data.part(*self._places[name]))[0]
+            if entry.name != name:
+                raise DecodeError("another layer is there")
+            return _arrays(self._path, entry)
 
     def _add(self, entry: Any, start: int, end: int) -> None:
         # A name that is no UTF-8 comes as bytes: whatever the file is, its names mean nothing.
         if not isinstance(entry.name, str):
-            raise _foreign(self._path)
+            raise DecodeError("a name is no text")
         if not entry.blobs:
             return
         if entry.name in self._places:
@@ -132,7 +136,7 @@ def write_caffemodel(
 @contextmanager
 def _opened(path: Path) -> Iterator[FileBytes]:
     try:
-        with path.open("rb") as file:
+        with open_again(path) as file:
             data = FileBytes(file)
             if data.size > _PROTOBUF_LIMIT:
                 raise NetworkError(
@@ -141,10 +145,11 @@ def _opened(path: Path) -> Iterator[FileBytes]:
                     expected="a caffemodel; protobuf files end below 2 GiB",
                     fix="give the weights that belong to the prototxt",
                 )
-            yield data
-    # IndexError where the file has become another one meanwhile.
-    except (DecodeError, IndexError) as error:
-        raise _foreign(path) from error
+            try:
+                yield data
+            # IndexError where the file has become another one meanwhile.
+            except (DecodeError, IndexError) as error:
+                raise _foreign(path, data) from error
     except OSError as error:
         raise NetworkError(
             f"the weights cannot be read: {error.strerror}",
@@ -203,14 +208,14 @@ def _arrays(path: Path, entry: Any) -> tuple[Array, ...]:
 
 def _array(path: Path, layer: str, index: int, blob: caffe_pb2.BlobProto) -> Array:
     """Return a blob as an array; most often a view of the bytes that protobuf read."""
-    shape = _shape(blob)
-    if len(shape) > _MOST_AXES:
+    if len(blob.shape.dim) > _MOST_AXES:  # before each becomes an object
         raise NetworkError(
-            f"the blob has {len(shape)} dimensions",
+            f"the blob has {len(blob.shape.dim)} dimensions",
             where=f"{path}: layer '{layer}', blob {index}",
             expected=f"{_MOST_AXES} at most, as in Caffe",
             fix="fetch the weights again; the file is damaged or was written by another program",
         )
+    shape = _shape(blob)
     count = math.prod(shape)
     values = _packed(blob.data, _FLOAT, count)
     if values is None:
@@ -252,10 +257,10 @@ def _unpacked(blob: caffe_pb2.BlobProto) -> npt.NDArray[Any]:
     return np.fromiter(values, np.float32, len(values))
 
 
-def _foreign(path: Path) -> NetworkError:
+def _foreign(path: Path, data: FileBytes) -> NetworkError:
     """Return the error for a file that is no whole caffemodel, saying what it looks like."""
     return NetworkError(
-        f"the file is {_kind(path.read_bytes())}",
+        f"the file is {_kind(data)}",
         where=str(path),
         expected="Caffe's weights (caffemodel), whole",
         fix="give the .caffemodel as the weights; compare its size with the publisher's and "
@@ -263,13 +268,13 @@ def _foreign(path: Path) -> NetworkError:
     )
 
 
-def _kind(data: bytes) -> str:
-    if not data:
+def _kind(data: FileBytes) -> str:
+    head = data.part(0, 4096)
+    if not head:
         return "empty"
     for magic, kind in _MAGIC.items():
-        if data.startswith(magic):
+        if head.startswith(magic):
             return kind
-    head = data[:4096]
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page: the download did not give the file"
     if head.startswith(b"version https://git-lfs"):
@@ -281,8 +286,14 @@ def _kind(data: bytes) -> str:
     return "cut short, or no caffemodel at all"
 
 
-def _is_onnx(data: bytes) -> bool:
-    try:
-        return bool(onnx.ModelProto.FromString(data).graph.node)
-    except DecodeError:
-        return False
+def _is_onnx(data: FileBytes) -> bool:
+    """Whether a graph that begins with a node is among a file's first fields.
+
+    Parsed, a graph of empty nodes would become eighty times as large as the file.
+    """
+    with suppress(IndexError):
+        for field in itertools.islice(fields(data, 0, data.size), _MOST_ONNX_FIELDS):
+            if (field.number, field.wire_type) == (_ONNX_GRAPH, LENGTH):
+                first = next(fields(data, field.begin, field.end), None)
+                return first is not None and (first.number, first.wire_type) == (_NODE, LENGTH)
+    return False

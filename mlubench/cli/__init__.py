@@ -11,7 +11,8 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes those of this process.
     """
+    _open_closed()
     words = sys.argv[1:] if arguments is None else arguments
     given = modern(words)
     try:
@@ -98,14 +100,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _unread() -> int:
     """Return the exit status where nobody reads on, as behind ``| head``; that is no fault."""
-    _drop_output()
+    _drop(sys.stdout)
     return _UNREAD
 
 
-def _drop_output() -> None:
+def _open_closed() -> None:
+    """Let what is written to an output that was closed (``>&-``) go nowhere.
+
+    Python has none then, and the first file that is opened would get its number.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # lasts
+
+
+def _drop(stream: TextIO) -> None:
     """Let what is left to write go nowhere; Python would try it once more at its end."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_full(error: OSError) -> bool:
@@ -116,7 +128,7 @@ def _is_full(error: OSError) -> bool:
         sys.stdout.write("\n")
         sys.stdout.flush()
     except (OSError, ValueError):
-        _drop_output()
+        _drop(sys.stdout)
         return True
     return False
 
@@ -131,7 +143,10 @@ def _unwritten(error: OSError) -> MlubenchError:
 
 def _tell(error: MlubenchError, words: Sequence[str]) -> int:
     said = as_given(f"error: {error}", words)
-    _errors().print(said, markup=False, highlight=False, soft_wrap=True)
+    try:
+        _errors().print(said, markup=False, highlight=False, soft_wrap=True)
+    except OSError:  # the status says what it can
+        _drop(sys.stderr)
     return error.exit_status
 
 

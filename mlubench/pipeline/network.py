@@ -92,7 +92,7 @@ class ImportedNetwork:
         return sha256_file(self.files.onnx)
 
     def check_unchanged(self) -> None:
-        """Check that Caffe's files, which lie with the user, are still those that were imported.
+        """Check that Caffe's files, which lie with the user, are still those of the digests.
 
         Raises:
             NetworkError: one is not.
@@ -103,7 +103,7 @@ class ImportedNetwork:
         ):
             if path is not None and sha256_file(path) != digest:
                 raise NetworkError(
-                    "was changed while it was being compiled",
+                    "was changed while it was being read",
                     where=str(path),
                     fix="run again once the file stays as it is",
                 )
@@ -271,17 +271,21 @@ def _import_parts(prototxt: str, caffemodel: str) -> dict[str, str]:
 def _import_caffe(files: CaffeFiles, store: Store) -> ImportedNetwork:
     prototxt, caffemodel = sha256_file(files.prototxt), sha256_file(files.caffemodel)
     parts = _import_parts(prototxt, caffemodel)
+    imported = ImportedNetwork(
+        NetworkFiles(store.path("onnx", parts) / ONNX, files.prototxt, files.caffemodel),
+        prototxt,
+        caffemodel,
+    )
 
     def build(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder) as weights:
             model = caffe.import_caffe(files.prototxt, files.caffemodel, weights)
             weights.seek(0)
             write_onnx(folder / ONNX, model, weights)
+        imported.check_unchanged()
 
-    onnx = store.get("onnx", parts, build) / ONNX
-    return ImportedNetwork(
-        NetworkFiles(onnx, files.prototxt, files.caffemodel), prototxt, caffemodel
-    )
+    store.get("onnx", parts, build)
+    return imported
 
 
 def _keep_onnx(file: Path, size: tuple[int, int], store: Store) -> ImportedNetwork:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from mlubench.errors import NetworkError
 from mlubench.store import atomic_path
-from mlubench.wire import FileBytes, fields, header
+from mlubench.wire import FileBytes, fields, header, open_again
 
 _LARGEST = 1 << 31  # what protobuf reads
 _CHANNELS = 3
@@ -122,7 +122,8 @@ def _parsed(file: Path) -> tuple[bytes, onnx.ModelProto]:
                 "write it anew: onnx.save(onnx.load(FILE), NEW)",
             )
         onnx.checker.check_model(data)
-    except (DecodeError, onnx.checker.ValidationError) as error:
+    # UnicodeDecodeError where the checker would quote a name that is no text.
+    except (DecodeError, onnx.checker.ValidationError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines() or ["it is empty"]
         raise _wrong(
             file, f"is not valid ONNX: {reason[0]}", "an ONNX network", "export it again"
@@ -158,7 +159,8 @@ def _read(file: Path) -> bytes:
     try:
         if file.stat().st_size >= _LARGEST:
             raise _wrong(file, "has 2 GB or more", "less, which is all that the format can hold")
-        return file.read_bytes()
+        with open_again(file) as stream:
+            return stream.read()
     except OSError as error:
         raise _wrong(
             file, f"cannot be read: {error.strerror}", "an ONNX network", "check the path"
@@ -169,7 +171,7 @@ def _check_input(graph: onnx.GraphProto, file: Path, size: tuple[int, int]) -> N
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
+        names = ", ".join(str(value.name) for value in inputs) or "none"
         raise _wrong(file, f"has {len(inputs)} inputs ({names})", "one input of images")
     kind, dims = _form(inputs[0])
     expected = (_CHANNELS, *size)
@@ -187,7 +189,7 @@ def _check_input(graph: onnx.GraphProto, file: Path, size: tuple[int, int]) -> N
 
 def _check_output(graph: onnx.GraphProto, file: Path) -> None:
     if len(graph.output) != 1:
-        names = ", ".join(value.name for value in graph.output) or "none"
+        names = ", ".join(str(value.name) for value in graph.output) or "none"
         raise _wrong(
             file,
             f"has {len(graph.output)} outputs ({names})",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from onnx import helper
 
 from mlubench.caffe import caffe_pb2, write_caffemodel
-from mlubench.caffe.weights import Array, read_caffemodel
+from mlubench.caffe.weights import Array, CaffemodelFile, read_caffemodel
 from mlubench.errors import NetworkError
 from tests.caffe.synthetic import layer, network
 
@@ -174,6 +175,35 @@ def test_absent_file_and_folder(tmp_path: Path) -> None:
     for file in (tmp_path / "absent.caffemodel", tmp_path):
         with pytest.raises(NetworkError, match="cannot be read"):
             read_caffemodel(file)
+
+
+@pytest.mark.parametrize("path", ["pipe", "/dev/zero"])
+def test_what_cannot_be_read_twice(tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NetworkError, match="a pipe or a device"):
+        read_caffemodel(tmp_path / path)
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "w.caffemodel"
+    whole = file_of(FORMS["packed"])
+    file.write_bytes(whole)
+    weights = CaffemodelFile(file)
+    for data in (whole.replace(b"ip", b"op"), whole[:-1], b""):
+        file.write_bytes(data)
+        with pytest.raises(NetworkError, match="the file is"):
+            weights.blobs("ip")
+    file.unlink()
+    with pytest.raises(NetworkError, match="cannot be read"):
+        weights.blobs("ip")
+
+
+def test_a_foreign_file_is_not_parsed(tmp_path: Path) -> None:
+    """A graph of empty nodes would become eighty times as large; this one is not even whole."""
+    file = tmp_path / "w.caffemodel"
+    file.write_bytes(field(7, 2, b"\x0a\x00" + b"\xff" * 99))
+    with pytest.raises(NetworkError, match="an ONNX network"):
+        read_caffemodel(file)
 
 
 def test_more_than_protobuf_can_read(tmp_path: Path) -> None:

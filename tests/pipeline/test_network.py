@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from mlubench import caffe
+from mlubench.caffe import import_caffe
 from mlubench.engines.interface import NetworkFiles
 from mlubench.errors import ConfigError, NetworkError
 from mlubench.pipeline.network import (
@@ -23,6 +26,7 @@ from mlubench.pipeline.network import (
     import_network,
     label_order,
 )
+from mlubench.pipeline.onnx_file import read_onnx
 from mlubench.pipeline.parameters import check_parameters
 from mlubench.store import Store
 from tests.pipeline.test_fetch import catalogue
@@ -214,6 +218,41 @@ def test_the_label_order_must_have_the_networks_classes(tmp_path: Path, dims: li
         check_label_order(imported, label_order("2012"))
     assert caught.value.where == "--label_order"
     assert caught.value.expected.startswith("1000")
+
+
+@pytest.mark.parametrize("name", [b"Gemm", b"Relu"])
+def test_names_in_an_onnx_file_that_are_no_text(tmp_path: Path, name: bytes) -> None:
+    file = write_small_network(tmp_path / "small.onnx")
+    file.write_bytes(file.read_bytes().replace(name, b"\xff" * len(name)))
+    _refused(file, tmp_path, "is not valid ONNX")
+
+
+def test_a_pipe_is_no_onnx_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NetworkError, match="a pipe or a device"):
+        read_onnx(tmp_path / "pipe")
+
+
+def test_weights_that_change_before_they_are_imported_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was made of them would bear the digest of those before, here and on a store."""
+    sample = _network().files
+    assert isinstance(sample, CaffeFiles)
+    weights = tmp_path / "w.caffemodel"
+    weights.write_bytes(sample.caffemodel.read_bytes())
+    network = _network(prototxt=sample.prototxt, caffemodel=weights, **ONNX)
+
+    def trained_on(prototxt: Path, caffemodel: Path) -> onnx.ModelProto:
+        data = bytearray(weights.read_bytes())
+        data[len(data) // 2] ^= 1
+        weights.write_bytes(data)
+        return import_caffe(prototxt, caffemodel)
+
+    monkeypatch.setattr(caffe, "import_caffe", trained_on)
+    with pytest.raises(NetworkError, match="was changed while"):
+        import_network(network, Store(tmp_path / "store"))
+    assert not list((tmp_path / "store").rglob("*.onnx"))
 
 
 def test_a_cut_onnx_file_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""How a flow's outcome comes back to who started it."""
+
+from __future__ import annotations
+
+import pytest
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.exceptions import MissingResult
+
+from flows.ending import ended, outcome_of
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_an_outcome_is_there_though_the_servers_answer_was_lost(
+    prefect_server: None, passed: bool
+) -> None:
+    @flow
+    def judged() -> State[str]:
+        return ended("an outcome", "a verdict", passed=passed)
+
+    state = judged(return_state=True)
+    told = state.model_copy(update={"data": None})  # as a client reads it from the server
+    assert outcome_of(told) == "an outcome"
+    with pytest.raises(MissingResult):
+        outcome_of(told)  # it is kept until it was asked for
+    assert outcome_of(judged(return_state=True)) == "an outcome"
