@@ -37,7 +37,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval bench nightly run server deploy test test-postgres bench-pipeline bench-crosscheck bench-rivals \
+.PHONY: help setup eval bench nightly run server deploy test test-long test-postgres bench-pipeline bench-crosscheck bench-rivals \
         bench-cold bench-growth bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
         bench-orchestration bench-memory \
         chaos soak lint format proto clean
@@ -98,8 +98,11 @@ deploy: $(VENV)/ready  ## tell the running server of prefect.yaml and of the ale
 test: $(VENV)/ready-dev  ## all tests, files side by side on all cores
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
+test-long: export MLUBENCH_TEST_LONG := 1
+test-long: test  ## the same, and those that take long: large networks, several hosts, PostgreSQL
+
 test-postgres: $(VENV)/ready-dev  ## Prefect on a real PostgreSQL, eight evaluations at once
-	MLUBENCH_TEST_POSTGRES=1 $(BIN)/pytest tests/flows/test_postgres.py
+	MLUBENCH_TEST_LONG=1 $(BIN)/pytest tests/flows/test_postgres.py
 
 # CHAOS_SEED, CHAOS_MINUTES and CHAOS_ONLY, SOAK_MINUTES: docs/reliability.md.
 chaos: $(VENV)/ready-dev  ## faults of every kind, 15 minutes of them: CHAOS_MINUTES=5 CHAOS_SEED=1

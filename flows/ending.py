@@ -7,7 +7,6 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.exceptions import MissingResult
 from prefect.states import Completed, Failed
 
 #: Outcomes by flow run, until they are asked for.
@@ -51,12 +50,9 @@ def outcome_of(state: State[Any]) -> Any:
     state that the server has, which has no result: this process still has it.
     """
     kept = _KEPT.pop(state.state_details.flow_run_id, None)
-    try:
-        result = state.result(raise_on_failure=False)
-    except MissingResult:
-        if kept is None:
-            raise
+    if kept is not None:
         return kept
+    result = state.result(raise_on_failure=False)
     return result.outcome if isinstance(result, NotPassed) else result
 
 

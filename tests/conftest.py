@@ -11,12 +11,14 @@ from hypothesis import settings
 from tests.support.browser import browser as browser
 from tests.support.depots import bucket as bucket
 from tests.support.depots import server as server
+from tests.support.long import LONG
 from tests.support.prefect import prefect_server as prefect_server
 from tests.support.sample import compiled_sample as compiled_sample
 
 # No test is judged by how long an example takes: machines are noisy.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+settings.register_profile("short", deadline=None, max_examples=50)
+settings.register_profile("long", deadline=None, max_examples=200)
+settings.load_profile("long" if LONG else "short")
 
 #: The files that take longest, in that order. They are begun first: one of them at the end would
 #: leave all cores but one idle.

@@ -21,6 +21,7 @@ import pytest
 from mlubench import cli
 from mlubench.caffe import write_random_caffemodel
 from mlubench.images.digits import write_digits
+from tests.support.long import long
 from tests.support.sample import copy_compiled
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -268,6 +269,7 @@ def _get(url: str) -> str | None:
         return None
 
 
+@long
 def test_make_server_shows_runs(server: str, tmp_path: Path, compiled_sample: Path) -> None:
     out = copy_compiled(compiled_sample, tmp_path / "artifacts")
     for _ in range(1200):

@@ -26,6 +26,7 @@ from mlubench.errors import NetworkError
 from tests.caffe import oracle
 from tests.caffe.synthetic import assert_same, layer, network, run, write
 from tests.caffe.test_prototxt import OLD
+from tests.support.long import long
 
 TOLERANCE = 1e-4
 DEFINITIONS = [
@@ -37,8 +38,8 @@ DEFINITIONS = [
     "SE-BN-Inception",
     "SE-ResNeXt-50",
     "SE-ResNet-50",
-    "SE-ResNet-101",
-    "SENet-154",
+    pytest.param("SE-ResNet-101", marks=long),
+    pytest.param("SENet-154", marks=long),
 ]
 
 

@@ -15,6 +15,7 @@ from mlubench.cli import main
 from mlubench.errors import ConfigError
 from tests.flows.conftest import Evaluate
 from tests.support.dask_hosts import Host, Scheduler, kill_at_once
+from tests.support.long import long
 from tests.support.processes import becomes
 from tests.support.simulated_sdk import environment, misuses
 
@@ -77,6 +78,7 @@ def test_two_hosts_that_share_no_disk_change_no_byte(
     assert not scheduler.device_workers()
 
 
+@long
 def test_a_shard_holds_a_card_and_one_that_fails_is_done_again(
     run: Evaluate, scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +144,7 @@ def test_the_shards_of_a_killed_host_are_redone_by_the_other(
     assert "lost, the others did its work: far: its Dask worker ended" in outcome.notes()
 
 
+@long
 def test_a_run_goes_on_where_nannies_start_all_workers_again(
     run: Evaluate, tmp_path: Path, out: Path
 ) -> None:

@@ -23,6 +23,7 @@ from mlubench.images.digits import write_digits
 from mlubench.images.source import FolderSource
 from mlubench.pipeline import tuning
 from tests.flows.conftest import Evaluate
+from tests.support.long import long
 from tests.support.sample import copy_compiled
 
 PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
@@ -277,6 +278,7 @@ def test_a_run_is_as_good_as_itself_again(run: Evaluate, out: Path) -> None:
     assert main(["compare", after, before, "--out", str(out), "--max_drop", "2"]) == 0
 
 
+@long
 def test_tuning_changes_no_answer_and_is_recorded(
     run: Evaluate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

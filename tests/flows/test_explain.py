@@ -17,6 +17,7 @@ from mlubench.pipeline import fallback
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
+from tests.support.long import long
 
 SAMPLE = Path(__file__).resolve().parents[2] / "conf" / "sample"
 INT8 = "qint8_mixed_float16"
@@ -127,6 +128,7 @@ def _with_an_outlier(folder: Path) -> Path:
     return path
 
 
+@long
 def test_the_layer_that_int8_cannot_hold_is_kept_in_float(
     run: Evaluate,
     out: Path,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.server import free_port
+from tests.support.long import LONG
 from tests.support.service import Service
 
 _AT_ONCE = 8
@@ -20,7 +21,7 @@ _USER = "postgres"
 _PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 
 pytestmark = pytest.mark.skipif(
-    "MLUBENCH_TEST_POSTGRES" not in os.environ, reason="a minute of both cores: make test-postgres"
+    not LONG, reason="PostgreSQL, and a minute of both cores: make test-postgres, make test-long"
 )
 
 

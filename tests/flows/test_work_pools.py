@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from flows.evaluate import evaluate
+from tests.support.long import long
 from tests.support.processes import becomes
 from tests.support.service import ROOT
 from tests.support.simulated_sdk import environment, misuses
@@ -62,7 +63,11 @@ def _worker(folder: Path, pool: str, more: Mapping[str, str]) -> Iterator[Path]:
         yield log
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _ended(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
@@ -78,6 +83,7 @@ def _ended(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
     return current
 
 
+@long
 def test_each_run_is_done_by_the_worker_of_its_own_queue(
     prefect_server: None, tmp_path: Path
 ) -> None:

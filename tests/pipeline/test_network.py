@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import onnx
 import pytest
@@ -243,11 +243,11 @@ def test_weights_that_change_before_they_are_imported_are_not_kept(
     weights.write_bytes(sample.caffemodel.read_bytes())
     network = _network(prototxt=sample.prototxt, caffemodel=weights, **ONNX)
 
-    def trained_on(prototxt: Path, caffemodel: Path) -> onnx.ModelProto:
+    def trained_on(prototxt: Path, caffemodel: Path, apart: BinaryIO) -> onnx.ModelProto:
         data = bytearray(weights.read_bytes())
         data[len(data) // 2] ^= 1
         weights.write_bytes(data)
-        return import_caffe(prototxt, caffemodel)
+        return import_caffe(prototxt, caffemodel, apart)
 
     monkeypatch.setattr(caffe, "import_caffe", trained_on)
     with pytest.raises(NetworkError, match="was changed while"):
