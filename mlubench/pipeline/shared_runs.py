@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlubench.depot.depot import Depot
+from mlubench.depot.manifest import is_key
 from mlubench.depot.transfer import Progress, Source, at_once, sources_below, untold
 from mlubench.errors import ConfigError, DepotError, StoreError
 from mlubench.pipeline.baselines import (
@@ -28,13 +29,15 @@ from mlubench.pipeline.gates import PUBLISHED
 from mlubench.pipeline.run import id_words
 from mlubench.pipeline.runs import BENCHMARK, RunFacts, read_facts
 from mlubench.reports.history import TABLES, named_alike
-from mlubench.store import atomic_folder, content_key, write_json
+from mlubench.store import atomic_folder, content_key, locked, write_json
 
 RUNS, HISTORY, VERDICTS, NIGHTS, PINS = "runs", "history", "verdicts", "nightly", "pins"
 #: What of a run's folder says whether another can be compared with it.
 _FACTS = ("run.json", "accuracy.parquet")
 #: Folders that are an entry, and the file of each that has the options.
 _FOLDERS = {RUNS: "run.json", NIGHTS: "summary.json"}
+#: Locked by whoever brings a folder, so that two at once bring it once.
+_BRINGING = ".bringing.lock"
 #: Past nights that a night's page shows.
 _NIGHTS = 30
 
@@ -250,12 +253,23 @@ def _is_good(depot: Depot, out: Path, name: str, facts: RunFacts) -> bool:
 def _bring(depot: Depot, out: Path, kind: str, name: str, progress: Progress = untold) -> bool:
     """Take a whole folder unless it is here; return whether it now is."""
     place = out / kind / name
-    if (place / _FOLDERS[kind]).is_file():
+    if _is_whole(place, kind):
         return True
+    if not is_key(name):  # the folders above it are not this program's to make
+        return False
+    with locked(out / kind / _BRINGING):
+        return _is_whole(place, kind) or _fetched(depot, place, kind, progress)
+
+
+def _is_whole(place: Path, kind: str) -> bool:
+    return (place / _FOLDERS[kind]).is_file()
+
+
+def _fetched(depot: Depot, place: Path, kind: str, progress: Progress) -> bool:
     try:
         with atomic_folder(place) as folder:
-            fetched = depot.fetch(kind, name, folder, progress=progress)
-            if not (fetched and (folder / _FOLDERS[kind]).is_file()):
+            fetched = depot.fetch(kind, place.name, folder, progress=progress)
+            if not (fetched and _is_whole(folder, kind)):
                 raise _NotThereError  # noqa: TRY301  # which leaves no folder
     except _NotThereError:
         return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,7 +80,7 @@ class Host:
         return {
             path.relative_to(self.out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in (self.out / folder).rglob("*")
-            if path.is_file() and path.name != ".lock"
+            if path.is_file() and not path.name.endswith(".lock")
         }
 
     def runs(self) -> list[str]:
@@ -274,7 +276,7 @@ def test_past_nights_of_a_suite(first: Host, second: Host) -> None:
     _night(first.out, "20261101-020000-another-00000001", "another", first.bucket.address)
     assert share(first.depot, first.out, NIGHTS, names[-1]) == ""
     pull_nights(second.depot, second.out, "our own")
-    assert sorted(path.name for path in (second.out / "nightly").iterdir()) == names
+    assert sorted(path.name for path in second.out.glob("nightly/[!.]*")) == names
 
 
 def test_a_verdict_that_came_later_and_a_page_that_changed(first: Host, second: Host) -> None:
@@ -350,4 +352,24 @@ def test_a_run_without_run_json_is_none(first: Host, second: Host, tmp_path: Pat
     _entry(first, RUNS, "r1", "report.html", tmp_path)
     with pytest.raises(ConfigError, match="a damaged one"):
         bring_run(second.depot, second.out, "r1")
-    assert not list(second.out.glob("runs/*"))
+    assert not list(second.out.glob("runs/[!.]*"))
+
+
+def test_two_at_once_bring_a_run_once(
+    first: Host, second: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = first.evaluate(0)
+    fetch, fetched, both = second.depot.fetch, list[str](), threading.Event()
+
+    def slowly(*args: Any, **options: Any) -> bool:
+        fetched.append(run.name)
+        if len(fetched) == 2:
+            both.set()
+        both.wait(0.5)
+        return fetch(*args, **options)
+
+    monkeypatch.setattr(second.depot, "fetch", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: bring_run(second.depot, second.out, run.name), range(2)))
+    assert fetched == [run.name]
+    assert second.files("runs") == first.files("runs")
