@@ -25,6 +25,8 @@ _DOUBLE = np.dtype("<f8")
 _PROTOBUF_LIMIT = 2**31 - 1
 #: Caffe's own limit (kMaxBlobAxes), and NumPy has one too.
 _MOST_AXES = 32
+#: Pieces of a blob's packed numbers. An empty one takes two bytes in the file.
+_MOST_PIECES = 100_000
 #: Layers of a file and their fields together; the deepest networks have some ten thousand. An empty
 #: one takes two bytes in the file and a hundred in memory.
 _MOST_FIELDS = 500_000
@@ -214,6 +216,14 @@ def _array(path: Path, layer: str, index: int, blob: caffe_pb2.BlobProto) -> Arr
             where=f"{path}: layer '{layer}', blob {index}",
             expected=f"{_MOST_AXES} at most, as in Caffe",
             fix="fetch the weights again; the file is damaged or was written by another program",
+        )
+    pieces = max(len(blob.data), len(blob.double_data))
+    if pieces > _MOST_PIECES:  # likewise
+        raise NetworkError(
+            f"the numbers of the blob are in {pieces} pieces",
+            where=f"{path}: layer '{layer}', blob {index}",
+            expected=f"{_MOST_PIECES} at most; whoever writes them writes one",
+            fix="fetch the weights again; the file is damaged or no caffemodel",
         )
     shape = _shape(blob)
     count = math.prod(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -114,7 +115,7 @@ def _parsed(file: Path) -> tuple[bytes, onnx.ModelProto]:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
-        if any(tensor.external_data for tensor in model.graph.initializer):
+        if any(tensor.external_data for tensor in _tensors(model.graph)):
             raise _wrong(
                 file,
                 "its weights lie in other files",
@@ -129,6 +130,18 @@ def _parsed(file: Path) -> tuple[bytes, onnx.ModelProto]:
             file, f"is not valid ONNX: {reason[0]}", "an ONNX network", "export it again"
         ) from error
     return data, model
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Give all constants: initialisers, and those in attributes of nodes, of inner graphs too."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _tensors(inner)
 
 
 def classes_of(file: Path) -> int | None:

@@ -270,3 +270,14 @@ def test_what_would_grow_in_memory_is_refused(tmp_path: Path, data: bytes) -> No
     file.write_bytes(data)
     with pytest.raises(NetworkError, match="more than 500000 layers and fields"):
         read_caffemodel(file)
+
+
+@pytest.mark.parametrize("kind", ["data", "double_data"])
+def test_numbers_in_very_many_pieces_are_refused(tmp_path: Path, kind: str) -> None:
+    """An empty piece takes two bytes in the file, and twenty times that as an object."""
+    message = caffe_pb2.NetWeights()
+    getattr(message.layer.add(name="ip").blobs.add(), kind).extend([b""] * 100_001)
+    file = tmp_path / "w.caffemodel"
+    file.write_bytes(message.SerializeToString())
+    with pytest.raises(NetworkError, match="in 100001 pieces"):
+        read_caffemodel(file)

@@ -132,6 +132,14 @@ def _feature_map(model: onnx.ModelProto) -> None:
     )
 
 
+def _external_in_a_node(model: onnx.ModelProto) -> None:
+    node = model.graph.node.add(op_type="Constant", output=["elsewhere"])
+    node.attribute.add(name="value", type=onnx.AttributeProto.TENSOR)
+    tensor = node.attribute[0].t
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+
+
 def _external(model: onnx.ModelProto) -> None:
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
@@ -157,6 +165,7 @@ F32, U8 = TensorProto.FLOAT, TensorProto.UINT8
         (_second_output, r"2 outputs \(prob, fc\)"),
         (_feature_map, "output 'relu1' is float"),
         (_external, "its weights lie in other files"),
+        (_external_in_a_node, "its weights lie in other files"),
         (_unknown_operation, "is not valid ONNX: No Op registered for Convolve"),
     ],
 )
