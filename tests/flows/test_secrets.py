@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str],
         process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
         while alive(process.pid):
             addresses |= listening(marked(mark))
+            time.sleep(0.2)
     text = (folder / "said").read_text()
     assert process.wait() == 0, text
     return out, addresses, text
