@@ -38,9 +38,11 @@ DEFINITIONS = [
     "SE-BN-Inception",
     "SE-ResNeXt-50",
     "SE-ResNet-50",
-    pytest.param("SE-ResNet-101", marks=long),
-    pytest.param("SENet-154", marks=long),
+    "SE-ResNet-101",
+    "SENet-154",
 ]
+#: Those that take ten seconds and more.
+LARGE = ("SE-ResNet-101", "SENet-154")
 
 
 def computed_layers(network: Network, model: onnx.ModelProto) -> list[str]:
@@ -94,7 +96,9 @@ def test_squeezenet_with_its_own_weights(shared_data: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", DEFINITIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=long if name in LARGE else ()) for name in DEFINITIONS]
+)
 def test_definition_with_random_weights(shared_data: Path, tmp_path: Path, name: str) -> None:
     prototxt, caffemodel = shared_data / "prototxt" / f"{name}.prototxt", tmp_path / "weights"
     write_random_caffemodel(prototxt, caffemodel, seed=1)

@@ -11,6 +11,7 @@ import pytest
 
 from mlubench.caffe import write_random_caffemodel
 from tests.flows.conftest import Evaluate
+from tests.support.long import long
 
 
 @pytest.fixture
@@ -66,6 +67,7 @@ def test_int8_stays_with_float32(
     assert quantised.agreement >= 0.945
 
 
+@long
 def test_se_resnet_50_goes_through_all_precisions(
     run: Evaluate, shared_data: Path, images: dict[str, Any], tmp_path: Path
 ) -> None:

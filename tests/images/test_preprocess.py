@@ -18,6 +18,7 @@ from mlubench.images.decode import decode
 from mlubench.images.labels import imagenet_order
 from mlubench.images.preprocess import Preprocess, preprocess
 from tests.images.pictures import Pixels, picture
+from tests.support.long import long
 
 
 def _short_side_then_centre(image: Pixels, size: int, crop: int) -> Pixels:
@@ -72,6 +73,7 @@ def test_impossible_spec(resize: str, size: int, crop: int | tuple[int, int]) ->
         Preprocess(resize, size, crop)  # type: ignore[arg-type]  # the point of the test
 
 
+@long
 def test_reference_accuracy(shared_data: Path) -> None:
     """SqueezeNet v1.1 in OpenCV's own importer gets the published counts of 1000 images."""
     net = cv2.dnn.readNetFromCaffe(
