@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
+from flows.ending import ended
 from flows.lifeline import end_with_worker
 from mlubench.engines.precisions import is_quantised
 from mlubench.images.decoding import Decoding
@@ -35,7 +37,7 @@ from tasks.networks import compile_network, fetch_network, import_network
 
 
 @flow(name="benchmark", flow_run_name="{parameters.name}")
-def benchmark(parameters: BenchParameters) -> BenchOutcome:
+def benchmark(parameters: BenchParameters) -> State[BenchOutcome]:
     """Measure throughput and latency of a network; see ``mlubench bench --help``."""
     end_with_worker()
     run = open_run(parameters)
@@ -45,7 +47,7 @@ def benchmark(parameters: BenchParameters) -> BenchOutcome:
         unshared = share(run.depot, run.out, RUNS, outcome.record.run_id)
         outcome = replace(outcome, unshared=unshared)
     publish_benchmark(outcome)
-    return outcome
+    return ended(outcome, outcome.unshared or "measured", passed=outcome.exit_status == 0)
 
 
 def _benchmark(asked: BenchParameters, run: Run) -> BenchOutcome:

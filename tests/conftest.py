@@ -16,7 +16,7 @@ from tests.support.prefect import prefect_server as prefect_server
 from tests.support.sample import compiled_sample as compiled_sample
 
 # No test is judged by how long an example takes: machines are noisy.
-settings.register_profile("short", deadline=None, max_examples=50)
+settings.register_profile("short", deadline=None)
 settings.register_profile("long", deadline=None, max_examples=200)
 settings.load_profile("long" if LONG else "short")
 

@@ -186,17 +186,14 @@ def _layers(data: FileBytes) -> Iterator[tuple[Any, int, int]]:
     Raises:
         DecodeError: the file is no network's weights.
     """
-    rest, end = bytearray(), 0
+    end = 0
     for field in fields(data, 0, data.size):
         if field.is_group:
             raise DecodeError("groups are of no caffemodel")
-        part = data.part(field.start, field.end)
+        for entry in _parsed(data.part(field.start, field.end)):
+            yield entry, field.start, field.end
         end = field.end
-        if field.number in _LAYER_FIELDS and field.wire_type == LENGTH:
-            yield _parsed(part)[0], field.start, field.end
-        else:
-            rest += part
-    caffe_pb2.NetWeights.FromString(bytes(rest) + data.part(end, data.size))
+    _parsed(data.part(end, data.size))
 
 
 def _parsed(part: bytes) -> list[Any]:

@@ -34,7 +34,7 @@ from mlubench.depot.manifest import (
 from mlubench.depot.transfer import CHUNK_BYTES, THREADS, Counted, Progress, Source, at_once, untold
 from mlubench.errors import ConfigError, DepotError
 from mlubench.sealed import open_sealed, sealed_json
-from mlubench.store import atomic_path, store_error
+from mlubench.store import atomic_folder, atomic_path
 
 Result = TypeVar("Result")
 
@@ -45,6 +45,10 @@ _SMALL_BYTES = 16 << 20
 
 class _WrongObjectError(Exception):
     """An object is missing, or is not what its manifest says."""
+
+
+class _NotThereError(Exception):
+    """The store has no such entry."""
 
 
 class Depot:
@@ -234,12 +238,44 @@ class Depot:
             return False
         return True
 
+    def fetch_folder(
+        self,
+        kind: str,
+        key: str,
+        folder: Path,
+        is_whole: Callable[[Path], bool],
+        progress: Progress = untold,
+    ) -> bool:
+        """Fetch an entry as a folder, which appears when it is whole.
+
+        Args:
+            kind: the sort of entry.
+            key: its name among those.
+            folder: the folder to be.
+            is_whole: whether what was fetched is what was wanted; else there is no folder.
+            progress: called with bytes fetched and bytes in all.
+
+        Returns:
+            Whether it is there, as of :meth:`fetch`.
+
+        Raises:
+            DepotError: the store fails.
+            StoreError: the folder cannot be written.
+        """
+        try:
+            with atomic_folder(folder) as new:
+                if not (self.fetch(kind, key, new, progress=progress) and is_whole(new)):
+                    raise _NotThereError  # noqa: TRY301  # which leaves no folder
+        except _NotThereError:
+            return False
+        return True
+
     def fetch_file(self, manifest: Manifest, name: str, stream: BinaryIO) -> bool:
         """Write one file of an entry to a stream; return whether it is sound, else remark on it.
 
         Raises:
             DepotError: the store fails.
-            StoreError: the stream cannot be written.
+            OSError: the stream cannot be written.
         """
         try:
             self._fetched(manifest, name, stream, Counted(0, untold))
@@ -254,7 +290,7 @@ class Depot:
             for block in counted(self._chunks(place, facts.bytes)):
                 digest.update(block)
                 size += len(block)
-                _write_block(stream, block, name)
+                stream.write(block)
         except FileNotFoundError as error:
             raise self._damage(manifest, f"{place} is missing") from error
         if size != facts.bytes or digest.hexdigest() != facts.sha256:
@@ -329,10 +365,3 @@ def _opened(address: Address) -> Any:
         return open_filesystem(address)
     except OSError as error:  # AWS is asked for the region of one of its own buckets
         raise wrong_store(error, address) from error
-
-
-def _write_block(stream: BinaryIO, block: bytes, name: str) -> None:
-    try:
-        stream.write(block)
-    except OSError as error:
-        raise store_error(error, Path(name), "written") from error

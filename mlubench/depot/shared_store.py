@@ -8,7 +8,7 @@ from typing import Any
 
 from mlubench.depot.depot import Depot
 from mlubench.depot.transfer import sources_below
-from mlubench.store import Store, atomic_folder, entry_damage
+from mlubench.store import Store, entry_damage
 
 
 class SharedStore(Store):
@@ -46,20 +46,10 @@ class SharedStore(Store):
 
     def _taken(self, entry: Path, parts: Mapping[str, Any]) -> bool:
         """Take an entry from the depot; return whether it has it, sound and of this content."""
-        try:
-            with atomic_folder(entry) as folder:
-                fetched = self._depot.fetch(entry.parent.name, entry.name, folder)
-                # The depot has compared every byte.
-                _check(fetched and entry_damage(folder, parts, thorough=False) is None)
-        except _NotThereError:
-            return False
-        return True
-
-
-class _NotThereError(Exception):
-    """The depot has no such entry."""
-
-
-def _check(there: bool) -> None:
-    if not there:
-        raise _NotThereError
+        return self._depot.fetch_folder(
+            entry.parent.name,
+            entry.name,
+            entry,
+            # The depot has compared every byte.
+            lambda folder: entry_damage(folder, parts, thorough=False) is None,
+        )

@@ -29,7 +29,7 @@ from mlubench.pipeline.gates import PUBLISHED
 from mlubench.pipeline.run import id_words
 from mlubench.pipeline.runs import BENCHMARK, RunFacts, read_facts
 from mlubench.reports.history import TABLES, named_alike
-from mlubench.store import atomic_folder, content_key, locked, write_json
+from mlubench.store import content_key, locked, write_json
 
 RUNS, HISTORY, VERDICTS, NIGHTS, PINS = "runs", "history", "verdicts", "nightly", "pins"
 #: What of a run's folder says whether another can be compared with it.
@@ -258,23 +258,10 @@ def _bring(depot: Depot, out: Path, kind: str, name: str, progress: Progress = u
     if not is_key(name):  # the folders above it are not this program's to make
         return False
     with locked(out / kind / _BRINGING):
-        return _is_whole(place, kind) or _fetched(depot, place, kind, progress)
+        return _is_whole(place, kind) or depot.fetch_folder(
+            kind, name, place, lambda folder: _is_whole(folder, kind), progress
+        )
 
 
 def _is_whole(place: Path, kind: str) -> bool:
     return (place / _FOLDERS[kind]).is_file()
-
-
-def _fetched(depot: Depot, place: Path, kind: str, progress: Progress) -> bool:
-    try:
-        with atomic_folder(place) as folder:
-            fetched = depot.fetch(kind, place.name, folder, progress=progress)
-            if not (fetched and _is_whole(folder, kind)):
-                raise _NotThereError  # noqa: TRY301  # which leaves no folder
-    except _NotThereError:
-        return False
-    return True
-
-
-class _NotThereError(Exception):
-    """The store has no such folder."""
