@@ -13,7 +13,7 @@ Decoding goes on while networks are compiled and while the first of them infers 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -25,6 +25,7 @@ from flows.lifeline import end_with_worker
 from flows.server import answers
 from mlubench.engines.interface import BuildSpec
 from mlubench.images.decoding import Decoding
+from mlubench.pipeline.batch_search import other_batches
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool
@@ -37,10 +38,12 @@ from mlubench.pipeline.run import Run
 from mlubench.pipeline.shards import cut
 from mlubench.pipeline.shared_runs import RUNS
 from mlubench.pipeline.workspace import unfinished_shards
+from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.wording import verdict_text
+from mlubench.store import Store
 from tasks.artifacts import open_run, share
 from tasks.images import choose_images, decode_images
-from tasks.inference import infer_images, tune_networks
+from tasks.inference import infer_images, search_batch, tune_networks
 from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
 from tasks.remote import dask_hosts, infer_on_hosts
@@ -79,7 +82,7 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
 
 def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
-    specs = [build_spec(network, asked, precision) for precision in asked.precision]
+    specs = _specs(network, asked)
     chosen = _at_hand(asked) or choose_images(asked, network.order, run.data)
     with (
         DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices,
@@ -98,13 +101,19 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
         with run.stage("decode"):
             calibration = _decode_calibration(chosen, network, run)
         decoded = decode_images.submit(images, "scored")
-        with run.stage("compile"):
-            compiled = _compile(imported, specs, calibration, devices, run)
-        tuning = {}
+
+        def compiled_for(asked: EvaluateParameters) -> list[Compiled]:
+            with run.stage("compile"):
+                return _compile(imported, _specs(network, asked), calibration, devices, run)
+
+        compiled = compiled_for(asked)
+        tuning: dict[str, TuningRecord] = {}
         if asked.tune:
+            alike = {asked.batch_size: compiled, **_in_other_batches(asked, compiled_for)}
             decoded.wait()  # while something is measured, nothing else may have the cores
             with run.stage("tune"):
-                tuning = tune_networks(devices, compiled, asked.batch_size, run.store)
+                batch, tuning = _tuned(alike, devices, run.store)
+            asked, compiled = asked.model_copy(update={"batch_size": batch}), alike[batch]
         with unfinished_shards(run.unfinished, images, compiled) as kept:
             slots = hosts.slots if hosts else len(asked.devices)
             shards = cut(images.shape[0], asked.batch_size, asked.shards, slots)
@@ -129,6 +138,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
                 engine_name=devices.label(asked.engine),
                 engine=devices.engine,
                 devices=(hosts or devices).descriptions,
+                begun=run.begun,
                 seconds=run.seconds,
                 compile_seconds={
                     one.precision: one.seconds for one in compiled if one.seconds is not None
@@ -139,6 +149,30 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             outcome = write_run(evaluation, run.runs)
             kept.clear()
     return outcome
+
+
+def _specs(network: Network, asked: EvaluateParameters) -> list[BuildSpec]:
+    return [build_spec(network, asked, precision) for precision in asked.precision]
+
+
+def _in_other_batches(
+    asked: EvaluateParameters, compiled_for: Callable[[EvaluateParameters], list[Compiled]]
+) -> dict[int, list[Compiled]]:
+    """Return what the usual batch is compared with: nothing where the batch was asked for."""
+    return {
+        batch: compiled_for(asked.model_copy(update={"batch_size": batch}))
+        for batch in (other_batches(asked.engine, asked.batch_size) if asked.batch_open else ())
+    }
+
+
+def _tuned(
+    alike: Mapping[int, list[Compiled]], devices: DevicePool, store: Store
+) -> tuple[int, dict[str, TuningRecord]]:
+    """Return the best batch, and how devices are best kept busy with it."""
+    (batch, *others), searches = alike, dict[str, TuningRecord]()
+    if others:
+        batch, searches = search_batch(devices, alike, store)
+    return batch, searches | tune_networks(devices, alike[batch], batch, store)
 
 
 def _compile(

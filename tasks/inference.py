@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from mlubench.images.cache import DecodedImages
 from mlubench.images.decoding import Decoding
 from mlubench.images.labels import LabelOrder
-from mlubench.pipeline import infer, tuning
+from mlubench.pipeline import batch_search, infer, tuning
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.infer import Inferred
@@ -28,6 +28,15 @@ def tune_networks(
     """Search how the devices are best kept busy, per precision."""
     with step_progress("tune", "tune") as progress:
         return tuning.tune_networks(devices, compiled, batch_size, store, progress)
+
+
+@task(task_run_name="tune batch", cache_policy=NO_CACHE)
+def search_batch(
+    devices: DevicePool, compiled: Mapping[int, Sequence[Compiled]], store: Store
+) -> tuple[int, dict[str, TuningRecord]]:
+    """Search which batch gets the images through all precisions soonest."""
+    with step_progress("tune batch", "tune-batch") as progress:
+        return batch_search.search_batch(devices, compiled, store, progress)
 
 
 @task(task_run_name="infer {compiled.precision}", cache_policy=NO_CACHE)

@@ -30,6 +30,7 @@ class Traits:
             of the host's cores.
         infer_depth: requests in flight that an evaluation keeps on a device; 0 is one more than the
             device has cores.
+        batches: the sizes of batches that ``--tune`` compares where none is asked for.
         streams: whether a device runs inferences side by side in streams, up to one on each core,
             whose number can be chosen.
         model_file: the name of the one file that a network is compiled into, which other tools
@@ -43,6 +44,7 @@ class Traits:
     family: str = "cpu"
     builds_on_device: bool = False
     infer_depth: int = 0
+    batches: Tuple[int, ...] = (1, 4, 8, 16)
     streams: bool = False
     model_file: str = ""
     installed_apart: bool = False

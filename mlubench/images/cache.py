@@ -20,7 +20,7 @@ import simplejpeg
 
 from mlubench.errors import DatasetError, StoreError
 from mlubench.images.blocks import Block, BlockFiles, Outcome, blocks_of
-from mlubench.images.dataset import Dataset, ImageRef, listing_digest, outline_digest
+from mlubench.images.dataset import Dataset, ImageRef, listing_digest, outline_digest, with_facts
 from mlubench.images.preprocess import Preprocess
 from mlubench.images.source import MAX_FILE_BYTES
 from mlubench.sealed import open_sealed, sealed_json
@@ -207,13 +207,12 @@ def check_disjoint(calibration: Dataset, scored: Dataset) -> None:
         DatasetError: an image is in both; the message names the pair.
     """
     by_size: dict[int, list[str]] = defaultdict(list)
-    for image in calibration.images:
-        size = calibration.source.stat(image.name).size
+    for image, (size, _) in with_facts(calibration):
         if 0 < size <= MAX_FILE_BYTES:
             by_size[size].append(image.name)
     digest_of = functools.cache(lambda name: _sha256(calibration.source.read(name)))
-    for image in scored.images:
-        if rivals := by_size.get(scored.source.stat(image.name).size):
+    for image, (size, _) in with_facts(scored):
+        if rivals := by_size.get(size):
             digest = _sha256(scored.source.read(image.name))
             for name in rivals:
                 if digest_of(name) == digest:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.labels import LabelOrder, read_label_list
-from mlubench.images.source import FolderSource, ImageSource, is_image, printable
+from mlubench.images.source import FolderSource, ImageSource, ImageStat, is_image, printable
 
 #: How many names a remark has; the datasets themselves have all.
 _NAMED = 5
@@ -181,6 +181,16 @@ def calibration_split(dataset: Dataset, count: int, *, seed: int = 0) -> tuple[D
     return calibration, replace(dataset, images=scored)
 
 
+def with_facts(dataset: Dataset) -> Iterator[tuple[ImageRef, ImageStat]]:
+    """Give each image with its size and time of change.
+
+    Raises:
+        DatasetError: those of one cannot be read.
+    """
+    facts = dataset.source.stats(image.name for image in dataset.images)
+    return zip(dataset.images, facts, strict=True)
+
+
 def listing_digest(dataset: Dataset) -> str:
     """Return the SHA-256 over names, class ids, sizes and times of change of the images.
 
@@ -190,10 +200,10 @@ def listing_digest(dataset: Dataset) -> str:
     Every file of a folder is asked for its facts, as one that is written over in place changes
     no fact of the folder; it takes two microseconds each. An archive is asked once.
     """
-    stat, lines = dataset.source.stat, []
-    for image in dataset.images:
-        size, mtime_ns = stat(image.name)
-        lines.append(f"{image.name}\0{image.class_id}\0{size}\0{mtime_ns}\n")
+    lines = [
+        f"{image.name}\0{image.class_id}\0{size}\0{mtime_ns}\n"
+        for image, (size, mtime_ns) in with_facts(dataset)
+    ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -203,8 +213,9 @@ def outline_digest(dataset: Dataset) -> str:
     It is the same on every host that has a copy of them, whenever that was made. Images of one
     outline may differ all the same.
     """
-    stat = dataset.source.stat
-    lines = [f"{one.name}\0{one.class_id}\0{stat(one.name).size}\n" for one in dataset.images]
+    lines = [
+        f"{image.name}\0{image.class_id}\0{size}\n" for image, (size, _) in with_facts(dataset)
+    ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -26,8 +26,7 @@ def calibration_images(place: Path, file_list: Path | None, data: Path) -> Datas
         return read_unlabelled(place, data=data)
     names = sorted(_names(file_list))
     source = FolderSource(place)
-    for name in names:
-        source.stat(name)  # raises where it is not there
+    list(source.stats(names))  # raises where one is not there
     return Dataset(place.name, place, tuple(ImageRef(name, "") for name in names), source)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -90,9 +90,9 @@ class TarSource:
         """Return the names of the images."""
         return self.members.keys()
 
-    def stat(self, name: str) -> ImageStat:
-        """Return the size of an image and the time of change of the archive."""
-        return ImageStat(self.members[name].size, self.state.mtime_ns)
+    def stats(self, names: Iterable[str]) -> Iterator[ImageStat]:
+        """Give the sizes of images and the time of change of the archive."""
+        return (ImageStat(self.members[name].size, self.state.mtime_ns) for name in names)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one image's file."""

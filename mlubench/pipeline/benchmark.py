@@ -18,7 +18,7 @@ from mlubench.pipeline.devices import cores_of
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
 from mlubench.pipeline.network import Network
-from mlubench.pipeline.tuning import Search, tuned, ways
+from mlubench.pipeline.tuning import Candidate, Search, tuned, ways
 from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.throughput import Configuration, Measured, RequestTimes, RoundFigures
 from mlubench.store import Store
@@ -129,7 +129,10 @@ def tune_configurations(
         if tuned_name(one) not in found:
             network = compiled[variant_of(asked, one.precision, one.batch_size, one.dynamic_shape)]
             devices = list(measuring.descriptions.values())
-            search = Search(network.key, network.folder, one.batch_size, tried, devices)
+            search = Search(
+                [Candidate(network.key, network.folder, one.batch_size, way) for way in tried],
+                devices,
+            )
             found[tuned_name(one)] = tuned(search, store, lambda: measuring, progress)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +78,11 @@ class Evaluation:
         engine_name: the engine's name, which says where it is simulated.
         engine: what the engine says of itself.
         devices: what it says of each device.
+        begun: when the run began.
         seconds: how long each stage took.
         compile_seconds: of each precision that was compiled anew.
         lost: the devices that were lost, by name, and how that began.
-        tuning: per precision, how devices were kept busy, where that was searched for.
+        tuning: as in run.json.
     """
 
     asked: EvaluateParameters
@@ -94,6 +96,7 @@ class Evaluation:
     engine_name: str
     engine: Mapping[str, str]
     devices: Mapping[str, str]
+    begun: datetime
     seconds: Mapping[str, float] = field(default_factory=dict)
     compile_seconds: Mapping[str, float] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
@@ -272,6 +275,7 @@ def _record(
     damaged = [records[place] for place in records.corrupt]
     return RunRecord(
         run_id=name.run_id,
+        begun_utc=evaluation.begun,
         created_utc=name.written,
         parameters=evaluation.asked.model_dump(mode="json"),
         model=ModelRecord(

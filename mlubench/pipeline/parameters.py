@@ -170,8 +170,8 @@ class EvaluateParameters(NetworkParameters):
     )
     tune: Flag = Field(
         False,
-        description="first measure, for a minute a precision at most, how many streams and "
-        "requests in flight are fastest; kept for later runs; changes no answer",
+        description="first measure which batch (unless --batch_size names it), how many streams "
+        "and requests in flight are fastest; minutes the first time, kept for later runs",
     )
     artifacts: ArtifactsAddress | None = Field(None, description=ARTIFACTS_HELP)
     max_corrupt: Count = Field(0, description="damaged images that are no error")
@@ -256,6 +256,11 @@ class EvaluateParameters(NetworkParameters):
         network = file.stem if file else self.model or "sample"
         images = self.image_dir.name if self.image_dir else self.dataset or "digits"
         return f"{network} on {images}"
+
+    @property
+    def batch_open(self) -> bool:
+        """Whether the batch is for ``--tune`` to choose."""
+        return self.tune and not self.dynamic_shape and "batch_size" not in self.model_fields_set
 
     @property
     def calibrated(self) -> bool:

@@ -31,6 +31,7 @@ class Run:
     Attributes:
         out: likewise.
         depot: likewise.
+        begun: when.
         seconds: by stage, as run.json has them.
         cache: what is kept for later runs: ``store`` and ``decoded``.
         cache_lock: held, shared, by every run that uses the cache.
@@ -45,6 +46,7 @@ class Run:
     def __init__(self, out: Path, depot: Depot | None = None) -> None:
         self.out = out
         self.depot = depot
+        self.begun = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
         self.cache = out / "cache"
         self.cache_lock = self.cache / ".in-use"

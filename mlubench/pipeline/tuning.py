@@ -2,8 +2,8 @@
 
 All ways are loaded side by side and measured in interleaved rounds, so that a drift of the
 machine favours none. Another way than the engine's usual one is chosen only where it is surely
-faster. No way changes an answer: a stream has one thread in each, and the batch is left as it is,
-since how a batch is computed may hang on its size.
+faster. A stream has one thread in each, so streams and requests in flight change no answer. How a
+batch is computed may hang on its size; it is searched for only where nobody named one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import functools
 import json
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from mlubench.store import Store, write_json
 
 _FILE = "tuning.json"
 #: Raised by one whenever the search is another.
-_CODE_VERSION = 1
+_CODE_VERSION = 2
 #: Each way is measured in so many rounds of so many seconds, after so many of warming up.
 _ROUNDS, _SECONDS, _WARM_UP = 8, 0.1, 0.02
 _REQUESTS_AT_LEAST = 4
@@ -76,29 +76,47 @@ def ways(engine: str, cores: int, *, threads: int = 1, more_threads: bool = Fals
 
 
 @dataclass(frozen=True)
-class Search:
-    """What is tuned.
+class Candidate:
+    """What a device may be given: a compiled network in batches of a size, in a way.
 
     Attributes:
         network: the compiled network's content key: network, precision, the engine's version.
         model: its files.
         batch_size: images of a request.
-        tried: the ways, the usual one first.
-        devices: what the engine says of each device.
+        way: how the device is kept busy with them.
     """
 
     network: str
     model: Path
     batch_size: int
-    tried: Sequence[Way]
+    way: Way
+
+    def key_parts(self) -> dict[str, Any]:
+        """Return what its speed hangs on, but for the machine."""
+        return {
+            "network": self.network,
+            "batch_size": self.batch_size,
+            **vars(self.way.concurrency),
+            "threads": self.way.threads,
+        }
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is compared.
+
+    Attributes:
+        tried: the candidates, the usual one first.
+        devices: what the engine says of each device.
+    """
+
+    tried: Sequence[Candidate]
     devices: Sequence[str]
 
     def key_parts(self) -> dict[str, Any]:
         """Return all that the result hangs on."""
         return {
-            "network": self.network,
-            "batch_size": self.batch_size,
-            "tried": [{**vars(way.concurrency), "threads": way.threads} for way in self.tried],
+            "tried": [one.key_parts() for one in self.tried],
             "devices": sorted(self.devices),
             "host": [cpu_model(), len(os.sched_getaffinity(0))],
             "code": _CODE_VERSION,
@@ -124,7 +142,7 @@ def tuned(
     What was measured while others had much of the host is not kept.
 
     Args:
-        search: the network, the devices, and what is tried.
+        search: what is tried, and on which devices.
         store: where results are kept.
         measuring: gives the devices where they are needed; nothing else uses them meanwhile.
         progress: called with (measurements done, measurements in all).
@@ -168,20 +186,24 @@ def tune_networks(
         StoreError: likewise.
     """
     tried = ways(devices.host.name, cores_of(devices.names))
-    with ExitStack() as stack:
-        # Workers of their own, and only where something is measured.
-        measuring = functools.cache(
-            lambda: stack.enter_context(Measuring(devices.host, devices.names))
-        )
+    found = list(devices.descriptions.values())
+    with measuring_apart(devices) as measuring:
         return {
             one.precision: tuned(
-                Search(one.key, one.folder, batch_size, tried, list(devices.descriptions.values())),
+                Search([Candidate(one.key, one.folder, batch_size, way) for way in tried], found),
                 store,
                 measuring,
                 progress,
             )
             for one in compiled
         }
+
+
+@contextmanager
+def measuring_apart(devices: DevicePool) -> Iterator[Callable[[], Measuring]]:
+    """Give devices with workers of their own, which start where something is measured."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda: stack.enter_context(Measuring(devices.host, devices.names)))
 
 
 def concurrency_of(tuning: TuningRecord | None) -> Concurrency:
@@ -192,7 +214,7 @@ def concurrency_of(tuning: TuningRecord | None) -> Concurrency:
 
 
 def chosen(rounds: Sequence[Sequence[float]]) -> tuple[int, list[float]]:
-    """Return the place of the best way, and of each the p that it is faster than the first.
+    """Return the place of the best one, and of each the p that it is faster than the first.
 
     The best is the one with the highest median of those that are surely faster than the first:
     by Mann and Whitney's one-sided test, with Bonferroni's correction for how many are compared;
@@ -219,13 +241,14 @@ def _searched(
     return TuningRecord(
         tried=[
             TriedRecord(
-                streams=way.concurrency.streams,
-                requests=way.concurrency.requests,
-                threads=way.threads,
+                batch_size=one.batch_size,
+                streams=one.way.concurrency.streams,
+                requests=one.way.concurrency.requests,
+                threads=one.way.threads,
                 images_per_second=[_rounded(rate) for rate in rates],
                 p_faster=p,
             )
-            for way, rates, p in zip(search.tried, rounds, p_faster, strict=True)
+            for one, rates, p in zip(search.tried, rounds, p_faster, strict=True)
         ],
         chosen=best,
         disturbed=2 * sum(disturbed) >= len(disturbed),
@@ -240,7 +263,7 @@ def _rounded(rate: float) -> float:
 def _measured(
     measuring: Measuring, search: Search, progress: Callable[[int, int], None]
 ) -> list[list[Measurement]]:
-    """Return the measurement of each way in each round."""
+    """Return the measurement of each candidate in each round."""
     loads = _loaded(measuring, search)
     found: dict[str, list[Measurement]] = {key: [] for key in loads}
     total = _ROUNDS * len(loads)
@@ -262,15 +285,15 @@ def _measured(
 
 def _loaded(measuring: Measuring, search: Search) -> Mapping[str, Load]:
     loads = {}
-    for number, way in enumerate(search.tried):
+    for number, one in enumerate(search.tried):
         key = f"tune {number}"
-        streams = way.concurrency.streams
+        streams = one.way.concurrency.streams
         setup = MeasureSetup(streams=streams, one_thread=bool(streams))
-        prepared = measuring.prepare(key, search.model, setup)
+        prepared = measuring.prepare(key, one.model, setup)
         loads[key] = Load(
-            shapes=(prepared.default_shapes(search.batch_size),),
-            threads=way.threads,
-            infer_depth=way.concurrency.requests,
+            shapes=(prepared.default_shapes(one.batch_size),),
+            threads=one.way.threads,
+            infer_depth=one.way.concurrency.requests,
             warmup=_WARM_UP,
         )
         measuring.configure(key, loads[key])

@@ -229,9 +229,10 @@ def _devices(shards: pa.Table) -> list[dict[str, Any]]:
 
 
 def _provenance(run: RunRecord) -> list[tuple[str, str]]:
+    moments = (("begun", run.begun_utc), ("created", run.created_utc))
     return [
         ("run", run.run_id),
-        ("created", run.created_utc.isoformat(sep=" ", timespec="seconds")),
+        *((name, when.isoformat(sep=" ", timespec="seconds")) for name, when in moments if when),
         ("host", run.host),
         ("engine", f"{run.engine} {run.engine_version}"),
         ("prototxt, SHA-256", run.model.prototxt_sha256),

@@ -155,6 +155,7 @@ class TriedRecord(Record):
     """One way to keep a device busy, measured.
 
     Attributes:
+        batch_size: images of a batch; 0 in records from before it was searched for.
         streams: inferences side by side, on one thread each; 0 where a device has none.
         requests: batches in flight, of each thread of the host.
         threads: of the host, on each device.
@@ -163,6 +164,7 @@ class TriedRecord(Record):
             way, which is the first; 1 for that itself.
     """
 
+    batch_size: NonNegativeInt = 0
     streams: NonNegativeInt
     requests: NonNegativeInt
     threads: NonNegativeInt
@@ -201,6 +203,7 @@ class RunRecord(Record):
     Attributes:
         schema_version: 1.
         run_id: the name of the run's folder.
+        begun_utc: when the run began; none in records from before that was noted.
         created_utc: when the run folder was written; runs were published in this order.
         parameters: the options that it was given.
         model: the network.
@@ -214,7 +217,8 @@ class RunRecord(Record):
         compile_seconds: per precision that was compiled anew.
         label_order: how the network numbers its classes: 2012, 2015 or digits.
         damage: per corrupt image, what is wrong with it.
-        tuning: per precision, how devices are kept busy, where that was searched for.
+        tuning: per precision, how devices are kept busy, where that was searched for; under
+            ``PRECISION, batch`` the search for the batch, whose choice all precisions share.
         provenance: further versions, digests and remarks that the figures hang on, by name.
         published: what others measured of the network.
         verdict: the worst of the precisions'.
@@ -222,6 +226,7 @@ class RunRecord(Record):
 
     schema_version: Literal[1] = 1
     run_id: str
+    begun_utc: AwareDatetime | None = None
     created_utc: AwareDatetime
     parameters: dict[str, JsonValue]
     model: ModelRecord

@@ -20,7 +20,9 @@ def render_tuning(tuning: Mapping[str, TuningRecord]) -> Table:
     """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("tuned", overflow="fold")
-    for heading in ("streams", "requests", "threads", "images/s", "over usual", "p faster", ""):
+    for heading in ("batch", "streams", "requests", "threads", "images/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("over usual", "p faster", ""):
         table.add_column(heading, justify="right", no_wrap=True)
     for place, (name, search) in enumerate(tuning.items()):
         if place:
@@ -28,6 +30,7 @@ def render_tuning(tuning: Mapping[str, TuningRecord]) -> Table:
         for number, one in enumerate(search.tried):
             table.add_row(
                 Text(name if number == 0 else ""),
+                str(one.batch_size) if one.batch_size else NONE,
                 str(one.streams) if one.streams else NONE,
                 str(one.requests),
                 str(one.threads),

@@ -116,7 +116,7 @@ def _evaluation(asked: EvaluateParameters, out: Path) -> list[float]:
 
     evaluate(asked.model_copy(update={"out": out}), return_state=True)
     (record,) = (out / "runs").glob("[!.]*/run.json")
-    begun = datetime.fromisoformat(json.loads(record.read_text())["created_utc"])
+    begun = datetime.fromisoformat(json.loads(record.read_text())["begun_utc"])
     shards = pq.read_table(record.with_name("shards.parquet")).to_pylist()
     ended = max(one["started_utc"] + timedelta(seconds=one["seconds"]) for one in shards)
     shutil.rmtree(out)

@@ -33,6 +33,7 @@ _TASKS = (
     "choose_images",
     "decode_images",
     "infer_images",
+    "search_batch",
     "tune_networks",
     "compile_network",
     "fetch_network",

@@ -154,6 +154,7 @@ def _evaluation(size: int, folder: Path) -> outcome.Evaluation:
         engine_name="none",
         engine={"version": "0"},
         devices={"cpu:0": "none"},
+        begun=datetime.now(UTC),
     )
 
 

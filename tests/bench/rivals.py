@@ -11,7 +11,8 @@ precision.
 
 What counts is the ratio within a round: the seconds of the script over those of the evaluation for
 the same images in the same precisions. An evaluation that ran in fewer precisions than three is
-timed by itself.
+timed by itself. With ``--tune`` evaluations run in the batch, streams and requests that a search
+before found.
 """
 
 from __future__ import annotations
@@ -76,13 +77,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--tune", action="store_true")
     # As the tests find it: tests/conftest.py.
     data = Path(os.environ.get("MLUBENCH_TEST_DATA", _ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=data)
     given = parser.parse_args()
     console = Console(highlight=False, width=100)
     with tempfile.TemporaryDirectory() as folder, console.status("measuring"):
-        bed = _Bed(given.data, Path(folder), given.images)
+        bed = _Bed(given.data, Path(folder), given.images, tune=given.tune)
         rivals = list(_rivals(bed))
         seconds: dict[str, list[tuple[float, float]]] = {rival.name: [] for rival in rivals}
         for number in range(given.rounds):
@@ -102,14 +104,16 @@ class _Bed:
         folder: for all that is written.
         count: how many images; photographs are taken again where there are fewer. The last ones
             calibrate and are not among them.
+        tune: whether evaluations are tuned.
     """
 
-    def __init__(self, data: Path, folder: Path, count: int) -> None:
+    def __init__(self, data: Path, folder: Path, count: int, *, tune: bool) -> None:
         self.data, self.out = data, folder / "artifacts"
         self._photos = photographs(data, folder, count, _CALIBRATION)
         self.files = sorted(self._photos.scored.iterdir())
         self.calibration = sorted(self._photos.calibration.iterdir())
-        self.evaluate(_ALL)  # compiles
+        self._tune = tune
+        self.evaluate(_ALL)  # compiles, and searches
 
     def evaluate(self, precisions: Sequence[str]) -> float:
         """Evaluate all images anew; return the seconds from the flow's begin to the last answer."""
@@ -123,6 +127,7 @@ class _Bed:
         options += ["--label_file", str(self._photos.labels), "--label_file_order", "2012"]
         options += ["--calibration_dir", str(self._photos.calibration), "--out", str(self.out)]
         options += [part for one in precisions for part in ("--precision", one)]
+        options += ["--tune", str(self._tune).lower()]
         done = subprocess.run(
             [str(Path(sys.executable).with_name("mlubench")), "eval", *options],
             capture_output=True,
@@ -132,7 +137,7 @@ class _Bed:
         if done.returncode not in (0, 3):
             raise RuntimeError(done.stdout + done.stderr)
         newest = max((self.out / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
-        begun = datetime.fromisoformat(json.loads(newest.read_text())["created_utc"])
+        begun = datetime.fromisoformat(json.loads(newest.read_text())["begun_utc"])
         shards = pq.read_table(newest.with_name("shards.parquet")).to_pylist()
         ended = max(one["started_utc"] + timedelta(seconds=one["seconds"]) for one in shards)
         return float((ended - begun).total_seconds())

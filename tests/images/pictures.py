@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,8 +85,8 @@ class MemorySource:
     def names(self) -> list[str]:
         return list(self.files)
 
-    def stat(self, name: str) -> ImageStat:
-        return ImageStat(len(self.files[name]), 0)
+    def stats(self, names: Iterable[str]) -> Iterator[ImageStat]:
+        return (ImageStat(len(self.files[name]), 0) for name in names)
 
     def read(self, name: str) -> bytes:
         return self.files[name]

@@ -39,7 +39,9 @@ def test_every_form_is_the_same_dataset(tmp_path: Path) -> None:
         assert {image.name: image.class_id for image in dataset.images} == CLASSES, form
         assert [image.name for image in dataset.images] == sorted(FILES)
         assert [dataset.read(index) for index in range(12)] == [FILES[n] for n in sorted(FILES)]
-        sizes = {image.name: dataset.source.stat(image.name).size for image in dataset.images}
+        names = [image.name for image in dataset.images]
+        facts = dataset.source.stats(names)
+        sizes = {name: one.size for name, one in zip(names, facts, strict=True)}
         assert sizes == {name: len(data) for name, data in FILES.items()}
         assert dataset.remarks() == []
 

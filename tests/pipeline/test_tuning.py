@@ -12,7 +12,7 @@ import pytest
 from mlubench.engines.interface import Concurrency
 from mlubench.pipeline.devices import cores_of
 from mlubench.pipeline.measuring import Load, Measuring
-from mlubench.pipeline.tuning import Search, Way, chosen, concurrency_of, tuned, ways
+from mlubench.pipeline.tuning import Candidate, Search, Way, chosen, concurrency_of, tuned, ways
 from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.tuning import render_tuning
 from mlubench.store import Store
@@ -102,9 +102,10 @@ class _Device:
 
 
 def _search(device: _Device, store: Store, **changes: Any) -> TuningRecord:
-    tried = [Way(Concurrency(0, depth)) for depth in device.rates]
-    fields = {"network": "key", "model": Path("model"), "batch_size": 8, "tried": tried}
-    search = Search(**{**fields, "devices": list(device.descriptions.values()), **changes})
+    fields = {"network": "key", "model": Path("model"), "batch_size": 8, **changes}
+    devices = fields.pop("devices", list(device.descriptions.values()))
+    tried = [Candidate(way=Way(Concurrency(0, depth)), **fields) for depth in device.rates]
+    search = Search(tried, devices)
     return tuned(search, store, lambda: cast(Measuring, device), lambda done, total: None)
 
 
@@ -160,6 +161,6 @@ def test_the_table_shows_every_way_and_the_chosen_one(tmp_path: Path) -> None:
     found = _search(_Device({3: 100.0, 2: 50.0, 6: 120.0}), Store(tmp_path))
     shown = text_of(render_tuning({"force_float32": found})).splitlines()
     usual, worse, best = [line.split() for line in shown if line.strip()][-3:]
-    assert (usual[:3], usual[-1]) == (["force_float32", "-", "3"], "usual")
-    assert worse[1] == "2"
-    assert (best[1], best[-1]) == ("6", "chosen")
+    assert (usual[:4], usual[-1]) == (["force_float32", "8", "-", "3"], "usual")
+    assert worse[2] == "2"
+    assert (best[2], best[-1]) == ("6", "chosen")

@@ -29,6 +29,7 @@ def test_keys_are_the_contracts(tmp_path: Path) -> None:
     assert content["created_utc"] == "2026-11-03T09:30:15Z"
     assert content["verdict"] == "inconclusive"
     assert sorted(content) == [
+        "begun_utc",
         "compile_seconds",
         "created_utc",
         "damage",
@@ -64,6 +65,7 @@ def test_a_record_of_before_some_were_counted_is_read(tmp_path: Path) -> None:
     content = examples.run_record().model_dump(mode="json")
     for added in ("present", "unlisted"):
         del content["dataset"]["images"][added]
+    del content["begun_utc"]
     (tmp_path / "run.json").write_text(json.dumps(content))
     assert RunRecord.read(tmp_path / "run.json").dataset.images.unlisted is None
 

@@ -26,6 +26,7 @@ TRAITS = Traits(
     family="mlu",
     builds_on_device=True,
     infer_depth=DEPTH,
+    batches=(1, 8, 16, 32),
     model_file=MODEL,
     installed_apart=True,
     not_in_run={
