@@ -92,12 +92,7 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
         for spec in specs:
             devices.check(spec)
         # What was asked for is known to be right before anything takes long.
-        if network.to_fetch is not None:
-            with run.stage("fetch"):
-                fetch_network(network.to_fetch)
-        with run.stage("import"):
-            imported = import_network(network, run.store)
-        check_keep_float(imported.files, asked.keep_float)
+        imported = _imported(network, asked, run)
         with run.stage("decode"):
             calibration = _decode_calibration(chosen, network, run)
         decoded = decode_images.submit(images, "scored")
@@ -149,6 +144,16 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             outcome = write_run(evaluation, run.runs)
             kept.clear()
     return outcome
+
+
+def _imported(network: Network, asked: EvaluateParameters, run: Run) -> ImportedNetwork:
+    if network.to_fetch is not None:
+        with run.stage("fetch"):
+            fetch_network(network.to_fetch)
+    with run.stage("import"):
+        imported = import_network(network, run.store)
+    check_keep_float(imported.files, asked.keep_float)
+    return imported
 
 
 def _specs(network: Network, asked: EvaluateParameters) -> list[BuildSpec]:
