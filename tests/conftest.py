@@ -31,6 +31,7 @@ LONGEST = (
     "tests/flows/test_nightly.py",
     "tests/chaos/test_short.py",
     "tests/cli/test_run.py",
+    "tests/cli/test_run_faults.py",
     "tests/flows/test_benchmark.py",
     "tests/flows/test_networks.py",
     "tests/flows/test_reference.py",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,108 +11,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from mlubench import cli
 from mlubench.caffe import import_caffe
-from mlubench.conf import CONF
 from mlubench.mm_run.options import MmRunOptions
-from mlubench.mm_run.parse import parse_report
-from mlubench.mm_run.results import Report
-from mlubench.pipeline.offline import compile_offline
-from mlubench.pipeline.parameters import CompileParameters
 from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
+from tests.cli.conftest import SAMPLE, Run
 from tests.mm_run.trace_format import check_trace
-from tests.support.simulated_sdk import environment, misuses
-
-QUICK = {"--warmup": 10, "--duration": 0, "--iterations": 6}
-ENGINES = ("openvino", "magicmind")
-SAMPLE = CONF / "sample" / "se_resnet50_digits"
-#: The sample's networks: name -> options of their compiling.
-MODELS: dict[str, dict[str, Any]] = {
-    "static": {"batch_size": 2},
-    "dynamic": {"dynamic_shape": True, "batch_size": 1},
-    "ranged": {
-        "dynamic_shape": True,
-        "batch_size": 2,
-        "dim_range_min": (1, 3, 56, 56),
-        "dim_range_max": (4, 3, 56, 56),
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """The sample compiled for both engines, once."""
-    folder = tmp_path_factory.mktemp("models")
-    found = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(folder).items():
-            patch.setenv(name, value)
-        for engine in ENGINES:
-            for name, options in MODELS.items():
-                asked = CompileParameters(
-                    engine=engine,
-                    out=folder,
-                    magicmind_model=folder / f"{engine}_{name}",
-                    **options,
-                )
-                found[engine, name] = compile_offline(asked, lambda *_: None).path
-    return found
-
-
-class Run:
-    """Runs the verb on a network of an engine, and keeps what it said."""
-
-    def __init__(
-        self,
-        engine: str,
-        models: dict[tuple[str, str], Path],
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        self.engine = engine
-        self._models, self._capsys = models, capsys
-        self.err = ""
-
-    def model(self, name: str) -> Path:
-        return self._models[self.engine, name]
-
-    def __call__(self, *options: object, model: str = "static", status: int = 0) -> str:
-        usual = {"--magicmind_model": self._models[self.engine, model], **QUICK}
-        words = ["run", *options]
-        for name, value in usual.items():
-            words += [] if name in options else [name, value]
-        done = cli.main([str(word) for word in words])
-        said = self._capsys.readouterr()
-        self.err = said.err
-        assert done == status, said.out + said.err
-        assert "Traceback" not in said.err
-        return said.out
-
-    def report(self, *options: object, model: str = "static") -> Report:
-        return parse_report(self(*options, model=model))
-
-    def refused(self, *options: object, model: str = "static") -> str:
-        assert self(*options, model=model, status=2) == ""
-        return " ".join(self.err.split())
-
-
-@pytest.fixture(params=ENGINES)
-def run(
-    request: pytest.FixtureRequest,
-    models: dict[tuple[str, str], Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Run]:
-    variables = environment(tmp_path / "sdk", cards=2)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    yield Run(request.param, models, capsys)
-    assert misuses(variables) == []
-
-
-@pytest.fixture
-def openvino(models: dict[tuple[str, str], Path], capsys: pytest.CaptureFixture[str]) -> Run:
-    return Run("openvino", models, capsys)
 
 
 def _simulated(run: Run) -> str:
@@ -198,56 +99,6 @@ def test_shapes_whose_inputs_are_not_copied_are_told_apart(run: Run, tmp_path: P
     assert performance.total_batch != performance.iterations
 
 
-@pytest.mark.parametrize(
-    ("model", "options", "said"),
-    [
-        ("dynamic", (), "--input_dims: the network does not take the shape [-1, 56, 56, 3]"),
-        ("static", ("--batch_size", 3), "--batch_size: the network does not take the shape"),
-        ("ranged", ("--batch_size", 5), "compiled for batches of 1 to 4"),
-        ("static", ("--batch_size", 2, 2), "shapes of 2 inputs"),
-        ("static", ("--devices", 0, 0), "one device is named twice"),
-        ("static", ("--devices", 9), "there is no device"),
-        ("static", ("--infer_depth", 1), "--infer_depth"),
-        ("static", ("--kernel_capture", 1), "--kernel_capture"),
-        ("static", ("--trace_pmu", "true"), "--trace_pmu"),
-        ("static", ("--output_path", "x"), "outputs are saved only of given inputs"),
-        ("static", ("--json", "--table"), "--json and --table"),
-        ("static", ("--percentile", 99), "--percentile: says something of a scenario"),
-        ("static", ("--native", "--streams", 1), "--streams: is none of mm_run's own"),
-        ("static", ("--native", "--conf", "x"), "--conf: is none of mm_run's own"),
-        ("static", ("--duration", 10**20), "--duration"),
-        ("static", ("--datatransfer_opt", 0, "--infer_depth", 4), "nothing overlaps"),
-        ("dynamic", ("--batch_size", 10**15), "a smaller batch"),
-        ("static", ("--run_config", "absent"), "cannot be read: No such file or directory"),
-    ],
-)
-def test_what_is_wrong_is_told(run: Run, model: str, options: Any, said: str) -> None:
-    assert said in run.refused(*options, model=model)
-
-
-def test_a_model_that_is_none(run: Run, tmp_path: Path) -> None:
-    said = run.refused("--magicmind_model", tmp_path)
-    assert "is no compiled network" in said
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--trace_time", "both"),
-        ("--trace_time", "dev"),
-        ("--perf_path", "x"),
-        ("--bind_cluster", 1),
-        ("--streams", 1),
-    ],
-)
-def test_what_a_card_has_not_is_refused_with_the_reason(run: Run, options: Any) -> None:
-    if run.engine == "openvino":
-        pytest.skip("OpenVINO has it")
-    said = run.refused(*options)
-    assert options[0] in said
-    assert "--native" in said or "leave it out" in said
-
-
 def test_files_in_and_out(run: Run, tmp_path: Path) -> None:
     images = np.random.default_rng(3).integers(0, 256, (2, 56, 56, 3), np.uint8)
     (tmp_path / "in.bin").write_bytes(images.tobytes())
@@ -272,25 +123,6 @@ def _reference(images: np.ndarray, tensor: str | None = None) -> np.ndarray:
     (name,) = (one.name for one in session.get_inputs())
     (found,) = session.run(None if tensor is None else [tensor], {name: pixels})
     return np.asarray(found)
-
-
-def test_input_files_that_do_not_fit(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "in.bin").write_bytes(b"few")
-    assert "has 3 bytes" in run.refused("--input_files", tmp_path / "in.bin")
-    assert "cannot be read" in run.refused("--input_files", tmp_path / "absent")
-    two = run.refused("--input_files", tmp_path / "in.bin", tmp_path / "in.bin")
-    assert "names 2 files" in two
-    config = tmp_path / "shapes.json"
-    config.write_text('{"inputType": 0, "shapes": [[[1,56,56,3]], [[2,56,56,3]]]}')
-    said = run.refused(
-        "--run_config", config, "--input_files", tmp_path / "in.bin", model="dynamic"
-    )
-    assert "one set of files for several shapes" in said
-    said = run.refused(
-        *("--input_files", tmp_path / "in.bin", "--output_path", tmp_path / "out"),
-        *("--disable_data_copy", 1),
-    )
-    assert "no outputs are copied out" in said
 
 
 def test_without_copies_there_are_no_stages_of_copying(run: Run) -> None:
@@ -419,39 +251,6 @@ def test_every_layers_output_by_its_name(run: Run, tmp_path: Path) -> None:
     assert (folder / f"prob{suffix}").is_file()  # the network's output is a layer's, too
 
 
-@pytest.mark.parametrize("option", ["--debug_path", "--trace_path", "--out", "--perf_path"])
-def test_a_folder_that_cannot_be_made(openvino: Run, tmp_path: Path, option: str) -> None:
-    (tmp_path / "file").write_text("no folder")
-    openvino(option, tmp_path / "file" / "folder", status=2)
-    assert str(tmp_path / "file") in openvino.err
-    assert "unexpected" not in openvino.err
-
-
-@pytest.mark.parametrize("option", ["--trace_path", "--out", "--perf_path"])
-def test_folders_are_made_before_anything_is_measured(
-    openvino: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
-) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr("mlubench.pipeline.run_model.Measuring", None)
-    openvino(option, tmp_path / "file", status=2)
-    assert str(tmp_path / "file") in openvino.err
-
-
-def test_an_output_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "in.bin").write_bytes(bytes(2 * 56 * 56 * 3))
-    (tmp_path / "out" / "output[0]").mkdir(parents=True)
-    said = run.refused("--input_files", tmp_path / "in.bin", "--output_path", tmp_path / "out")
-    assert "output[0]: cannot be written: Is a directory" in said
-
-
-def test_a_damaged_network_is_told(openvino: Run, tmp_path: Path) -> None:
-    network = tmp_path / "damaged"
-    shutil.copytree(openvino.model("static"), network)
-    (network / "model.bin").write_bytes(b"few")
-    openvino("--magicmind_model", network, status=4)
-    assert "compile the network again" in openvino.err
-
-
 def test_layers_times_by_their_names(openvino: Run, tmp_path: Path) -> None:
     folder = tmp_path / "perf"
     said = openvino("--perf_path", folder, "--table")
@@ -470,15 +269,6 @@ def test_layers_times_by_their_names(openvino: Run, tmp_path: Path) -> None:
     )
     rows = (folder / "layers.csv").read_text().splitlines()
     assert len(rows) == 1 + len(document["layers"])
-
-
-def test_more_streams_than_cores(openvino: Run) -> None:
-    assert "--streams" in openvino.refused("--streams", 4096)
-    openvino("--streams", 1)
-
-
-def test_clusters_are_cores_here(openvino: Run) -> None:
-    openvino("--bind_cluster", 1)
 
 
 def test_json(run: Run) -> None:
@@ -510,39 +300,3 @@ def test_a_table_of_100_columns(run: Run) -> None:
     assert "images/s" in said
     for word in ("copy in", "compute", "copy out", "total", "p99.9", "6 of 6636"):
         assert word in said
-
-
-def test_a_disturbed_machine_is_told(openvino: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlubench.pipeline.machine.DISTURBED", -1.0)
-    openvino()
-    assert "note: the machine was disturbed" in openvino.err
-
-
-def test_a_warm_up_that_did_not_get_steady_is_told(
-    openvino: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlubench.pipeline.measuring import Measuring, WarmedUp
-
-    configure: Callable[..., Any] = Measuring.configure
-
-    def unsteady(*arguments: Any) -> WarmedUp:
-        return WarmedUp(configure(*arguments).seconds, steady=False)
-
-    monkeypatch.setattr(Measuring, "configure", unsteady)
-    openvino()
-    assert "note: the warm-up did not get steady" in openvino.err
-
-
-def test_made_up_ranges_are_told(openvino: Run, tmp_path: Path) -> None:
-    asked = CompileParameters(
-        precision="qint8_mixed_float16",
-        random_calib_range=(-1.0, 1.0),
-        batch_size=1,
-        out=tmp_path,
-        magicmind_model=tmp_path / "fast",
-    )
-    compile_offline(asked, lambda *_: None)
-    document = json.loads(openvino("--magicmind_model", tmp_path / "fast", "--json"))
-    assert document["model"]["speed_only"]
-    assert "int8" in document["model"]["executed_precision"]
-    assert "its answers mean nothing" in openvino.err
