@@ -8,7 +8,8 @@ With ``runner`` dask, the hosts of a Dask cluster infer the shards; all else is 
 With ``artifacts``, what another host has made is taken from the store that it names, and what is
 made here, the run with it, is put there.
 
-Decoding goes on while networks are compiled and while the first of them infers what is decoded.
+Decoding goes on while workers start, while networks are compiled and while the first of them infers
+what is decoded.
 """
 
 from __future__ import annotations
@@ -84,65 +85,64 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
     specs = _specs(network, asked)
     chosen = _at_hand(asked) or choose_images(asked, network.order, run.data)
-    with (
-        DevicePool(engine_host(asked.engine, asked.conf), asked.devices) as devices,
-        Decoding(chosen.scored, network.preprocess, run.decoded, run.depot) as images,
-        dask_hosts(asked, devices, answers) as hosts,
-    ):
-        for spec in specs:
-            devices.check(spec)
-        # What was asked for is known to be right before anything takes long.
-        imported = _imported(network, asked, run)
-        with run.stage("decode"):
-            calibration = _decode_calibration(chosen, network, run)
-        decoded = decode_images.submit(images, "scored")
+    images = Decoding(chosen.scored, network.preprocess, run.decoded, run.depot)
+    devices = DevicePool(engine_host(asked.engine, asked.conf), asked.devices)
+    with images:
+        decoded = decode_images.submit(images, "scored")  # the workers start meanwhile
+        with devices, dask_hosts(asked, devices, answers) as hosts:
+            for spec in specs:
+                devices.check(spec)
+            # What was asked for is known to be right before anything but decoding takes long.
+            imported = _imported(network, asked, run)
+            with run.stage("decode"):
+                calibration = _decode_calibration(chosen, network, run)
 
-        def compiled_for(asked: EvaluateParameters) -> list[Compiled]:
-            with run.stage("compile"):
-                return _compile(imported, _specs(network, asked), calibration, devices, run)
+            def compiled_for(asked: EvaluateParameters) -> list[Compiled]:
+                with run.stage("compile"):
+                    return _compile(imported, _specs(network, asked), calibration, devices, run)
 
-        compiled = compiled_for(asked)
-        tuning: dict[str, TuningRecord] = {}
-        if asked.tune:
-            alike = {asked.batch_size: compiled, **_in_other_batches(asked, compiled_for)}
-            decoded.wait()  # while something is measured, nothing else may have the cores
-            with run.stage("tune"):
-                batch, tuning = _tuned(alike, devices, run.store)
-            asked, compiled = asked.model_copy(update={"batch_size": batch}), alike[batch]
-        with unfinished_shards(run.unfinished, images, compiled) as kept:
-            slots = hosts.slots if hosts else len(asked.devices)
-            shards = cut(images.shape[0], asked.batch_size, asked.shards, slots)
-            with run.stage("infer"):
-                inferred = [
-                    infer_on_hosts(hosts, devices, one, images, shards, network.order, kept)
-                    if hosts
-                    else infer_images(devices, one, images, shards, network.order, kept, tuning)
-                    for one in compiled
-                ]
-            scored = decoded.result()
-            run.seconds["decode"] += images.seconds
-            evaluation = Evaluation(
-                asked=asked,
-                network=network,
-                imported=imported,
-                chosen=chosen,
-                scored=scored,
-                calibrated_on=len(calibration.sound()) if calibration else 0,
-                unfit=calibration.unfit() if calibration else (),
-                inferred=inferred,
-                engine_name=devices.label(asked.engine),
-                engine=devices.engine,
-                devices=(hosts or devices).descriptions,
-                begun=run.begun,
-                seconds=run.seconds,
-                compile_seconds={
-                    one.precision: one.seconds for one in compiled if one.seconds is not None
-                },
-                lost=(hosts or devices).lost,
-                tuning=tuning,
-            )
-            outcome = write_run(evaluation, run.runs)
-            kept.clear()
+            compiled = compiled_for(asked)
+            tuning: dict[str, TuningRecord] = {}
+            if asked.tune:
+                alike = {asked.batch_size: compiled, **_in_other_batches(asked, compiled_for)}
+                decoded.wait()  # while something is measured, nothing else may have the cores
+                with run.stage("tune"):
+                    batch, tuning = _tuned(alike, devices, run.store)
+                asked, compiled = asked.model_copy(update={"batch_size": batch}), alike[batch]
+            with unfinished_shards(run.unfinished, images, compiled) as kept:
+                slots = hosts.slots if hosts else len(asked.devices)
+                shards = cut(images.shape[0], asked.batch_size, asked.shards, slots)
+                with run.stage("infer"):
+                    inferred = [
+                        infer_on_hosts(hosts, devices, one, images, shards, network.order, kept)
+                        if hosts
+                        else infer_images(devices, one, images, shards, network.order, kept, tuning)
+                        for one in compiled
+                    ]
+                scored = decoded.result()
+                run.seconds["decode"] += images.seconds
+                evaluation = Evaluation(
+                    asked=asked,
+                    network=network,
+                    imported=imported,
+                    chosen=chosen,
+                    scored=scored,
+                    calibrated_on=len(calibration.sound()) if calibration else 0,
+                    unfit=calibration.unfit() if calibration else (),
+                    inferred=inferred,
+                    engine_name=devices.label(asked.engine),
+                    engine=devices.engine,
+                    devices=(hosts or devices).descriptions,
+                    begun=run.begun,
+                    seconds=run.seconds,
+                    compile_seconds={
+                        one.precision: one.seconds for one in compiled if one.seconds is not None
+                    },
+                    lost=(hosts or devices).lost,
+                    tuning=tuning,
+                )
+                outcome = write_run(evaluation, run.runs)
+                kept.clear()
     return outcome
 
 
