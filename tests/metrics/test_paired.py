@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 from scipy.stats import binom, binomtest, norm
 
 from mlubench.metrics.paired import (
@@ -56,6 +57,25 @@ def test_interval_is_the_published_one(
     lost: int, won: int, images: int, level: float, published: tuple[float, float]
 ) -> None:
     assert tango_interval(lost, won, images, level) == pytest.approx(published, abs=5e-4)
+
+
+@given(st.integers(1, 10**6), st.data())
+def test_interval_ends_where_tangos_statistic_is_z(images: int, data: st.DataObject) -> None:
+    """Tango, Statistics in Medicine 17 (1998), section 3, solved by SciPy."""
+    lost = data.draw(st.integers(0, images - 1))
+    won = data.draw(st.integers(0, images - lost))
+    z = norm.ppf(0.975)
+
+    def excess(drop: float) -> float:
+        b = -lost - won + (2 * images - lost + won) * drop
+        c = -won * drop * (1 - drop)
+        p = (math.sqrt(max(0, b * b - 8 * images * c)) - b) / (4 * images)
+        deviation = math.sqrt(max(0, images * (2 * p + drop * (1 - drop))))
+        return lost - won - images * drop - z * deviation
+
+    if lost - won > -images:
+        root = brentq(excess, -1, (lost - won) / images - 1e-12, xtol=1e-15)
+        assert tango_interval(lost, won, images)[0] == pytest.approx(root, abs=1e-9)
 
 
 @pytest.mark.parametrize("images", [1, 20, 1000, 50_000])
