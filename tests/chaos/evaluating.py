@@ -38,7 +38,7 @@ _HANGS = 400.0
 ORPHAN_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
 #: What differs between two runs of the same inputs: when, where to, how long.
-_OF_TIME = ("run_id", "created_utc", "seconds", "compile_seconds", "parameters")
+_OF_TIME = ("run_id", "begun_utc", "created_utc", "seconds", "compile_seconds", "parameters")
 _SHARD_TIMES = ("started_utc", "seconds", "device", "attempts", "failures")
 _CHUNK, _CHUNK_SECONDS = 1 << 16, 0.02
 
