@@ -42,7 +42,7 @@ DEFINITIONS = [
     "SENet-154",
 ]
 #: Those that take ten seconds and more.
-LARGE = ("SE-ResNet-101", "SENet-154")
+LARGE = ("CaffeNet", "SE-ResNet-101", "SENet-154")
 
 
 def computed_layers(network: Network, model: onnx.ModelProto) -> list[str]:

@@ -23,6 +23,7 @@ from tests.chaos import (
 )
 from tests.chaos.campaign import Chance, Counts
 from tests.chaos.evaluating import Place
+from tests.support.long import long
 
 #: So many bits of each file are flipped; all of them by make chaos.
 _BITS = 150
@@ -86,6 +87,7 @@ def test_all_killed_while_images_are_inferred(chance: Chance, whole: kills.Undis
     assert counts.done["kills"] == 1
 
 
+@long
 def test_killed_between_a_run_and_its_history(chance: Chance, whole: kills.Undisturbed) -> None:
     counts = Counts()
     step = "1 os.rename history/accuracy/RUN.new"

@@ -22,7 +22,9 @@ SAMPLE = CONF / "sample" / "se_resnet50_digits"
 #: The sample's networks: name -> options of their compiling.
 MODELS: dict[str, dict[str, Any]] = {
     "static": {"batch_size": 2},
+    "static of 4": {"batch_size": 4},
     "dynamic": {"dynamic_shape": True, "batch_size": 1},
+    "dynamic of 4": {"dynamic_shape": True, "batch_size": 4},
     "ranged": {
         "dynamic_shape": True,
         "batch_size": 2,
@@ -45,7 +47,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pa
                 asked = CompileParameters(
                     engine=engine,
                     out=folder,
-                    magicmind_model=folder / f"{engine}_{name}",
+                    magicmind_model=folder / f"{engine} {name}",
                     **options,
                 )
                 found[engine, name] = compile_offline(asked, lambda *_: None).path

@@ -13,6 +13,7 @@ import pytest
 
 from mlubench import cli
 from mlubench.images.digits import DigitsPaths, write_digits
+from tests.support.long import long
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = ROOT / "conf" / "sample"
@@ -261,11 +262,11 @@ def test_infer_writes_what_the_engine_answers(
     ("flag", "value"),
     [
         ("rgb2bgr", "true"),
-        ("vars", "4 4 4"),
+        pytest.param("vars", "4 4 4", marks=long),
         ("weight_quant_granularity", "per_tensor"),
-        ("activation_quant_algo", "asymmetric"),
-        ("calibration_algo", "eqnm"),
-        ("computation_preference", "high_precision"),
+        pytest.param("activation_quant_algo", "asymmetric", marks=long),
+        pytest.param("calibration_algo", "eqnm", marks=long),
+        pytest.param("computation_preference", "high_precision", marks=long),
         ("calibration_num", "7"),
     ],
 )

@@ -20,6 +20,7 @@ from mlubench.pipeline.bench_outcome import BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
 from tasks.pages import PAGES
+from tests.support.long import long
 from tests.support.simulated_sdk import environment
 
 Bench = Callable[..., BenchOutcome]
@@ -152,6 +153,7 @@ def test_a_run_is_compared_with_another(
     assert cli.main(["compare", str(second), str(first), "--min_effect", "100"]) == 2
 
 
+@long
 def test_what_is_tuned_is_measured_and_recorded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

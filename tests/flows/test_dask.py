@@ -115,6 +115,7 @@ def test_a_host_with_another_version_is_refused(
     assert error.value.where.startswith("Dask worker old (tcp://127.0.0.1:")
 
 
+@long
 def test_the_shards_of_a_killed_host_are_redone_by_the_other(
     run: Evaluate, scheduler: Scheduler, hosts: tuple[Host, Host], out: Path
 ) -> None:

@@ -30,6 +30,7 @@ from prefect.variables import Variable
 from flows.alerts import ALERT_URL, deploy_alert
 from mlubench.errors import ConfigError
 from mlubench.store import entry_damage
+from tests.support.long import long
 from tests.support.planted import write_failing_suite
 from tests.support.processes import becomes, listening
 from tests.support.service import ROOT, Receiver, Service
@@ -233,6 +234,7 @@ def test_an_address_that_is_none_is_refused_and_not_told(client: SyncPrefectClie
     Variable.unset(ALERT_URL)
 
 
+@long
 def test_a_cancelled_run_leaves_nothing_behind(
     service: Service, client: SyncPrefectClient, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from mlubench.images.digits import write_digits
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
+from tests.support.long import long
 from tests.support.simulated_sdk import environment, misuses
 
 PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
@@ -86,16 +87,18 @@ def sound(run: Evaluate, cards: Cards, undisturbed: dict[str, bytes]) -> Callabl
     return sound
 
 
-def test_the_number_of_cards_changes_no_byte(run: Evaluate, cards: Cards, sound: Any) -> None:
+@pytest.mark.parametrize("count", [4, pytest.param(8, marks=long)])
+def test_the_number_of_cards_changes_no_byte(
+    run: Evaluate, cards: Cards, sound: Any, count: int
+) -> None:
     expected = sound()
-    for count in (4, 8):
-        cards(count)
-        outcome = run(**_on(count), shards=16)
-        assert outcome.exit_status == 0
-        assert _bytes(outcome) == expected
-        shards = pd.read_parquet(outcome.folder / "shards.parquet")
-        assert shards.attempts.tolist() == [1] * len(shards)
-        assert len(set(shards.device)) == count
+    cards(count)
+    outcome = run(**_on(count), shards=16)
+    assert outcome.exit_status == 0
+    assert _bytes(outcome) == expected
+    shards = pd.read_parquet(outcome.folder / "shards.parquet")
+    assert shards.attempts.tolist() == [1] * len(shards)
+    assert len(set(shards.device)) == count
 
 
 @pytest.mark.parametrize(
@@ -307,15 +310,22 @@ def test_what_befalls_one_card_is_done_by_another(
     assert outcome.lost == {}
 
 
+@pytest.mark.parametrize(
+    ("call", "lost"),
+    [
+        pytest.param("Device.active", ["mlu:0"], marks=long),
+        pytest.param("Builder.build_model", [], marks=long),
+        ("Engine.create_i_context", ["mlu:0"]),
+    ],
+)
 def test_a_card_that_always_fails_is_lost_at_each_stage(
-    run: Evaluate, cards: Cards, sound: Any, tmp_path: Path
+    run: Evaluate, cards: Cards, sound: Any, tmp_path: Path, call: str, lost: list[str]
 ) -> None:
     expected = sound(**FEW)
-    for call in ("Device.active", "Builder.build_model", "Engine.create_i_context"):
-        cards(2, {"call": call, "how": "status", "card": 0, "times": 999})
-        outcome = run(**_on(2), **FEW, out=tmp_path / call)
-        assert _bytes(outcome) == expected
-        assert list(outcome.lost) == ([] if call == "Builder.build_model" else ["mlu:0"])
+    cards(2, {"call": call, "how": "status", "card": 0, "times": 999})
+    outcome = run(**_on(2), **FEW, out=tmp_path)
+    assert _bytes(outcome) == expected
+    assert list(outcome.lost) == lost
 
 
 def test_layers_of_a_card_cannot_be_compared_images_and_classes_can(

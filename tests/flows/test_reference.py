@@ -38,7 +38,9 @@ def squeezenet(shared_data: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("resize", "top1", "top5"), [("short", 628, 843), ("exact", 679, 874)])
+@pytest.mark.parametrize(
+    ("resize", "top1", "top5"), [pytest.param("short", 628, 843, marks=long), ("exact", 679, 874)]
+)
 def test_float32_gives_the_reference_counts(
     run: Evaluate,
     squeezenet: dict[str, Any],

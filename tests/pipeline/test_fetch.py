@@ -26,6 +26,7 @@ from mlubench.pipeline.fetch import (
     mirror_places,
 )
 from tests.support.file_server import FileServer, status, whole
+from tests.support.long import long
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TEXT = (CONF / "sample" / "se_resnet50_digits.prototxt").read_bytes().replace(b"\n", b"\r\n", 1)
@@ -188,7 +189,7 @@ def test_the_command_goes_on_after_a_network_that_fails(
         assert "Traceback" not in said.err
 
 
-@pytest.mark.parametrize("verb", ["fetch", "compile", "eval", "inspect"])
+@pytest.mark.parametrize("verb", ["fetch", "compile", pytest.param("eval", marks=long), "inspect"])
 @pytest.mark.parametrize(
     ("file", "hint"),
     [

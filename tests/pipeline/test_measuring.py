@@ -20,6 +20,7 @@ from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.offline import compile_offline
 from mlubench.pipeline.parameters import CompileParameters
 from mlubench.worker.client import Worker
+from tests.support.long import long
 from tests.support.simulated_sdk import environment, misuses
 
 CORES = len(os.sched_getaffinity(0))
@@ -126,8 +127,10 @@ def test_what_is_not_there_is_told(rig: tuple[Measuring, Path]) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [{"do": "measure", "outputs": None, "iterations": 3}, SERVED],
-    ids=["run", "queries"],
+    [
+        pytest.param({"do": "measure", "outputs": None, "iterations": 3}, id="run"),
+        pytest.param(SERVED, id="queries", marks=long),
+    ],
 )
 def test_a_measurement_that_goes_on_says_so(
     cores_model: Path, tmp_path: Path, request_: dict[str, Any]
