@@ -273,9 +273,9 @@ def main() -> int:
         "--cards", type=float, nargs="+", default=[640.0, 2016.0, 3500.0], help="images/s"
     )
     parser.add_argument("--load", type=float, default=2.0, help="s")
-    parser.add_argument("--host", type=float, default=117e-6, help="core s an image")
+    parser.add_argument("--host", type=float, default=80e-6, help="core s an image")
     parser.add_argument("--keep", type=float, default=4e-3, help="s a shard")
-    parser.add_argument("--decode", type=float, default=2e-3, help="core s an image")
+    parser.add_argument("--decode", type=float, default=1.9e-3, help="core s an image")
     parser.add_argument("--build", type=float, default=60.0, help="s a network and precision")
     given = parser.parse_args()
     console = Console(highlight=False, width=100)
