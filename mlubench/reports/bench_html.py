@@ -24,6 +24,7 @@ from mlubench.reports.history_plots import history_picture
 from mlubench.reports.html import page_environment
 from mlubench.reports.plots import Picture
 from mlubench.reports.throughput import speed_notes
+from mlubench.reports.tuning import tuning_rows
 from mlubench.reports.wording import NONE, verdict_text
 
 _PERCENTILES = (("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"), ("p999", "p99.9"))
@@ -87,6 +88,7 @@ def render_bench(
             changes=_changes(history),
             parameters=json.dumps(run.parameters, indent=2, sort_keys=True, ensure_ascii=False),
             provenance=_provenance(run),
+            tuned=tuning_rows(run.tuning),
         )
     )
 

@@ -27,6 +27,7 @@ from mlubench.reports.layer_plots import curve_picture, layer_picture
 from mlubench.reports.page_verdict import PageVerdict
 from mlubench.reports.plots import Picture, accuracy_plots
 from mlubench.reports.run_json import PublishedRecord, RunRecord
+from mlubench.reports.tuning import tuning_rows
 from mlubench.reports.wording import NONE, RowText, p_text, row_text, verdict_text
 
 #: Rows of the tables of classes and of layers; the files have all of them.
@@ -118,6 +119,7 @@ def render_report(page: EvaluationPage) -> str:
             devices=_devices(page.shards),
             parameters=json.dumps(run.parameters, indent=2, sort_keys=True, ensure_ascii=False),
             provenance=_provenance(run),
+            tuned=tuning_rows(run.tuning),
             command=lambda *words: command(run, *words),
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from rich import box
 from rich.table import Table
@@ -12,34 +13,60 @@ from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.wording import NONE
 
 
-def render_tuning(tuning: Mapping[str, TuningRecord]) -> Table:
-    """Return the searches as a table for the terminal.
+class TuningRow(NamedTuple):
+    """One way that was tried, as text; the name of what was tuned on the first one alone."""
+
+    name: str
+    batch: str
+    streams: str
+    requests: str
+    threads: str
+    rate: str
+    over_usual: str
+    p_faster: str
+    mark: str
+
+
+def tuning_rows(tuning: Mapping[str, TuningRecord]) -> list[list[TuningRow]]:
+    """Return the rows of each search.
 
     Args:
         tuning: by what was tuned: a precision, or a configuration of a benchmark.
     """
+    return [_rows(name, search) for name, search in tuning.items()]
+
+
+def render_tuning(tuning: Mapping[str, TuningRecord]) -> Table:
+    """Return the searches as a table for the terminal; as :func:`tuning_rows` takes them."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("tuned", overflow="fold")
     for heading in ("batch", "streams", "requests", "threads", "images/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("over usual", "p faster", ""):
         table.add_column(heading, justify="right", no_wrap=True)
-    for place, (name, search) in enumerate(tuning.items()):
-        if place:
-            table.add_section()
-        for number, one in enumerate(search.tried):
-            table.add_row(
-                Text(name if number == 0 else ""),
-                str(one.batch_size) if one.batch_size else NONE,
-                str(one.streams) if one.streams else NONE,
-                str(one.requests),
-                str(one.threads),
-                f"{one.median:.0f}",
-                f"{one.median / search.tried[0].median:.3f}",
-                NONE if number == 0 else f"{one.p_faster:.4f}",
-                _mark(search, number),
-            )
+    for rows in tuning_rows(tuning):
+        table.add_section()
+        for row in rows:
+            table.add_row(*map(Text, row))
     return table
+
+
+def _rows(name: str, search: TuningRecord) -> list[TuningRow]:
+    usual = search.tried[0].median
+    return [
+        TuningRow(
+            name=name if number == 0 else "",
+            batch=str(one.batch_size or NONE),
+            streams=str(one.streams or NONE),
+            requests=str(one.requests),
+            threads=str(one.threads),
+            rate=f"{one.median:.0f}",
+            over_usual=f"{one.median / usual:.3f}",
+            p_faster=NONE if number == 0 else f"{one.p_faster:.4f}",
+            mark=_mark(search, number),
+        )
+        for number, one in enumerate(search.tried)
+    ]
 
 
 def _mark(search: TuningRecord, number: int) -> str:

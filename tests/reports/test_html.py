@@ -18,7 +18,7 @@ from mlubench.reports.flips import Flip, find_flips, parts_of
 from mlubench.reports.history import accuracy_until
 from mlubench.reports.html import EvaluationPage, command, render_report
 from mlubench.reports.page_verdict import by_own_limits
-from mlubench.reports.run_json import PublishedRecord, RunRecord
+from mlubench.reports.run_json import PublishedRecord, RunRecord, TriedRecord, TuningRecord
 from mlubench.reports.schemas import SHARDS
 from tests.reports import examples
 from tests.support.markup import ParsedPage
@@ -228,3 +228,25 @@ def test_commands_can_be_copied_whatever_the_names_are() -> None:
     assert shlex.split(command(run, "explain", "--precision", "p")) == words
     usual = _record(parameters={"out": "artifacts"})
     assert command(usual, "explain") == f"mlubench explain {usual.run_id}"
+
+
+def test_what_was_tuned_is_shown_with_its_choice(
+    rows: list[AccuracyRow], flips: list[Flip]
+) -> None:
+    tried = [
+        TriedRecord(
+            batch_size=batch,
+            streams=2,
+            requests=3,
+            threads=1,
+            images_per_second=[rate],
+            p_faster=p_faster,
+        )
+        for batch, rate, p_faster in ((8, 200.0, 1.0), (1, 250.0, 0.0009))
+    ]
+    search = TuningRecord(tried=tried, chosen=1)
+    run = _record(tuning={"force_float32, batch": search})
+    text = " ".join(ParsedPage(_render(rows, flips, run=run)).text.split())
+    assert "force_float32, batch 8 2 3 1 200 1.000 - usual" in text
+    assert "1 2 3 1 250 1.250 0.0009 chosen" in text
+    assert "Tuned" not in _render(rows, flips)
