@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--only", default="", help="scripts with this in their names")
     # As the tests find it: tests/conftest.py.
     data = Path(os.environ.get("MLUBENCH_TEST_DATA", _ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=data)
@@ -85,7 +86,7 @@ def main() -> None:
     console = Console(highlight=False, width=100)
     with tempfile.TemporaryDirectory() as folder, console.status("measuring"):
         bed = _Bed(given.data, Path(folder), given.images, tune=given.tune)
-        rivals = list(_rivals(bed))
+        rivals = [rival for rival in _rivals(bed) if given.only in rival.name]
         seconds: dict[str, list[tuple[float, float]]] = {rival.name: [] for rival in rivals}
         for number in range(given.rounds):
             for rival in rivals:
