@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulated_sdk_tests.lifecycle import Plan, normalised
+from tests.simulated_sdk_tests.lifecycle import Plan, Runner, build, normalised
 from tests.support.networks import random_images, write_small_network
 from tests.support.simulated_sdk import simulated
 
@@ -33,3 +33,10 @@ def quantised(small: Plan) -> Plan:
     """The small network, to be quantised on two samples."""
     samples = [normalised(small, random_images(4, seed=seed)) for seed in (1, 2)]
     return dataclasses.replace(small, precision="qint8_mixed_float32", samples=samples)
+
+
+@pytest.fixture
+def runner(mm: Any, small: Plan, tmp_path: Path) -> Runner:
+    """The small network, loaded."""
+    build(mm, small, tmp_path / "model")
+    return Runner(mm, tmp_path / "model")
