@@ -25,6 +25,7 @@ from flows.ending import ended
 from flows.lifeline import end_with_worker
 from flows.server import answers
 from mlubench.engines.interface import BuildSpec
+from mlubench.errors import DeviceError
 from mlubench.images.decoding import Decoding
 from mlubench.pipeline.batch_search import other_batches
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec
@@ -47,6 +48,7 @@ from tasks.images import choose_images, decode_images
 from tasks.inference import infer_images, search_batch, tune_networks
 from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
+from tasks.progress import remark
 from tasks.remote import dask_hosts, infer_on_hosts
 
 #: What the command line has looked at already, to tell what is wrong before Prefect starts.
@@ -104,8 +106,8 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             compiled = compiled_for(asked)
             tuning: dict[str, TuningRecord] = {}
             if asked.tune:
+                decoded.result()  # while something is measured, nothing else may have the cores
                 alike = {asked.batch_size: compiled, **_in_other_batches(asked, compiled_for)}
-                decoded.wait()  # while something is measured, nothing else may have the cores
                 with run.stage("tune"):
                     batch, tuning = _tuned(alike, devices, run.store)
                 asked, compiled = asked.model_copy(update={"batch_size": batch}), alike[batch]
@@ -164,20 +166,30 @@ def _in_other_batches(
     asked: EvaluateParameters, compiled_for: Callable[[EvaluateParameters], list[Compiled]]
 ) -> dict[int, list[Compiled]]:
     """Return what the usual batch is compared with: nothing where the batch was asked for."""
-    return {
-        batch: compiled_for(asked.model_copy(update={"batch_size": batch}))
-        for batch in (other_batches(asked.engine, asked.batch_size) if asked.batch_open else ())
-    }
+    compiled = {}
+    for batch in other_batches(asked.engine, asked.batch_size) if asked.batch_open else ():
+        try:
+            compiled[batch] = compiled_for(asked.model_copy(update={"batch_size": batch}))
+        except DeviceError as error:
+            remark(f"batches of {batch} are not tried: {error.where}: {error.what}")
+    return compiled
 
 
 def _tuned(
     alike: Mapping[int, list[Compiled]], devices: DevicePool, store: Store
 ) -> tuple[int, dict[str, TuningRecord]]:
-    """Return the best batch, and how devices are best kept busy with it."""
+    """Return the best batch, and how devices are best kept busy with it.
+
+    A device may have no room for all that is compared; then it does what it usually does.
+    """
     (batch, *others), searches = alike, dict[str, TuningRecord]()
-    if others:
-        batch, searches = search_batch(devices, alike, store)
-    return batch, searches | tune_networks(devices, alike[batch], batch, store)
+    try:
+        if others:
+            batch, searches = search_batch(devices, alike, store)
+        searches |= tune_networks(devices, alike[batch], batch, store)
+    except DeviceError as error:
+        remark(f"what could not be tuned is left as usual: {error.where}: {error.what}")
+    return batch, searches
 
 
 def _compile(

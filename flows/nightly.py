@@ -31,9 +31,9 @@ from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.shared_runs import NIGHTS, RUNS
 from mlubench.pipeline.suite import SuiteRun, read_suite
 from mlubench.reports.nightly_json import RunEnding
-from tasks.artifacts import remark, share, take_baselines
+from tasks.artifacts import share, take_baselines
 from tasks.nightly import artifact_key, explain_failure, publish_nightly, write_nightly
-from tasks.progress import runs_progress
+from tasks.progress import remark, runs_progress
 
 
 def _name() -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from rich.console import Console
 
 from mlubench.depot.depot import Depot
 from mlubench.pipeline import shared_runs
@@ -14,12 +13,7 @@ from mlubench.pipeline.artifacts import open_depot
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import Run
-from tasks.progress import step_progress
-
-
-def remark(text: str) -> None:
-    """Tell of what is odd, on the terminal."""
-    Console(stderr=True).print(text, markup=False, soft_wrap=True)
+from tasks.progress import remark, step_progress
 
 
 def open_run(asked: EvaluateParameters | BenchParameters) -> Run:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from rich.console import Console
 
 from mlubench.download import Downloads
 from mlubench.engines.interface import BuildSpec
@@ -19,7 +18,7 @@ from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.fetch import FilesToFetch, fetch_files
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.store import Store
-from tasks.progress import step_progress
+from tasks.progress import remark, step_progress
 
 
 def may_pass(_task: object, _task_run: object, state: State[object]) -> bool:
@@ -39,7 +38,7 @@ def fetch_network(wanted: FilesToFetch) -> None:
     with step_progress(f"fetch {wanted.model}, kB", "fetch") as progress:
         downloads = Downloads(
             progress=lambda done, total: progress(done // 1000, total // 1000),
-            remark=lambda text: Console(stderr=True).print(text, markup=False, soft_wrap=True),
+            remark=remark,
         )
         fetched = [file.anew for file in fetch_files(wanted, downloads)]
         if not any(fetched):

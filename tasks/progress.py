@@ -17,6 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _UI_SECONDS = 2.0
 
 
+def remark(text: str) -> None:
+    """Tell of what is odd, on the terminal."""
+    Console(stderr=True).print(text, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def step_progress(title: str, key: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function (done, total) that shows how far a step is.

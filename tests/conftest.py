@@ -28,6 +28,7 @@ LONGEST = (
     "tests/test_readme.py",
     "tests/flows/test_magicmind.py",
     "tests/flows/test_explain.py",
+    "tests/flows/test_tuning.py",
     "tests/flows/test_nightly.py",
     "tests/chaos/test_short.py",
     "tests/cli/test_run.py",

@@ -68,14 +68,23 @@ class FolderSource:
                     if not entry.name.startswith(".") and is_file(entry)
                 ]
         except OSError as error:
-            raise _unreadable_folder(self.root, error) from error
+            raise DatasetError(
+                f"the image folder cannot be read: {error.strerror}",
+                where=str(self.root),
+                expected="a folder of images",
+                fix="name the folder with --image_dir",
+            ) from error
 
     def stats(self, names: Iterable[str]) -> Iterator[ImageStat]:
         """Give the sizes and times of files; what cannot be read has the size -1."""
         try:
             folder = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
         except OSError as error:
-            raise _unreadable_folder(self.root, error) from error
+            raise DatasetError(
+                f"the image folder cannot be read: {error.strerror}",
+                where=str(self.root),
+                fix="see whether it is there and may be read",
+            ) from error
         try:
             for name in names:
                 try:
@@ -141,15 +150,6 @@ class TreeSource(FolderSource):
 
     def _below(self, name: str) -> str:
         return self.paths[name]
-
-
-def _unreadable_folder(folder: Path, error: OSError) -> DatasetError:
-    return DatasetError(
-        f"the image folder cannot be read: {error.strerror}",
-        where=str(folder),
-        expected="a folder of images",
-        fix="name the folder with --image_dir",
-    )
 
 
 def is_file(entry: os.DirEntry[str]) -> bool:

@@ -163,6 +163,7 @@ def _remarks(run: Path, baseline: Path) -> list[str]:
         "engine's version": (ours.engine_version, theirs.engine_version),
         "host": (ours.host, theirs.host),
         "devices": (", ".join(ours.devices), ", ".join(theirs.devices)),
+        "batch": (ours.parameters.get("batch_size"), theirs.parameters.get("batch_size")),
         "number of calibration images": (
             ours.dataset.calibration_images,
             theirs.dataset.calibration_images,

@@ -170,8 +170,8 @@ class EvaluateParameters(NetworkParameters):
     )
     tune: Flag = Field(
         False,
-        description="first measure which batch (unless --batch_size names it), how many streams "
-        "and requests in flight are fastest; minutes the first time, kept for later runs",
+        description="first measure which batch (unless --batch_size or --dynamic_shape is given), "
+        "how many streams and requests in flight are fastest; minutes the first time, then kept",
     )
     artifacts: ArtifactsAddress | None = Field(None, description=ARTIFACTS_HELP)
     max_corrupt: Count = Field(0, description="damaged images that are no error")

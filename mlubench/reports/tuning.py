@@ -33,7 +33,9 @@ def tuning_rows(tuning: Mapping[str, TuningRecord]) -> list[list[TuningRow]]:
     Args:
         tuning: by what was tuned: a precision, or a configuration of a benchmark.
     """
-    return [_rows(name, search) for name, search in tuning.items()]
+    # The batch was searched for first; JSON's names are sorted.
+    names = sorted(tuning, key=lambda name: not name.endswith(", batch"))
+    return [_rows(name, tuning[name]) for name in names]
 
 
 def render_tuning(tuning: Mapping[str, TuningRecord]) -> Table:

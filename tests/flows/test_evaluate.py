@@ -21,9 +21,7 @@ from mlubench.cli import main
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.digits import write_digits
 from mlubench.images.source import FolderSource
-from mlubench.pipeline import batch_search, tuning
 from tests.flows.conftest import Evaluate
-from tests.support.long import long
 from tests.support.sample import copy_compiled
 
 PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
@@ -276,38 +274,3 @@ def test_a_finished_run_is_in_the_history_and_its_page_is_rendered_again(
 def test_a_run_is_as_good_as_itself_again(run: Evaluate, out: Path) -> None:
     before, after = run().folder.name, run().folder.name
     assert main(["compare", after, before, "--out", str(out), "--max_drop", "2"]) == 0
-
-
-@long
-def test_tuning_changes_no_answer_and_is_recorded(
-    run: Evaluate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
-    usual, tuned = run(), run(tune=True, batch_size=8)
-    predictions = [one.folder / "predictions.parquet" for one in (usual, tuned)]
-    assert predictions[0].read_bytes() == predictions[1].read_bytes()
-    assert usual.record.tuning == {}
-    assert list(tuned.record.tuning) == PRECISIONS
-    for search in tuned.record.tuning.values():
-        assert len(search.tried) >= 3
-        assert search.tried[0].streams == len(os.sched_getaffinity(0))
-        assert len({len(one.images_per_second) for one in search.tried}) == 1
-    assert "tune" in tuned.record.seconds
-
-
-@long
-def test_the_batch_that_tuning_chose_is_the_runs_own(
-    run: Evaluate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
-    monkeypatch.setattr(batch_search, "quickest", lambda searches: 1)
-    tuned, asked = run(tune=True), run(batch_size=1)
-    assert list(tuned.record.tuning) == [*(f"{one}, batch" for one in PRECISIONS), *PRECISIONS]
-    for search in list(tuned.record.tuning.values())[: len(PRECISIONS)]:
-        assert [one.batch_size for one in search.tried] == [8, 1, 4, 16]
-        assert search.best.batch_size == 1
-    assert {row.batch_size for row in tuned.rows} == {1}
-    assert tuned.record.parameters["batch_size"] == 1
-    assert (tuned.folder / "sample_force_float32_false_1").is_dir()
-    predictions = [one.folder / "predictions.parquet" for one in (tuned, asked)]
-    assert predictions[0].read_bytes() == predictions[1].read_bytes()

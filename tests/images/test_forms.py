@@ -243,3 +243,12 @@ def test_a_name_that_no_line_can_hold_is_told_escaped(tmp_path: Path, name: str)
     with pytest.raises(DatasetError, match="has a control character") as caught:
         _read(tmp_path / "val")
     assert name not in str(caught.value)
+
+
+def test_a_missing_folder_of_listed_images_is_told(tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("a.png\n")
+    with pytest.raises(DatasetError, match="cannot be read") as error:
+        calibration_images(tmp_path / "nowhere", listed, tmp_path / "data")
+    assert error.value.where == str(tmp_path / "nowhere")
+    assert "--image_dir" not in str(error.value)

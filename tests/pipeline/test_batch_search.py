@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from mlubench.engines.traits import traits
 from mlubench.pipeline import batch_search
 from mlubench.pipeline.batch_search import other_batches, quickest, search_batch
 from mlubench.pipeline.compile import Compiled
@@ -60,14 +59,19 @@ def test_noise_keeps_the_usual_batch() -> None:
     assert others <= 6
 
 
-@pytest.mark.parametrize("engine", ["openvino", "magicmind"])
-def test_the_usual_batch_is_compared_with_others(engine: str) -> None:
-    assert set(other_batches(engine, 8)) == set(traits(engine).batches) - {8}
-    assert len(other_batches(engine, 8)) >= 3
+def test_the_usual_batch_is_compared_with_others() -> None:
+    assert other_batches("openvino", 8) == (1, 4, 16)
+    assert other_batches("openvino", 4) == (1, 8, 16)
+    assert other_batches("magicmind", 8) == (1, 16, 32)
 
 
-def test_all_precisions_share_the_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("disturbed", "place"), [(False, 2), (True, 0)])
+def test_all_precisions_share_the_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disturbed: bool, place: int
+) -> None:
+    """Where the machine was disturbed the batch stays, for answers may hang on it."""
     found = {"a": _search(200, 180, 240), "b": _search(1000, 2000, 900, chosen=1, seed=1)}
+    found["b"] = found["b"].model_copy(update={"disturbed": disturbed})
     asked: list[list[tuple[str, int]]] = []
 
     def tuned(search: Search, *_: object) -> TuningRecord:
@@ -93,8 +97,9 @@ def test_all_precisions_share_the_choice(tmp_path: Path, monkeypatch: pytest.Mon
         [("a8", 8), ("a1", 1), ("a4", 4)],
         [("b8", 8), ("b1", 1), ("b4", 4)],
     ]
-    assert batch == 4
-    assert {name: one.chosen for name, one in searches.items()} == {"a, batch": 2, "b, batch": 2}
+    assert batch == (8, 1, 4)[place]
+    assert [one.chosen for one in searches.values()] == [place, place]
+    assert list(searches) == ["a, batch", "b, batch"]
 
 
 def test_only_a_batch_that_nobody_named_is_searched_for() -> None:

@@ -179,9 +179,11 @@ def test_a_precision_that_is_lacking_is_a_doubt(tmp_path: Path) -> None:
 
 
 def test_what_else_changed_is_remarked(tmp_path: Path) -> None:
-    before = write_evaluation(tmp_path, 0, images=600)
-    run = write_evaluation(tmp_path, 1, images=600, engine_version="2", host="another")
+    before = write_evaluation(tmp_path, 0, images=600, parameters={"batch_size": 8})
+    facts = {"engine_version": "2", "host": "another", "parameters": {"batch_size": 1}}
+    run = write_evaluation(tmp_path, 1, images=600, **facts)
     assert judge(run, before, Gates()).remarks == [
+        "another batch than the baseline's: 1 in place of 8",
         "another engine's version than the baseline's: 2 in place of 1",
         "another host than the baseline's: another in place of a host",
     ]
