@@ -51,6 +51,7 @@ def test_networks_that_are_wrong_by_hand(tmp_path: Path) -> None:
     assert sum(counts.done.values()) >= 200
 
 
+@long
 def test_documents_that_are_wrong_by_hand(tmp_path: Path) -> None:
     documents.check_by_hand(tmp_path, Counts())
 

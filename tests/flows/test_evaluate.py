@@ -22,6 +22,7 @@ from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.digits import write_digits
 from mlubench.images.source import FolderSource
 from tests.flows.conftest import Evaluate
+from tests.support.long import long
 from tests.support.sample import copy_compiled
 
 PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
@@ -212,6 +213,7 @@ def test_a_scored_image_may_not_calibrate(run: Evaluate, tmp_path: Path) -> None
     assert scored.name in str(caught.value)
 
 
+@long
 def test_images_are_held_out_where_none_are_named(run: Evaluate, tmp_path: Path) -> None:
     digits = write_digits(tmp_path / "digits")
     named = {"image_dir": digits.val, "label_file": digits.val_labels, "label_file_order": "digits"}

@@ -251,6 +251,7 @@ def _command(*options: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@long
 def test_all_cards_lost_end_the_run_and_the_next_goes_on(
     run: Evaluate, out: Path, cards: Cards, sound: Any, tmp_path: Path
 ) -> None:
@@ -284,7 +285,12 @@ def _stages(hows: Sequence[str]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("call", "how"), [*_stages(["status", "abort", "segfault"]), ("Context.enqueue", "hang")]
+    ("call", "how"),
+    [
+        *_stages(["status", "abort"]),
+        *(pytest.param(*one, marks=long) for one in _stages(["segfault"])),
+        ("Context.enqueue", "hang"),
+    ],
 )
 def test_what_befalls_one_card_is_done_by_another(
     run: Evaluate, cards: Cards, sound: Any, tmp_path: Path, call: str, how: str

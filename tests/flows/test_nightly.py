@@ -21,6 +21,7 @@ from mlubench.pipeline.baselines import pin
 from mlubench.pipeline.nightly import NightlyOutcome
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.reports.nightly_json import NightlyRecord
+from tests.support.long import long
 from tests.support.markup import ParsedPage
 from tests.support.planted import SAMPLE_WEIGHTS, disturb, write_failing_suite
 
@@ -180,6 +181,7 @@ def test_a_night_is_judged_by_the_one_before_and_a_pin_goes_over_it(
     assert int(tests.attrib["failures"]) >= 1
 
 
+@long
 def test_a_suite_may_leave_the_reasons_out(run_nightly: Nightly, tmp_path: Path) -> None:
     suite = write_failing_suite(tmp_path)
     path = tmp_path / "suites" / f"{suite}.yaml"

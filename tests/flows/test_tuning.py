@@ -70,7 +70,7 @@ def test_the_batch_that_was_chosen_is_the_runs_own(run: Evaluate, more: dict[str
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("full", ["compile_network", "search_batch"])
+@pytest.mark.parametrize("full", ["search_batch", pytest.param("compile_network", marks=long)])
 def test_what_a_device_has_no_room_for_is_left_as_usual(
     run: Evaluate,
     monkeypatch: pytest.MonkeyPatch,
