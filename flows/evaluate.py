@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -85,7 +87,7 @@ def evaluate(parameters: EvaluateParameters) -> State[Outcome]:
 
 def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
     network = choose_network(asked)
-    specs = _specs(network, asked)
+    specs = [build_spec(network, asked, precision) for precision in asked.precision]
     chosen = _at_hand(asked) or choose_images(asked, network.order, run.data)
     images = Decoding(chosen.scored, network.preprocess, run.decoded, run.depot)
     devices = DevicePool(engine_host(asked.engine, asked.conf), asked.devices)
@@ -99,15 +101,11 @@ def _evaluate(asked: EvaluateParameters, run: Run) -> Outcome:
             with run.stage("decode"):
                 calibration = _decode_calibration(chosen, network, run)
 
-            def compiled_for(asked: EvaluateParameters) -> list[Compiled]:
-                with run.stage("compile"):
-                    return _compile(imported, _specs(network, asked), calibration, devices, run)
-
-            compiled = compiled_for(asked)
-            tuning: dict[str, TuningRecord] = {}
+            compiler = partial(_compile, imported, calibration, devices, run)
+            compiled, tuning = compiler(specs), dict[str, TuningRecord]()
             if asked.tune:
                 decoded.result()  # while something is measured, nothing else may have the cores
-                alike = {asked.batch_size: compiled, **_in_other_batches(asked, compiled_for)}
+                alike = {asked.batch_size: compiled, **_in_other_batches(asked, specs, compiler)}
                 with run.stage("tune"):
                     batch, tuning = _tuned(alike, devices, run.store)
                 asked, compiled = asked.model_copy(update={"batch_size": batch}), alike[batch]
@@ -158,18 +156,16 @@ def _imported(network: Network, asked: EvaluateParameters, run: Run) -> Imported
     return imported
 
 
-def _specs(network: Network, asked: EvaluateParameters) -> list[BuildSpec]:
-    return [build_spec(network, asked, precision) for precision in asked.precision]
-
-
 def _in_other_batches(
-    asked: EvaluateParameters, compiled_for: Callable[[EvaluateParameters], list[Compiled]]
+    asked: EvaluateParameters,
+    specs: Sequence[BuildSpec],
+    compiler: Callable[[Sequence[BuildSpec]], list[Compiled]],
 ) -> dict[int, list[Compiled]]:
     """Return what the usual batch is compared with: nothing where the batch was asked for."""
     compiled = {}
     for batch in other_batches(asked.engine, asked.batch_size) if asked.batch_open else ():
         try:
-            compiled[batch] = compiled_for(asked.model_copy(update={"batch_size": batch}))
+            compiled[batch] = compiler([replace(spec, batch_size=batch) for spec in specs])
         except DeviceError as error:
             remark(f"batches of {batch} are not tried: {error.where}: {error.what}")
     return compiled
@@ -194,23 +190,24 @@ def _tuned(
 
 def _compile(
     imported: ImportedNetwork,
-    specs: Sequence[BuildSpec],
     calibration: CalibrationImages | None,
     devices: DevicePool,
     run: Run,
+    specs: Sequence[BuildSpec],
 ) -> list[Compiled]:
-    return [
-        compile_network(
-            imported,
-            spec,
-            calibration,
-            devices.host,
-            devices.engine,
-            run.store,
-            devices.build_addresses(),
-        )
-        for spec in specs
-    ]
+    with run.stage("compile"):
+        return [
+            compile_network(
+                imported,
+                spec,
+                calibration,
+                devices.host,
+                devices.engine,
+                run.store,
+                devices.build_addresses(),
+            )
+            for spec in specs
+        ]
 
 
 def _at_hand(asked: EvaluateParameters) -> ChosenImages | None:

@@ -12,6 +12,8 @@ from rich.text import Text
 from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.wording import NONE
 
+_HEADINGS = ("batch", "streams", "requests", "threads", "images/s", "over usual", "p faster", "")
+
 
 class TuningRow(NamedTuple):
     """One way that was tried, as text; the name of what was tuned on the first one alone."""
@@ -42,9 +44,7 @@ def render_tuning(tuning: Mapping[str, TuningRecord]) -> Table:
     """Return the searches as a table for the terminal; as :func:`tuning_rows` takes them."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("tuned", overflow="fold")
-    for heading in ("batch", "streams", "requests", "threads", "images/s"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("over usual", "p faster", ""):
+    for heading in _HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for rows in tuning_rows(tuning):
         table.add_section()
