@@ -50,7 +50,7 @@ class OwnServer:
             # Ctrl-C is for the flow, which then still tells the server how it ended.
             start_new_session=True,
         )
-        atexit.register(self._close)
+        atexit.register(self.close)
 
     def wait(self) -> None:
         """Wait until it answers.
@@ -69,7 +69,8 @@ class OwnServer:
                 )
             time.sleep(0.1)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End it, and wait until it has ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

@@ -12,6 +12,7 @@ from tests.support.browser import browser as browser
 from tests.support.depots import bucket as bucket
 from tests.support.depots import server as server
 from tests.support.long import LONG
+from tests.support.prefect import prefect_database as prefect_database
 from tests.support.prefect import prefect_server as prefect_server
 from tests.support.sample import compiled_sample as compiled_sample
 

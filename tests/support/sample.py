@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from mlubench.pipeline.compile import CalibrationImages, build_spec, compile_network
-from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.dispatch import DevicePool
-from mlubench.pipeline.images import choose_images, decode_images
-from mlubench.pipeline.network import choose_network, import_network
-from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.pipeline.run import Run
 from mlubench.store import atomic_folder, locked
+from tests.support.session import session_folder
 
 _FOLDERS = ("cache", "data")
 
@@ -27,9 +20,7 @@ def compiled_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     No image that is scored is decoded in it. All processes of tests share it; copy it with
     :func:`copy_compiled`, and leave it as it is.
     """
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
+    base = session_folder(tmp_path_factory)
     folder = base / "compiled-sample"
     with locked(base / "compiled-sample.lock"):
         if not folder.exists():
@@ -39,6 +30,14 @@ def compiled_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _compile(folder: Path) -> None:
+    from mlubench.pipeline.compile import CalibrationImages, build_spec, compile_network
+    from mlubench.pipeline.devices import engine_host
+    from mlubench.pipeline.dispatch import DevicePool
+    from mlubench.pipeline.images import choose_images, decode_images
+    from mlubench.pipeline.network import choose_network, import_network
+    from mlubench.pipeline.parameters import EvaluateParameters
+    from mlubench.pipeline.run import Run
+
     asked = EvaluateParameters(out=folder)
     run = Run(folder)
     network = choose_network(asked)
