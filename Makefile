@@ -37,7 +37,7 @@ export PREFECT_HOME ?= $(CURDIR)/artifacts/prefect
 PREFECT_SERVER_API_PORT ?= 4200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval bench nightly run server deploy test test-long test-postgres bench-pipeline bench-crosscheck bench-rivals \
+.PHONY: help setup eval bench nightly run server deploy test test-long test-postgres smoke bench-pipeline bench-crosscheck bench-rivals \
         bench-cold bench-growth bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
         bench-orchestration bench-memory \
         chaos soak lint format proto clean
@@ -95,14 +95,22 @@ deploy: $(VENV)/ready  ## tell the running server of prefect.yaml and of the ale
 	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/python -m flows.deploy
 
 # In the order of tests/conftest.py: pytest-xdist's own begins with the files of the most tests.
-test: $(VENV)/ready-dev  ## all tests, files side by side on all cores
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/ready-dev  ## all tests but the long ones, files side by side on all cores
+	$(PYTEST)
 
 test-long: export MLUBENCH_TEST_LONG := 1
-test-long: test  ## the same, and those that take long: large networks, several hosts, PostgreSQL
+test-long: $(VENV)/ready-dev  ## the long ones: large networks, several hosts, PostgreSQL, tuning
+	$(PYTEST) -m long
 
 test-postgres: $(VENV)/ready-dev  ## Prefect on a real PostgreSQL, eight evaluations at once
-	MLUBENCH_TEST_LONG=1 $(BIN)/pytest tests/flows/test_postgres.py
+	$(BIN)/pytest -m long tests/flows/test_postgres.py
+
+# A subset, in an environment of its own: NEWEST names another Python.
+NEWEST ?= $(shell .ci/newest-python)
+smoke:  ## the packages and a part of the tests on the newest Python at hand
+	.ci/smoke '$(NEWEST)'
 
 # CHAOS_SEED, CHAOS_MINUTES and CHAOS_ONLY, SOAK_MINUTES: docs/reliability.md.
 chaos: $(VENV)/ready-dev  ## faults of every kind, 15 minutes of them: CHAOS_MINUTES=5 CHAOS_SEED=1

@@ -16,6 +16,8 @@ from tests.support.prefect import prefect_database as prefect_database
 from tests.support.prefect import prefect_server as prefect_server
 from tests.support.sample import compiled_sample as compiled_sample
 
+pytest_plugins = ("tests.support.costs", "tests.support.skips")
+
 # No test is judged by how long an example takes: machines are noisy.
 settings.register_profile("short", deadline=None)
 settings.register_profile("long", deadline=None, max_examples=200)

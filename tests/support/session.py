@@ -9,6 +9,6 @@ import pytest
 
 
 def session_folder(factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that all processes of pytest-xdist have in common; it ends with the session."""
+    """Return a folder that all processes of pytest-xdist share, for this session."""
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
