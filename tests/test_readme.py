@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -15,13 +16,13 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from mlubench import cli
-from mlubench.caffe import write_random_caffemodel
-from mlubench.images.digits import write_digits
+from mlubench.images.digits import DigitsPaths, write_digits
 from tests.support.long import long
+from tests.support.plain_command import plain_evaluations
+from tests.support.prefect import migrated_home
 from tests.support.sample import copy_compiled
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,8 +158,21 @@ def test_make_passes_the_options_of_a_nightly_on() -> None:
     )
 
 
-def test_make_eval_and_what_it_leaves(tmp_path: Path) -> None:
-    said = _run(f"make eval OUT='{tmp_path}'", ROOT)
+@pytest.fixture
+def home(prefect_database: Path, tmp_path: Path) -> str:
+    """A PREFECT_HOME whose database need not be migrated."""
+    return str(migrated_home(prefect_database, tmp_path / "prefect"))
+
+
+@pytest.fixture(scope="module")
+def digits(compiled_sample: Path) -> DigitsPaths:
+    """The digits, which are there already; they are only read."""
+    return write_digits(compiled_sample / "data" / "digits")
+
+
+def test_make_eval_and_what_it_leaves(tmp_path: Path, home: str, compiled_sample: Path) -> None:
+    out = copy_compiled(compiled_sample, tmp_path / "out")
+    said = _run(f"make eval OUT='{out}'", ROOT, PREFECT_HOME=home)
     assert "force_float32" in said
     report = Path(re.findall(r"^report: +(.*)$", said, re.MULTILINE)[0])
     assert report.is_file()
@@ -174,17 +188,22 @@ def test_make_eval_and_what_it_leaves(tmp_path: Path) -> None:
     assert "class_id" in done.stdout
 
 
-def test_make_run_is_the_samples_run_sh(tmp_path: Path) -> None:
-    digits = write_digits(tmp_path / "digits")
+@long
+def test_make_eval_where_there_is_nothing_yet(tmp_path: Path) -> None:
+    said = _run(f"make eval OUT='{tmp_path / 'out'}'", ROOT, PREFECT_HOME=str(tmp_path / "prefect"))
+    assert "qint8_mixed_float16" in said
+
+
+def test_make_run_is_the_samples_run_sh(tmp_path: Path, digits: DigitsPaths) -> None:
     said = _run(
         f"make run MODEL=sample IMAGE_DIR='{digits.val}' LABEL_FILE='{digits.val_labels}' "
-        f"LABEL_FILE_ORDER=digits OUT='{tmp_path}'",
+        f"LABEL_FILE_ORDER=digits IMAGE_NUM=200 OUT='{tmp_path}'",
         ROOT,
     )
     model = tmp_path / "models" / "sample_model_force_float32_true_1"
     assert f"Generate model done, model save to {model}" in said
     results = tmp_path / "output" / "infer_cpp_output_force_float32_true_1"
-    assert len((results / "eval_labels.txt").read_text().splitlines()) == 600
+    assert len((results / "eval_labels.txt").read_text().splitlines()) == 200
     assert (results / "eval_result.txt").read_text().startswith("top1:  0.99")
 
 
@@ -198,44 +217,64 @@ def test_make_run_names_a_label_list_where_there_is_one(tmp_path: Path) -> None:
     assert f"--label_file '{listed}' --label_file_order 2012" in _run(command, ROOT)
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the command names two devices")
-def test_an_evaluation_of_files_in_no_catalogue(tmp_path: Path, prefect_server: str) -> None:
-    (command,) = (line for line in _commands() if "mlubench eval --prototxt" in line)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    _write_own_files(tmp_path)
-    _run(command, tmp_path, PREFECT_API_URL=prefect_server)
-    (folder,) = (tmp_path / "artifacts" / "runs").glob("*-deploy*")
-    rows = pd.read_parquet(folder / "accuracy.parquet")
-    assert rows.images.tolist() == [20, 20, 20]
+def _evaluate(command: str, folder: Path) -> None:
+    """Run a command of the README in a folder, in this process and without Prefect."""
+    program, *words = shlex.split(command)
+    assert program == ".venv/bin/mlubench"
+    with contextlib.chdir(folder), plain_evaluations():
+        assert cli.main(words) == 0
 
 
-def test_an_evaluation_by_names_of_ones_own_and_the_cache(
-    tmp_path: Path, prefect_server: str
-) -> None:
+def _images_scored(folder: Path, run: str) -> list[int]:
+    import pandas as pd
+
+    (found,) = (folder / "artifacts" / "runs").glob(run)
+    images: list[int] = pd.read_parquet(found / "accuracy.parquet").images.tolist()
+    return images
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory, digits: DigitsPaths) -> Path:
+    """A folder with files of one's own, where they were evaluated by their names; only read it."""
     (command,) = (line for line in _commands() if "mlubench eval --conf team" in line)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    _write_own_files(tmp_path / "team")
+    folder = tmp_path_factory.mktemp("own")
+    (folder / ".venv").symlink_to(sys.prefix)
+    _write_own_files(folder, digits)
+    _write_own_files(folder / "team", digits)
     for block in _blocks("yaml"):
         (place,) = re.findall(r"^# (team/\w+\.yaml)", block)
-        (tmp_path / place).write_text(block)
-    _run(command, tmp_path, PREFECT_API_URL=prefect_server)
-    (folder,) = (tmp_path / "artifacts" / "runs").glob("*-mine*")
-    rows = pd.read_parquet(folder / "accuracy.parquet")
-    assert rows.images.tolist() == [20, 20, 20]
-    listed, verified, pruned = (
-        _run(line, tmp_path) for line in _commands() if "mlubench cache" in line
-    )
+        (folder / place).write_text(block)
+    _evaluate(command, folder)
+    return folder
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the command names two devices")
+def test_an_evaluation_of_files_in_no_catalogue(tmp_path: Path, own: Path) -> None:
+    (command,) = (line for line in _commands() if "mlubench eval --prototxt" in line)
+    # With the networks that are compiled there already.
+    mine = Path(shutil.copytree(own, tmp_path / "mine", symlinks=True))
+    _evaluate(command, mine)
+    assert _images_scored(mine, "*-deploy*") == [20, 20, 20]
+
+
+def test_an_evaluation_by_names_of_ones_own(own: Path) -> None:
+    assert _images_scored(own, "*-mine*") == [20, 20, 20]
+
+
+def test_the_cache_of_such_an_evaluation(own: Path) -> None:
+    listed, verified, pruned = (_run(line, own) for line in _commands() if "mlubench cache" in line)
     assert "compiled" in listed
     assert "sound" in verified
     assert "0 entries removed" in pruned
 
 
-def _write_own_files(folder: Path) -> None:
+def _write_own_files(folder: Path, digits: DigitsPaths) -> None:
     """Write the files that the examples name: a network with random weights, digits, a list."""
+    from mlubench.caffe import write_random_caffemodel
+
     folder.mkdir(exist_ok=True)
     (folder / "deploy.prototxt").write_text(PROTOTXT)
     write_random_caffemodel(folder / "deploy.prototxt", folder / "weights.caffemodel", seed=0)
-    digits = write_digits(folder / "digits")
     for source, name, count in ((digits.val, "images", 20), (digits.train, "train_images", 10)):
         (folder / name).mkdir()
         for image in sorted(source.iterdir())[:count]:
@@ -244,14 +283,14 @@ def _write_own_files(folder: Path) -> None:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+def server(home: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         ["make", "server", f"PREFECT_SERVER_API_PORT={port}"],
         cwd=ROOT,
-        env={**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")},
+        env={**os.environ, "PREFECT_HOME": home},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

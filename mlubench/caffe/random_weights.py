@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from mlubench.caffe import caffe_pb2
 from mlubench.caffe.graph import Role, Shape
@@ -122,6 +121,8 @@ def _response(layer: Layer, bottoms: Sequence[Array], random: np.random.Generato
         case "ReLU":
             return np.maximum(first, 0)
         case "Sigmoid":
+            from scipy.special import expit  # takes half a second, which few runs need
+
             return expit(first)
         case "Eltwise":
             return np.sum(bottoms, axis=0)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime
-import openvino
 
-from mlubench.caffe import with_all_outputs
+if TYPE_CHECKING:
+    import onnx
+    import openvino
 
 Array = npt.NDArray[np.float32]
 Blobs = Mapping[str, Array]
@@ -50,6 +49,8 @@ def _layer_for_opencv(layer: str) -> str:
 
 def run_opencv(text: str, weights: Path, data: Array, layers: Sequence[str]) -> Blobs:
     """Return the blobs that layers make, as OpenCV computes them, by layer name."""
+    import cv2
+
     prototxt = np.frombuffer(for_opencv(text).encode(), np.uint8)
     net = cv2.dnn.readNetFromCaffe(prototxt, np.fromfile(weights, np.uint8))
     net.enableFusion(False)
@@ -61,12 +62,18 @@ def run_opencv(text: str, weights: Path, data: Array, layers: Sequence[str]) -> 
 
 def run_onnxruntime(model: onnx.ModelProto, data: Array) -> Blobs:
     """Return every layer's tensor as ONNX Runtime computes it, by tensor name."""
+    from mlubench.caffe import with_all_outputs
+
     everything = with_all_outputs(model)
     return _onnxruntime(everything, everything.SerializeToString(), data)
 
 
 def run_both(model: onnx.ModelProto, data: Array) -> tuple[Blobs, Blobs]:
     """Return every layer's tensor as ONNX Runtime and as OpenVINO in float32 compute it."""
+    import openvino
+
+    from mlubench.caffe import with_all_outputs
+
     everything = with_all_outputs(model)
     content = everything.SerializeToString()  # once: it may be large
     results = compile_openvino(openvino.Core().read_model(content))(data)
@@ -75,13 +82,19 @@ def run_both(model: onnx.ModelProto, data: Array) -> tuple[Blobs, Blobs]:
 
 
 def _onnxruntime(model: onnx.ModelProto, content: bytes, data: Array) -> Blobs:
-    session = onnxruntime.InferenceSession(content)
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # more would wait for each other by computing
+    session = onnxruntime.InferenceSession(content, options)
     names = [output.name for output in model.graph.output]
     return dict(zip(names, session.run(names, {model.graph.input[0].name: data}), strict=True))
 
 
 def compile_openvino(network: openvino.Model) -> openvino.CompiledModel:
     """Compile a network for the CPU in float32."""
+    import openvino
+
     return openvino.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 

@@ -6,10 +6,10 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 
 from mlubench.caffe import (
@@ -27,6 +27,9 @@ from tests.caffe import oracle
 from tests.caffe.synthetic import assert_same, layer, network, run, write
 from tests.caffe.test_prototxt import OLD
 from tests.support.long import long
+
+if TYPE_CHECKING:
+    import openvino
 
 TOLERANCE = 1e-4
 DEFINITIONS = [
@@ -58,6 +61,8 @@ def computed_layers(network: Network, model: onnx.ModelProto) -> list[str]:
 
 def check_network(prototxt: Path, caffemodel: Path) -> None:
     """Check names and every blob in both runtimes."""
+    import openvino
+
     network = read_network(prototxt, LAYER_TYPES)
     model = import_caffe(prototxt, caffemodel)
     layers = computed_layers(network, model)

@@ -17,16 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.server import answers, free_port
-from mlubench.pipeline.page import write_page
-from mlubench.reports.history import ACCURACY_HISTORY
-from mlubench.reports.schemas import SHARDS, read_parquet
 from tests.chaos.campaign import must
-from tests.pipeline.test_fetch import TEXT, WEIGHTS, catalogue
-from tests.support.file_server import FileHandler, FileServer
 from tests.support.processes import MARK, alive, becomes, marked, new_mark
+
+if TYPE_CHECKING:
+    from tests.support.file_server import FileHandler, FileServer
 
 PROGRAM = (str(Path(sys.executable).with_name("mlubench")),)
 #: The same, but that it notes its steps and dies before one: :mod:`tests.chaos.victim`.
@@ -46,6 +43,8 @@ _CHUNK, _CHUNK_SECONDS = 1 << 16, 0.02
 @contextmanager
 def slow_server() -> Iterator[FileServer]:
     """Give a server of the sample's network, so slow that a transfer takes half a second."""
+    from tests.pipeline.test_fetch import TEXT, WEIGHTS
+    from tests.support.file_server import FileServer
 
     def answer(handler: FileHandler) -> None:
         data = WEIGHTS if handler.path.endswith("caffemodel") else TEXT
@@ -69,6 +68,8 @@ def slow_server() -> Iterator[FileServer]:
 @contextmanager
 def prefect_server(home: Path) -> Iterator[str]:
     """Give the address of a server of Prefect's that runs start none beside."""
+    from flows.server import answers, free_port
+
     home.mkdir(parents=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
@@ -97,6 +98,8 @@ def sample_options(
         server: has the network.
         second: the precision beside force_float32; one that is not quantised is compiled sooner.
     """
+    from tests.pipeline.test_fetch import catalogue
+
     conf = catalogue(folder / "conf", server.root)
     return (
         *("--model", "mine", "--dataset", "digits", "--conf", str(conf)),
@@ -255,6 +258,9 @@ def newest_run(out: Path) -> Path:
 
 def outputs(out: Path) -> dict[str, str]:
     """Return what the newest run and the caches hold, but for times, by what it is."""
+    from mlubench.reports.history import ACCURACY_HISTORY
+    from mlubench.reports.schemas import read_parquet
+
     run = newest_run(out)
     found = {f"run/{name}": digest for name, digest in _run_files(run).items()}
     history = out / "history" / "accuracy" / f"{run.name}.parquet"
@@ -272,6 +278,8 @@ def outputs(out: Path) -> dict[str, str]:
 
 
 def _run_files(run: Path) -> dict[str, str]:
+    from mlubench.reports.schemas import SHARDS, read_parquet
+
     found = {}
     for file in sorted(run.rglob("*")):
         name = str(file.relative_to(run))
@@ -287,6 +295,8 @@ def _run_files(run: Path) -> dict[str, str]:
 
 def check_page(run: Path, scratch: Path) -> None:
     """Check that a run's page, which shows times, is what its files and the history give."""
+    from mlubench.pipeline.page import write_page
+
     out = scratch / "page"
     copy = out / "runs" / run.name
     shutil.copytree(run, copy)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["mlubench.caffe", "google.protobuf.text_format"]):
-    from tests.chaos.reading import forbid, read_file
+from tests.chaos.reading import READERS, forbid, read_file
 
 
 def main() -> None:
     """Fuzz until libFuzzer has done what it was asked for."""
-    reader = sys.argv[1]
+    with atheris.instrument_imports(include=["mlubench.caffe", "google.protobuf.text_format"]):
+        reader = READERS[sys.argv[1]]()
     forbid()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "input"

@@ -65,9 +65,11 @@ def _text_bomb(lot: random.Random) -> bytes:
 
 
 def _profile_bomb(lot: random.Random) -> bytes:
-    return _png_with(b"iCCP", b"profile\0\0" + zlib.compress(bytes(200_000_000), 9))
+    return _png_with(b"iCCP", b"profile\0\0" + zlib.compress(bytes(200_000_000), 1))
 
 
+#: OpenCV itself unpacks their texts and profiles, which takes seconds.
+_BOMBS = ("PNG of texts that are bombs", "PNG of a profile that is a bomb")
 #: Those that are whole: every one must be scored.
 WHOLE: Mapping[str, Make] = {
     **{f"form {form}": _always(data) for form, data in FORMS.items()},
@@ -227,7 +229,8 @@ def every_kind(folder: Path, lot: random.Random, counts: Counts) -> None:
     damaged = {kind: make(lot) for kind, (make, _) in DAMAGED.items()}
     for kind, reading in read_files("image", folder / "whole", _named(whole)).items():
         bounded(kind, reading, counts)
-        expected = _intact(whole[_kind(kind)])
+        bomb = _kind(kind) in _BOMBS
+        expected = pixels_digest(picture()) if bomb else _intact(whole[_kind(kind)])
         must(reading.words == expected, f"{kind}: {reading}, OpenCV has {expected}")
         counts.count("whole images, scored")
     for kind, reading in read_files("image", folder / "damaged", _named(damaged)).items():

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from mlubench.reports.schemas import SHARDS, read_parquet
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import (
     VICTIM,
@@ -94,11 +93,13 @@ def undisturbed(
 
     Args:
         folder: for all of it.
-        prefect: address of a server of Prefect's.
+        prefect: address of a server of Prefect's; "" where the flows run without Prefect, which
+            only :data:`VICTIM` does.
         second: see :func:`sample_options`.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     with slow_server() as files:
-        server = {"PREFECT_API_URL": prefect}
+        server = {"PREFECT_API_URL": prefect} if prefect else {"MLUBENCH_PLAIN": "1"}
         log = folder / "steps.log"
         place = Place(
             folder / "whole",
@@ -267,6 +268,8 @@ def check_after(
         f"{about}: a finished entry of the cache was made again",
     )
     if not complete:
+        from mlubench.reports.schemas import SHARDS, read_parquet
+
         shards = read_parquet(newest_run(place.out) / "shards.parquet", SHARDS)
         before = sum(one < second.began for one in shards["started_utc"].to_pylist())
         must(before == len(kept), f"{about}: {before} shards were used of {len(kept)} finished")

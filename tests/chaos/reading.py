@@ -22,27 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from mlubench.caffe.graph import Role, Shape
-from mlubench.caffe.importer import build_graph
-from mlubench.caffe.layers import LAYER_TYPES
-from mlubench.caffe.prototxt import Layer, read_network
-from mlubench.caffe.weights import Array, read_caffemodel
-from mlubench.catalogue.datasets import DatasetEntry
-from mlubench.catalogue.engines import EngineEntry
-from mlubench.catalogue.entries import read_entries
-from mlubench.catalogue.models import ModelEntry
 from mlubench.errors import InputError
 from mlubench.images.damage import DamagedImage
-from mlubench.images.decode import decode
-from mlubench.images.labels import read_label_list
-from mlubench.images.parquet import unpack_shards
-from mlubench.images.preprocess import Preprocess, preprocess
-from mlubench.images.source import FolderSource
-from mlubench.images.tar import TarSource
-from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.suite import read_suite
 
-_SPEC = Preprocess("short", 256, 224)
+Reader = Callable[[Path], str]
 #: So that a reader without bounds does not take the machine with it.
 _ADDRESS_SPACE = 6 * 2**30
 
@@ -71,85 +54,139 @@ def forbid() -> None:
     sys.addaudithook(hook)
 
 
-class _AnyWeights:
-    """Gives every layer the blobs it wants: zeros, which take no memory by themselves."""
-
-    def take(self, layer: Layer, role: Role, shape: Shape) -> Array:
-        if np.prod(shape, dtype=float) > 2**24:  # as many as no file of a trial holds
-            raise layer.error("there are no such weights", "a small network")
-        return np.zeros(shape, np.float32)
-
-    def finish(self, layer: Layer) -> None:
-        """Nothing is left over."""
-
-
 def pixels_digest(pixels: np.ndarray[Any, Any]) -> str:
     """Return what tells decoded pixels from others."""
     return f"{pixels.shape} {zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
 
 
-def _image(path: Path) -> str:
-    pixels = decode(FolderSource(path.parent).read(path.name))
-    preprocess(pixels, _SPEC)
-    return pixels_digest(pixels)
+# What follows imports what a reader needs and returns the reader. All of them together take two
+# seconds to import, and a process needs only its own.
 
 
-def _prototxt(path: Path) -> str:
-    model = build_graph(read_network(path, LAYER_TYPES), _AnyWeights())
-    return f"{len(model.graph.node)} nodes"
+def _image() -> Reader:
+    from mlubench.images.decode import decode
+    from mlubench.images.preprocess import Preprocess, preprocess
+    from mlubench.images.source import FolderSource
 
-
-def _caffemodel(path: Path) -> str:
-    return f"{len(read_caffemodel(path))} layers"
-
-
-def _suite(path: Path) -> str:
-    return f"{len(read_suite(NightlyParameters(suite=str(path))).runs)} runs"
-
-
-def _entries(name: str, entry: type[Any]) -> Callable[[Path], str]:
-    """Return the reader of a catalogue, which has a folder of its own and a name."""
+    spec = Preprocess("short", 256, 224)
 
     def read(path: Path) -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / name).write_bytes(path.read_bytes())
-            return f"{len(read_entries(name, entry, [Path(folder)]))} entries"
+        pixels = decode(FolderSource(path.parent).read(path.name))
+        preprocess(pixels, spec)
+        return pixels_digest(pixels)
 
     return read
 
 
-def _parquet(path: Path) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        return f"{len(TarSource.open(unpack_shards([path], Path(folder))).names())} images"
+def _prototxt() -> Reader:
+    from mlubench.caffe.graph import Role, Shape
+    from mlubench.caffe.importer import build_graph
+    from mlubench.caffe.layers import LAYER_TYPES
+    from mlubench.caffe.prototxt import Layer, read_network
+    from mlubench.caffe.weights import Array
+
+    class AnyWeights:
+        """Gives every layer the blobs it wants: zeros, which take no memory by themselves."""
+
+        def take(self, layer: Layer, role: Role, shape: Shape) -> Array:
+            if np.prod(shape, dtype=float) > 2**24:  # as many as no file of a trial holds
+                raise layer.error("there are no such weights", "a small network")
+            return np.zeros(shape, np.float32)
+
+        def finish(self, layer: Layer) -> None:
+            """Nothing is left over."""
+
+    def read(path: Path) -> str:
+        model = build_graph(read_network(path, LAYER_TYPES), AnyWeights())
+        return f"{len(model.graph.node)} nodes"
+
+    return read
 
 
-def _tar(path: Path) -> str:
-    source = TarSource.open(path)
-    for name in source.names():
-        with contextlib.suppress(DamagedImage):
-            source.read(name)
-    return f"{len(source.names())} images"
+def _caffemodel() -> Reader:
+    from mlubench.caffe.weights import read_caffemodel
+
+    return lambda path: f"{len(read_caffemodel(path))} layers"
 
 
-#: By name, what reads one file and returns in a word what it read.
-READERS: dict[str, Callable[[Path], str]] = {
+def _labels() -> Reader:
+    from mlubench.images.labels import read_label_list
+
+    return lambda path: f"{len(read_label_list(path))} labels"
+
+
+def _suite() -> Reader:
+    from mlubench.pipeline.nightly_parameters import NightlyParameters
+    from mlubench.pipeline.suite import read_suite
+
+    return lambda path: f"{len(read_suite(NightlyParameters(suite=str(path))).runs)} runs"
+
+
+def _entries(name: str) -> Reader:
+    """Return the reader of a catalogue, which has a folder of its own and a name."""
+    from mlubench.catalogue.datasets import DatasetEntry
+    from mlubench.catalogue.engines import EngineEntry
+    from mlubench.catalogue.entries import read_entries
+    from mlubench.catalogue.models import ModelEntry
+
+    kinds: dict[str, type[Any]] = {
+        "models.yaml": ModelEntry,
+        "datasets.yaml": DatasetEntry,
+        "engines.yaml": EngineEntry,
+    }
+
+    def read(path: Path) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).write_bytes(path.read_bytes())
+            return f"{len(read_entries(name, kinds[name], [Path(folder)]))} entries"
+
+    return read
+
+
+def _parquet() -> Reader:
+    from mlubench.images.parquet import unpack_shards
+    from mlubench.images.tar import TarSource
+
+    def read(path: Path) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            images = TarSource.open(unpack_shards([path], Path(folder)))
+            return f"{len(images.names())} images"
+
+    return read
+
+
+def _tar() -> Reader:
+    from mlubench.images.tar import TarSource
+
+    def read(path: Path) -> str:
+        source = TarSource.open(path)
+        for name in source.names():
+            with contextlib.suppress(DamagedImage):
+                source.read(name)
+        return f"{len(source.names())} images"
+
+    return read
+
+
+#: By name, what gives a reader: it reads one file and returns in a word what it read.
+READERS: dict[str, Callable[[], Reader]] = {
     "image": _image,
     "prototxt": _prototxt,
     "caffemodel": _caffemodel,
-    "labels": lambda path: f"{len(read_label_list(path))} labels",
+    "labels": _labels,
     "suite": _suite,
-    "models": _entries("models.yaml", ModelEntry),
-    "datasets": _entries("datasets.yaml", DatasetEntry),
-    "engines": _entries("engines.yaml", EngineEntry),
+    "models": lambda: _entries("models.yaml"),
+    "datasets": lambda: _entries("datasets.yaml"),
+    "engines": lambda: _entries("engines.yaml"),
     "parquet": _parquet,
     "tar": _tar,
 }
 
 
-def read_file(reader: str, path: Path) -> tuple[str, str]:
+def read_file(reader: Reader, path: Path) -> tuple[str, str]:
     """Return what became of a file (read, damaged, refused, FAULT), and the words for it."""
     try:
-        return "read", READERS[reader](path)
+        return "read", reader(path)
     except DamagedImage as damage:
         return "damaged", damage.kind
     except InputError as error:
@@ -164,7 +201,7 @@ def _most_megabytes() -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
 
 
-def _readings(reader: str, folder: Path) -> Iterator[dict[str, object]]:
+def _readings(reader: Reader, folder: Path) -> Iterator[dict[str, object]]:
     for name in sorted(os.listdir(folder)):  # noqa: PTH208  # names that are not UTF-8
         start = time.process_time()
         became, words = read_file(reader, folder / name)
@@ -178,8 +215,9 @@ def _readings(reader: str, folder: Path) -> Iterator[dict[str, object]]:
 
 
 if __name__ == "__main__":
+    chosen = READERS[sys.argv[1]]()
     forbid()
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
-    for reading in _readings(sys.argv[1], Path(sys.argv[2])):
+    for reading in _readings(chosen, Path(sys.argv[2])):
         sys.stdout.write(json.dumps(reading) + "\n")
         sys.stdout.flush()

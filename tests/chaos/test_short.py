@@ -9,24 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.chaos import (
-    disk,
-    documents,
-    downloads,
-    flips,
-    images,
-    kills,
-    networks,
-    once,
-    points,
-    soak,
-)
+from tests.chaos import disk, downloads, flips, kills, once, points, soak
 from tests.chaos.campaign import Chance, Counts
-from tests.chaos.evaluating import Place
+from tests.chaos.evaluating import VICTIM, Place
 from tests.support.long import long
 
 #: So many bits of each file are flipped; all of them by make chaos.
 _BITS = 150
+#: The longest networks have so many layers, dimensions and so on; ten times as many by make chaos.
+_MANY = 10_000
 
 
 @pytest.mark.parametrize("kept", flips.KEPT)
@@ -40,19 +31,25 @@ def test_a_flipped_bit_is_noticed(kept: str, tmp_path: Path) -> None:
 
 
 def test_every_kind_of_bad_image_is_scored_or_told(tmp_path: Path) -> None:
+    from tests.chaos import images
+
     assert images.kinds() >= 30
     images.every_kind(tmp_path, random.Random(0), Counts())
     images.disturb_many(tmp_path / "disturbed", random.Random(0), Counts())
 
 
 def test_networks_that_are_wrong_by_hand(tmp_path: Path) -> None:
+    from tests.chaos import networks
+
     counts = Counts()
-    networks.check_by_hand(tmp_path, counts)
+    networks.check_by_hand(tmp_path, counts, many=_MANY)
     assert sum(counts.done.values()) >= 200
 
 
 @long
 def test_documents_that_are_wrong_by_hand(tmp_path: Path) -> None:
+    from tests.chaos import documents
+
     documents.check_by_hand(tmp_path, Counts())
 
 
@@ -75,13 +72,31 @@ def chance(tmp_path_factory: pytest.TempPathFactory) -> Chance:
 
 
 @pytest.fixture(scope="module")
+def plain_whole(chance: Chance) -> Iterator[kills.Undisturbed]:
+    """A run whose flow ran without Prefect."""
+    with kills.undisturbed(chance.folder / "plain", "", "force_float16") as whole:
+        yield whole
+
+
+@pytest.fixture(scope="module")
 def whole(chance: Chance, prefect_server: str) -> Iterator[kills.Undisturbed]:
     with kills.undisturbed(chance.folder, prefect_server, "force_float16") as whole:
         yield whole
 
 
-def test_all_killed_while_images_are_inferred(chance: Chance, whole: kills.Undisturbed) -> None:
-    place = Place(chance.folder / "infer", whole.place.options, more=whole.server)
+def test_all_killed_while_images_are_inferred(
+    chance: Chance, plain_whole: kills.Undisturbed
+) -> None:
+    _kill_all(Place(chance.folder / "infer", plain_whole.place.options, VICTIM), plain_whole)
+
+
+@long
+def test_all_killed_while_prefect_sees_it(chance: Chance, whole: kills.Undisturbed) -> None:
+    _kill_all(Place(chance.folder / "seen", whole.place.options), whole)
+
+
+def _kill_all(place: Place, whole: kills.Undisturbed) -> None:
+    place.more = whole.server
     kills.warm(whole.place, place)
     counts = Counts()
     kills.kill(place, whole, "infer", "all", random.Random(0), counts, again=False)
@@ -97,9 +112,11 @@ def test_killed_between_a_run_and_its_history(chance: Chance, whole: kills.Undis
 
 
 @pytest.mark.parametrize("length", [300, 5000])
-def test_a_path_that_is_too_long(chance: Chance, whole: kills.Undisturbed, length: int) -> None:
+def test_a_path_that_is_too_long(
+    chance: Chance, plain_whole: kills.Undisturbed, length: int
+) -> None:
     counts = Counts()
-    disk.too_long(length)(chance, counts, whole)
+    disk.too_long(length)(chance, counts, plain_whole)
     assert counts.done["paths that are too long"] == 1
 
 

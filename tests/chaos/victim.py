@@ -3,11 +3,13 @@
 A step is a change of a file below the folder of artifacts: its making, renaming, removal. Python
 tells of each before it is done. ``MLUBENCH_STEPS`` names a file to which every step's name is
 written; ``MLUBENCH_STEP``, as ``3 os.rename runs/RUN``, the step before which the process
-dies, the third of that name.
+dies, the third of that name. With ``MLUBENCH_PLAIN`` its flow runs without Prefect, which takes
+half of the time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -16,6 +18,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from mlubench.cli import main
 
@@ -66,10 +69,26 @@ def step_name(event: str, arguments: tuple[Any, ...], out: str) -> str | None:
     return f"{event} {re.sub('[0-9]+', 'N', name)}"
 
 
+def plain_main() -> int:
+    """Run mlubench, whose flow runs without Prefect."""
+    import flows.evaluate
+    import flows.start
+    from tests.support.plain_flow import plain_flows
+
+    own, nothing = flows.evaluate.evaluate.fn, contextlib.nullcontext
+    with (
+        plain_flows(),
+        mock.patch.object(flows.evaluate, "evaluate", lambda asked, **_: own(asked)),
+        mock.patch.object(flows.start, "prepare_prefect"),
+        mock.patch.object(flows.start, "prefect_told", nothing),
+    ):
+        return main()
+
+
 if __name__ == "__main__":
     watch(
         str(Path(sys.argv[sys.argv.index("--out") + 1])),
         os.environ.get("MLUBENCH_STEPS"),
         os.environ.get("MLUBENCH_STEP"),
     )
-    sys.exit(main())
+    sys.exit(plain_main() if os.environ.get("MLUBENCH_PLAIN") else main())

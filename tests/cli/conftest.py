@@ -1,4 +1,4 @@
-"""``mlubench run`` on the sample's networks, compiled once for cores and for simulated cards."""
+"""``mlubench run`` on a small network, compiled once for cores and for simulated cards."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 
 from mlubench import cli
-from mlubench.conf import CONF
+from mlubench.images.digits import DigitsPaths, write_digits
 from mlubench.mm_run.parse import parse_report
 from mlubench.mm_run.results import Report
 from mlubench.pipeline.offline import compile_offline
 from mlubench.pipeline.parameters import CompileParameters
+from mlubench.store import atomic_folder, locked
+from tests.support.lasting_workers import LastingWorkers
+from tests.support.session import session_folder
 from tests.support.simulated_sdk import environment, misuses
+from tests.support.small_digits import write_first_blocks, write_small_digits
 
 QUICK = {"--warmup": 10, "--duration": 0, "--iterations": 6}
 ENGINES = ("openvino", "magicmind")
-SAMPLE = CONF / "sample" / "se_resnet50_digits"
-#: The sample's networks: name -> options of their compiling.
+#: The networks: name -> options of their compiling.
 MODELS: dict[str, dict[str, Any]] = {
     "static": {"batch_size": 2},
     "static of 4": {"batch_size": 4},
@@ -32,26 +35,127 @@ MODELS: dict[str, dict[str, Any]] = {
         "dim_range_max": (4, 3, 56, 56),
     },
 }
+#: What the sample's networks say of their input.
+SAMPLE_INPUT: dict[str, Any] = {"input_size": 56, "means": (104, 117, 123), "resize": "none"}
+#: Precisions to be compared -> the ranges of what is quantised.
+TWO_PRECISIONS: dict[str, tuple[float, float] | None] = {
+    "force_float32": None,
+    "qint8_mixed_float16": (-1.0, 1.0),
+}
+Models = dict[tuple[str, str], Path]
+
+
+@pytest.fixture(scope="package")
+def workers() -> Iterator[LastingWorkers]:
+    """Workers of all tests here."""
+    lasting = LastingWorkers()
+    yield lasting
+    lasting.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _workers_last(workers: LastingWorkers) -> Iterator[None]:
+    """A command's end ends no worker, which the next command has no need to start."""
+    with workers.in_use():
+        yield
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """The sample compiled for both engines, once."""
-    folder = tmp_path_factory.mktemp("models")
-    found = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(folder).items():
+def small_network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A small network of the sample's input and classes, as options of compiling."""
+    prototxt, caffemodel = write_small_digits(tmp_path_factory.mktemp("small"))
+    return {"prototxt": prototxt, "caffemodel": caffemodel, **SAMPLE_INPUT}
+
+
+@pytest.fixture(scope="session")
+def small_options(small_network: dict[str, Any]) -> list[str]:
+    """The small network as words of a command line."""
+    return as_words(small_network)
+
+
+def as_words(network: dict[str, Any]) -> list[str]:
+    """Return options of compiling as words of a command line."""
+    words = []
+    for name, value in network.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name}", *map(str, values)]
+    return words
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> DigitsPaths:
+    """The sample's images; leave them as they are."""
+    return write_digits(tmp_path_factory.mktemp("images") / "digits")
+
+
+@pytest.fixture(scope="session")
+def models(
+    tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, Any], cards: dict[str, str]
+) -> Models:
+    """The small network compiled for both engines, once for all processes of tests."""
+    folder = session_folder(tmp_path_factory) / "models-to-run"
+    with locked(folder.with_suffix(".lock")):
+        if not folder.exists():
+            with atomic_folder(folder) as new:
+                _compile(new, small_network, cards)
+    return {(engine, name): folder / f"{engine} {name}" for engine in ENGINES for name in MODELS}
+
+
+def _compile(folder: Path, network: dict[str, Any], cards: dict[str, str]) -> None:
+    workers = LastingWorkers()
+    with pytest.MonkeyPatch.context() as patch, workers.in_use():
+        for name, value in cards.items():
             patch.setenv(name, value)
         for engine in ENGINES:
             for name, options in MODELS.items():
                 asked = CompileParameters(
                     engine=engine,
-                    out=folder,
+                    out=folder / "artifacts",
                     magicmind_model=folder / f"{engine} {name}",
+                    **network,
                     **options,
                 )
-                found[engine, name] = compile_offline(asked, lambda *_: None).path
-    return found
+                compile_offline(asked, lambda *_: None)
+    workers.close()
+
+
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The sample's first blocks in two precisions, once for all processes of tests.
+
+    Its batch is such that a layer takes long enough for its time to be told.
+    """
+    folder = session_folder(tmp_path_factory) / "blocks"
+    with locked(folder.with_suffix(".lock")):
+        if not folder.exists():
+            with atomic_folder(folder) as new:
+                prototxt, caffemodel = write_first_blocks(new)
+                files = {"prototxt": prototxt, "caffemodel": caffemodel}
+                compile_twice(new, batch_size=16, **files, **SAMPLE_INPUT)
+    return {precision: folder / precision for precision in TWO_PRECISIONS}
+
+
+def compile_twice(folder: Path, **options: Any) -> dict[str, Path]:
+    """Compile a network in two precisions, its ranges made up; return the paths by precision."""
+    return {
+        precision: compile_offline(
+            CompileParameters(
+                precision=precision,
+                random_calib_range=ranges,
+                out=folder / "artifacts",
+                magicmind_model=folder / precision,
+                **options,
+            ),
+            lambda *_: None,
+        ).path
+        for precision, ranges in TWO_PRECISIONS.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables that give a process two simulated cards."""
+    return environment(tmp_path_factory.mktemp("sdk"), cards=2)
 
 
 class Run:
@@ -60,7 +164,7 @@ class Run:
     def __init__(
         self,
         engine: str,
-        models: dict[tuple[str, str], Path],
+        models: Models,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         self.engine = engine
@@ -93,18 +197,17 @@ class Run:
 @pytest.fixture(params=ENGINES)
 def run(
     request: pytest.FixtureRequest,
-    models: dict[tuple[str, str], Path],
-    tmp_path: Path,
+    models: Models,
+    cards: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Run]:
-    variables = environment(tmp_path / "sdk", cards=2)
-    for name, value in variables.items():
+    for name, value in cards.items():
         monkeypatch.setenv(name, value)
     yield Run(request.param, models, capsys)
-    assert misuses(variables) == []
+    assert misuses(cards) == []
 
 
 @pytest.fixture
-def openvino(models: dict[tuple[str, str], Path], capsys: pytest.CaptureFixture[str]) -> Run:
+def openvino(models: Models, capsys: pytest.CaptureFixture[str]) -> Run:
     return Run("openvino", models, capsys)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlubench import cli
-from mlubench.images.digits import write_digits
+from mlubench.images.digits import DigitsPaths
 from mlubench.images.labels import imagenet_order
 from tests.images import packing
 from tests.support.networks import write_caffe_network
@@ -19,11 +19,11 @@ RESULTS = ("infer_result.txt", "eval_labels.txt", "eval_result_1.txt", "eval_res
 class Site:
     """A compiled network of ImageNet's classes, in the 2015 order, and images."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, digits: DigitsPaths) -> None:
         self.folder = folder
         self.out = folder / "out"
         self.models = {order: self._compile(order) for order in ("2015", "")}
-        pictures = sorted(write_digits(folder / "digits").val.iterdir())[:12]
+        pictures = sorted(digits.val.iterdir())[:12]
         wnids = imagenet_order("2012").class_ids
         self.files = {
             f"ILSVRC2012_val_{number:08d}.JPEG": picture.read_bytes()
@@ -52,8 +52,8 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return Site(tmp_path_factory.mktemp("site"))
+def site(tmp_path_factory: pytest.TempPathFactory, digits: DigitsPaths) -> Site:
+    return Site(tmp_path_factory.mktemp("site"), digits)
 
 
 def test_every_form_gives_the_same_files(site: Site, tmp_path: Path) -> None:

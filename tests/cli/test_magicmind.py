@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mlubench import cli
-from mlubench.images.digits import DigitsPaths, write_digits
+from mlubench.images.digits import DigitsPaths
 from mlubench.store import sha256_file
-from tests.support.simulated_sdk import environment, misuses
+from tests.support.simulated_sdk import misuses
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +21,12 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("artifacts")
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> DigitsPaths:
-    return write_digits(tmp_path_factory.mktemp("images") / "digits")
-
-
 @pytest.fixture(autouse=True)
-def _two_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    variables = environment(tmp_path, cards=2)
-    for name, value in variables.items():
+def _two_cards(cards: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in cards.items():
         monkeypatch.setenv(name, value)
     yield
-    assert misuses(variables) == []
+    assert misuses(cards) == []
 
 
 @pytest.fixture
@@ -48,6 +42,12 @@ def shell(out: Path, capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 COMPILE = ("compile", "--engine", "magicmind")
+
+
+@pytest.fixture
+def compiling(small_options: list[str]) -> tuple[str, ...]:
+    """The words that compile the small network."""
+    return (*COMPILE, *small_options)
 
 
 @pytest.mark.parametrize(
@@ -92,29 +92,33 @@ def test_it_runs_and_says_what_it_was_run_on(
     assert sum(map(str.__eq__, labels, best)) >= 19
 
 
-def test_only_its_own_is_replaced(shell: Any, tmp_path: Path) -> None:
+def test_only_its_own_is_replaced(shell: Any, compiling: Any, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("a letter")
-    said = shell(*COMPILE, "--magicmind_model", mine, status=2)
+    said = shell(*compiling, "--magicmind_model", mine, status=2)
     assert "is there and is no compiled network of magicmind" in said
     assert mine.read_text() == "a letter"
     model = tmp_path / "model"
     for precision in ("force_float16", "force_float32"):
-        shell(*COMPILE, "--magicmind_model", model, "--precision", precision)
+        shell(*compiling, "--magicmind_model", model, "--precision", precision)
     assert json.loads((tmp_path / "model.json").read_text())["spec"]["precision"] == precision
 
 
-def test_a_file_that_was_exchanged_is_told(shell: Any, tmp_path: Path, digits: DigitsPaths) -> None:
+def test_a_file_that_was_exchanged_is_told(
+    shell: Any, compiling: Any, tmp_path: Path, digits: DigitsPaths
+) -> None:
     model = tmp_path / "model"
-    shell(*COMPILE, "--magicmind_model", model)
+    shell(*compiling, "--magicmind_model", model)
     model.write_bytes(model.read_bytes() + b"x")
     said = shell("infer", "--magicmind_model", model, "--image_dir", digits.val, status=2)
     assert "is not the network that model.json describes" in said
 
 
-def test_the_file_of_the_embedded_engine_is_not_replaced(shell: Any, tmp_path: Path) -> None:
-    shell("compile", "--magicmind_model", tmp_path / "model")
-    said = shell(*COMPILE, "--magicmind_model", tmp_path / "model", status=2)
+def test_the_file_of_the_embedded_engine_is_not_replaced(
+    shell: Any, compiling: Any, small_options: list[str], tmp_path: Path
+) -> None:
+    shell("compile", *small_options, "--magicmind_model", tmp_path / "model")
+    said = shell(*compiling, "--magicmind_model", tmp_path / "model", status=2)
     assert "no compiled network of magicmind" in said
 
 
@@ -135,24 +139,30 @@ def test_the_file_of_the_embedded_engine_is_not_replaced(shell: Any, tmp_path: P
         ),
     ],
 )
-def test_what_cannot_be(shell: Any, tmp_path: Path, options: Any, words: str) -> None:
-    said = shell(*COMPILE, "--magicmind_model", tmp_path / "model", *options, status=2)
+def test_what_cannot_be(
+    shell: Any, compiling: Any, tmp_path: Path, options: Any, words: str
+) -> None:
+    said = shell(*compiling, "--magicmind_model", tmp_path / "model", *options, status=2)
     assert words in said
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("visible", ["1", "1,0", " 1 "])
 def test_visible_cards_are_numbered_anew(
-    shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str
+    shell: Any, compiling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str
 ) -> None:
     monkeypatch.setenv("MLU_VISIBLE_DEVICES", visible)
-    shell(*COMPILE, "--magicmind_model", tmp_path / "model")
+    shell(*compiling, "--magicmind_model", tmp_path / "model")
     if "," not in visible:
-        said = shell(*COMPILE, "--magicmind_model", tmp_path / "other", "--device_id", 1, status=2)
+        said = shell(
+            *compiling, "--magicmind_model", tmp_path / "other", "--device_id", 1, status=2
+        )
         assert "expected: mlu:0" in said
 
 
-def test_hidden_cards_are_told(shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_cards_are_told(
+    shell: Any, compiling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLU_VISIBLE_DEVICES", "")
-    said = shell(*COMPILE, "--magicmind_model", tmp_path / "model", status=2)
+    said = shell(*compiling, "--magicmind_model", tmp_path / "model", status=2)
     assert "the SDK sees none" in said

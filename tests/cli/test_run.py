@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
-from mlubench.caffe import import_caffe
 from mlubench.mm_run.options import MmRunOptions
 from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
-from tests.cli.conftest import SAMPLE, Run
+from tests.cli.conftest import Run
 from tests.mm_run.trace_format import check_trace
 
 
@@ -99,30 +98,40 @@ def test_shapes_whose_inputs_are_not_copied_are_told_apart(run: Run, tmp_path: P
     assert performance.total_batch != performance.iterations
 
 
-def test_files_in_and_out(run: Run, tmp_path: Path) -> None:
+Reference = Callable[..., np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def reference(small_network: dict[str, Any]) -> Reference:
+    """What the network, or a layer of it, answers to images by ONNX Runtime."""
+    import onnxruntime
+
+    from mlubench.caffe import import_caffe
+
+    def reference(images: np.ndarray, tensor: str = "prob") -> np.ndarray:
+        model = import_caffe(small_network["prototxt"], small_network["caffemodel"])
+        if tensor != "prob":
+            model.graph.output.add().name = tensor
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        pixels = images.astype(np.float32) - np.array([104, 117, 123], np.float32)
+        (name,) = (one.name for one in session.get_inputs())
+        (found,) = session.run([tensor], {name: pixels.transpose(0, 3, 1, 2)})
+        return np.asarray(found)
+
+    return reference
+
+
+def test_files_in_and_out(run: Run, tmp_path: Path, reference: Reference) -> None:
     images = np.random.default_rng(3).integers(0, 256, (2, 56, 56, 3), np.uint8)
     (tmp_path / "in.bin").write_bytes(images.tobytes())
     out = tmp_path / "made" / "out"
     run("--input_files", tmp_path / "in.bin", "--output_path", out)
     assert [path.name for path in out.iterdir()] == ["output[0]"]
     scores = np.fromfile(out / "output[0]", np.float32).reshape(2, 10)
-    np.testing.assert_allclose(scores, _reference(images), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(scores, reference(images), rtol=1e-3, atol=1e-4)
     assert f"output_path: {out}" in run.err
-
-
-def _reference(images: np.ndarray, tensor: str | None = None) -> np.ndarray:
-    model = import_caffe(SAMPLE.with_suffix(".prototxt"), SAMPLE.with_suffix(".caffemodel"))
-    if tensor is not None:
-        model.graph.output.add().name = tensor
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    pixels = (images.astype(np.float32) - np.array([104, 117, 123], np.float32)).transpose(
-        0, 3, 1, 2
-    )
-    (name,) = (one.name for one in session.get_inputs())
-    (found,) = session.run(None if tensor is None else [tensor], {name: pixels})
-    return np.asarray(found)
 
 
 def test_without_copies_there_are_no_stages_of_copying(run: Run) -> None:
@@ -232,28 +241,31 @@ def test_a_plugin(run: Run, tmp_path: Path) -> None:
     assert "absent.so" in run.err
 
 
-def test_every_layers_output_by_its_name(run: Run, tmp_path: Path) -> None:
+def test_every_layers_output_by_its_name(run: Run, tmp_path: Path, reference: Reference) -> None:
     images = np.random.default_rng(3).integers(0, 256, (2, 56, 56, 3), np.uint8)
     (tmp_path / "in.bin").write_bytes(images.tobytes())
     folder = tmp_path / "layers"
     run("--debug_path", folder, "--input_files", tmp_path / "in.bin")
     layer = "conv2_1_1x1_reduce"
-    reference = _reference(images, "pool1/3x3_s2")
+    expected = reference(images, "pool1/3x3_s2")
     if run.engine == "openvino":
         found = np.load(folder / "pool1_3x3_s2.npy")
         suffix = ".npy"
     else:
         data = (folder / "pool1_3x3_s2.simulated.bin").read_bytes()
-        found = np.frombuffer(data, np.float32).reshape(reference.shape)
+        found = np.frombuffer(data, np.float32).reshape(expected.shape)
         suffix = ".simulated.bin"
-    np.testing.assert_allclose(found, reference, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
     assert (folder / f"{layer}{suffix}").is_file()
     assert (folder / f"prob{suffix}").is_file()  # the network's output is a layer's, too
 
 
-def test_layers_times_by_their_names(openvino: Run, tmp_path: Path) -> None:
+def test_layers_times_by_their_names(
+    openvino: Run, blocks: dict[str, Path], tmp_path: Path
+) -> None:
     folder = tmp_path / "perf"
-    said = openvino("--perf_path", folder, "--table")
+    network = ("--magicmind_model", blocks["force_float32"])
+    said = openvino("--perf_path", folder, "--table", *network)
     assert {path.name for path in folder.iterdir()} == {
         *("layers.txt", "layers.csv", "layers.json", "layers.svg")
     }

@@ -147,13 +147,16 @@ def test_a_warm_up_that_did_not_get_steady_is_told(
     assert "note: the warm-up did not get steady" in openvino.err
 
 
-def test_made_up_ranges_are_told(openvino: Run, tmp_path: Path) -> None:
+def test_made_up_ranges_are_told(
+    openvino: Run, tmp_path: Path, small_network: dict[str, Any]
+) -> None:
     asked = CompileParameters(
         precision="qint8_mixed_float16",
         random_calib_range=(-1.0, 1.0),
         batch_size=1,
         out=tmp_path,
         magicmind_model=tmp_path / "fast",
+        **small_network,
     )
     compile_offline(asked, lambda *_: None)
     document = json.loads(openvino("--magicmind_model", tmp_path / "fast", "--json"))

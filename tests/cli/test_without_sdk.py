@@ -9,44 +9,37 @@ from pathlib import Path
 import pytest
 
 from mlubench import cli
-from tests.support.simulated_sdk import environment
+from tests.cli.conftest import Models
 
 MAGICMIND = ("--engine", "magicmind")
 
 
-def _verbs(folder: Path) -> dict[str, list[str]]:
+def _verbs(folder: Path, compiled: Path | None = None) -> dict[str, list[str]]:
     """Return a command line for each verb that needs the engine."""
     out = ["--out", str(folder / "artifacts")]
-    compiled = ["--magicmind_model", str(folder / "model"), "--image_dir", str(folder)]
     return {
         # The network would have to be fetched; nothing of that is begun.
         "eval": ["eval", *MAGICMIND, "--devices", "mlu:0", "--model", "senet50", *out],
         "bench": ["bench", *MAGICMIND, "--devices", "mlu:0", "--model", "senet50", *out],
         "compile": ["compile", *MAGICMIND, "--model", "senet50", *out],
-        "infer": ["infer", *compiled, *out],
+        "infer": ["infer", "--magicmind_model", str(compiled), "--image_dir", str(folder), *out],
         "devices": ["devices", *MAGICMIND],
     }
 
 
-def _write_compiled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile a network where there is an SDK."""
-    with monkeypatch.context() as patch:
-        for name, value in environment(folder).items():
-            patch.setenv(name, value)
-        options = ["--magicmind_model", str(folder / "model"), "--out", str(folder / "elsewhere")]
-        assert cli.main(["compile", *MAGICMIND, *options]) == 0
-
-
 @pytest.mark.parametrize("verb", ["eval", "bench", "compile", "infer", "devices"])
 def test_each_verb_says_what_was_looked_for(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verb: str,
+    models: Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if verb == "infer":
-        _write_compiled(tmp_path, monkeypatch)
-    capsys.readouterr()
+    # It was compiled where there is an SDK.
+    verbs = _verbs(tmp_path, models["magicmind", "static"])
     monkeypatch.setenv("NEUWARE_HOME", "/usr/local/neuware")
     monkeypatch.setattr("flows.start.prepare_prefect", lambda _: pytest.fail("not before"))
-    assert cli.main(_verbs(tmp_path)[verb]) == 2
+    assert cli.main(verbs[verb]) == 2
     said = capsys.readouterr().err
     for words in (
         "error: --engine magicmind: MagicMind's SDK is not there",

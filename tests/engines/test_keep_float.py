@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
 
 from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
@@ -21,6 +20,8 @@ INT8 = dataclasses.replace(SPEC, precision="qint8_mixed_float32")
 
 def _quantised(folder: Path) -> set[str]:
     """Return the layers whose weights are quantised, which NNCF says in their names."""
+    import openvino as ov
+
     model = ov.Core().read_model(str(folder / "model.xml"))
     found = set()
     for op in model.get_ordered_ops():
@@ -54,6 +55,8 @@ def test_only_the_others_are_quantised(
 
 
 def test_parts_of_a_layer_go_with_it(tmp_path: Path) -> None:
+    import openvino as ov
+
     model = ov.Core().read_model(str(write_small_network(tmp_path / "network.onnx")))
     assert operations_of(model, ["fc"]) == [
         op.get_friendly_name()
@@ -66,6 +69,8 @@ def test_parts_of_a_layer_go_with_it(tmp_path: Path) -> None:
 
 def test_a_layer_named_behind_another_is_none_of_its_parts() -> None:
     """As in inception/3x3: what multiplies weights under a name of its own stays apart."""
+    import openvino as ov
+
     opset = ov.opset13
     data = opset.parameter([1, 3, 8, 8], np.float32, name="data")
     first = opset.relu(data, name="inception")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from mlubench.engines.interface import (
@@ -56,6 +55,8 @@ def _scores(
 
 
 def _reference(network: Path, images: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
     pixels = (images - np.array(SPEC.means)) / np.sqrt(np.array(SPEC.variances))
     (scores,) = session.run(None, {"data": pixels.transpose(0, 3, 1, 2).astype(np.float32)})
@@ -235,6 +236,8 @@ def test_core_groups_that_are_not_there(name: str) -> None:
 
 def _layers_of(network: Path, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return every inner tensor by ONNX Runtime, [images, ...]."""
+    import onnxruntime
+
     model = onnx.load(network)
     names = [name for node in model.graph.node for name in node.output]
     for name in names[:-1]:

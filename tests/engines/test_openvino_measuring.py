@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from mlubench.engines.interface import BuildSpec, Calibration, Engine, NetworkFiles, load_engine
@@ -53,6 +52,8 @@ def engine() -> Engine:
 
 
 def _reference(network: Path, images: np.ndarray, tensor: str = "prob") -> np.ndarray:
+    import onnxruntime
+
     loaded = onnx.load(network)
     if tensor != "prob":
         loaded.graph.output.add().name = tensor

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.utilities.callables import parameter_schema
-from prefect.utilities.schema_tools import validate
 
-from flows.benchmark import benchmark
-from flows.ending import outcome_of
-from flows.evaluate import evaluate
-from flows.nightly import nightly
 from mlubench import caffe
 from mlubench.errors import ConfigError
 from mlubench.images import decoding
@@ -35,9 +29,12 @@ SECRET = "wJalrXUtnFEMI/K7MDENG"
 
 
 @pytest.fixture
-def night(prefect_server: None, bucket: Bucket, tmp_path: Path) -> Callable[[str], NightlyOutcome]:
+def night(prefect_server: str, bucket: Bucket, tmp_path: Path) -> Callable[[str], NightlyOutcome]:
     """Runs a night on a host, which has a folder of its own and the bucket."""
     (tmp_path / "mine.yaml").write_text(SUITE)
+
+    from flows.ending import outcome_of
+    from flows.nightly import nightly
 
     def run(host: str) -> NightlyOutcome:
         asked = NightlyParameters(
@@ -90,6 +87,8 @@ def test_a_second_host_does_nothing_again_and_is_judged_by_the_first(
 
 def _assert_nobody_knows(bucket: Bucket, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Check that the key is in no file, object, artifact, parameter or line of output."""
+    from prefect.client.orchestration import get_client
+
     key = bucket.server.key
     with get_client(sync_client=True) as client:
         told = repr(client.read_artifacts()) + repr(client.read_flow_runs())
@@ -136,8 +135,12 @@ def test_a_deployment_is_told_at_once(run: Evaluate, bucket: Bucket) -> None:
         run(artifacts="s3://no-such-bucket")
 
 
-@pytest.mark.parametrize("flow", [evaluate, benchmark, nightly], ids=lambda flow: flow.name)
-def test_prefects_server_refuses_a_key_before_it_keeps_it(flow: Any) -> None:
+@pytest.mark.parametrize("name", ["evaluate", "benchmark", "nightly"])
+def test_prefects_server_refuses_a_key_before_it_keeps_it(name: str) -> None:
+    from prefect.utilities.callables import parameter_schema
+    from prefect.utilities.schema_tools import validate
+
+    flow = getattr(import_module(f"flows.{name}"), name)
     schema = parameter_schema(flow).model_dump_for_openapi()
 
     def faults(address: str | None) -> list[Any]:

@@ -16,6 +16,7 @@ from mlubench.errors import ConfigError
 from tests.flows.conftest import Evaluate
 from tests.support.dask_hosts import Host, Scheduler, kill_at_once
 from tests.support.long import long
+from tests.support.pageless import pageless as pageless
 from tests.support.processes import becomes
 from tests.support.simulated_sdk import environment, misuses
 
@@ -59,12 +60,13 @@ def test_a_cluster_without_the_resource_is_refused(run: Evaluate, scheduler: Sch
     assert f"dask worker {scheduler.address} --nthreads 1 --resources cpu=1" in error.value.fix
 
 
+@pytest.mark.usefixtures("pageless")
 def test_two_hosts_that_share_no_disk_change_no_byte(
-    run: Evaluate, scheduler: Scheduler, hosts: tuple[Host, Host]
+    run: Evaluate, prefect_run: Evaluate, scheduler: Scheduler, hosts: tuple[Host, Host]
 ) -> None:
     precisions = ("force_float32", "force_float16")
     here = run(shards=1, precision=precisions)
-    there = run(runner="dask", scheduler=scheduler.address, shards=8, precision=precisions)
+    there = prefect_run(runner="dask", scheduler=scheduler.address, shards=8, precision=precisions)
     expected = (here.folder / "predictions.parquet").read_bytes()
     assert (there.folder / "predictions.parquet").read_bytes() == expected
 
@@ -80,7 +82,11 @@ def test_two_hosts_that_share_no_disk_change_no_byte(
 
 @long
 def test_a_shard_holds_a_card_and_one_that_fails_is_done_again(
-    run: Evaluate, scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Evaluate,
+    prefect_run: Evaluate,
+    scheduler: Scheduler,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def cards(*faults: dict[str, object]) -> dict[str, str]:
         variables = environment(tmp_path, cards=2, faults=faults)
@@ -93,7 +99,7 @@ def test_a_shard_holds_a_card_and_one_that_fails_is_done_again(
     expected = (run(**few).folder / "predictions.parquet").read_bytes()
     variables = cards({"call": "Context.enqueue", "how": "abort", "times": 1})
     with scheduler.worker("cards", slots="mlu=2"):
-        outcome = run(runner="dask", scheduler=scheduler.address, shards=12, **few)
+        outcome = prefect_run(runner="dask", scheduler=scheduler.address, shards=12, **few)
     assert (outcome.folder / "predictions.parquet").read_bytes() == expected
     shards = pd.read_parquet(outcome.folder / "shards.parquet")
     assert set(shards.device) == {"cards/mlu:0 (simulated)", "cards/mlu:1 (simulated)"}
@@ -117,7 +123,11 @@ def test_a_host_with_another_version_is_refused(
 
 @long
 def test_the_shards_of_a_killed_host_are_redone_by_the_other(
-    run: Evaluate, scheduler: Scheduler, hosts: tuple[Host, Host], out: Path
+    run: Evaluate,
+    prefect_run: Evaluate,
+    scheduler: Scheduler,
+    hosts: tuple[Host, Host],
+    out: Path,
 ) -> None:
     expected = (run(shards=1, **FLOAT).folder / "predictions.parquet").read_bytes()
     far = hosts[1]
@@ -130,7 +140,7 @@ def test_the_shards_of_a_killed_host_are_redone_by_the_other(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    outcome = run(runner="dask", scheduler=scheduler.address, shards=40, **FLOAT)
+    outcome = prefect_run(runner="dask", scheduler=scheduler.address, shards=40, **FLOAT)
     killer.join()
     assert finished.is_set()
     assert (outcome.folder / "predictions.parquet").read_bytes() == expected
@@ -147,7 +157,7 @@ def test_the_shards_of_a_killed_host_are_redone_by_the_other(
 
 @long
 def test_a_run_goes_on_where_nannies_start_all_workers_again(
-    run: Evaluate, tmp_path: Path, out: Path
+    run: Evaluate, prefect_run: Evaluate, tmp_path: Path, out: Path
 ) -> None:
     """With all Dask workers the network is lost that had been sent to them."""
     expected = (run(shards=1, **FLOAT).folder / "predictions.parquet").read_bytes()
@@ -163,7 +173,7 @@ def test_a_run_goes_on_where_nannies_start_all_workers_again(
             kill_at_once(left, right)
 
         killed = pool.submit(kill)
-        outcome = run(runner="dask", scheduler=scheduler.address, shards=16, **FLOAT)
+        outcome = prefect_run(runner="dask", scheduler=scheduler.address, shards=16, **FLOAT)
         killed.result()
     assert (outcome.folder / "predictions.parquet").read_bytes() == expected
     shards = pd.read_parquet(outcome.folder / "shards.parquet")

@@ -50,7 +50,7 @@ def network(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_every_form_gives_the_same_bytes(
-    run: Evaluate,
+    run_without_page: Evaluate,
     network: dict[str, Any],
     digits: dict[str, bytes],
     classes: dict[str, str],
@@ -60,7 +60,7 @@ def test_every_form_gives_the_same_bytes(
     for form, write in packing.every_form(tmp_path / "forms", digits, classes).items():
         image_dir, label_file, order = write()
         images = {"image_dir": image_dir, "label_file": label_file, "label_file_order": order}
-        outcome = run(**network, **images)
+        outcome = run_without_page(**network, **images)
         predictions[form] = (outcome.folder / "predictions.parquet").read_bytes()
         contents.add(outcome.record.dataset.digest)
         assert outcome.record.dataset.images.scored == IMAGES - 8
@@ -69,7 +69,9 @@ def test_every_form_gives_the_same_bytes(
     assert len(contents) == 1
 
 
-def test_the_samples_digits_from_a_tar(run: Evaluate, tmp_path: Path) -> None:
+def test_the_samples_digits_from_a_tar(
+    run: Evaluate, run_without_page: Evaluate, tmp_path: Path
+) -> None:
     digits = write_digits(tmp_path / "digits")
     listed = tmp_path / "labels.txt"
     listed.write_text("".join(digits.val_labels.read_text().splitlines(keepends=True)[:597]))
@@ -79,7 +81,7 @@ def test_the_samples_digits_from_a_tar(run: Evaluate, tmp_path: Path) -> None:
         "calibration_dir": digits.train,
         "precision": ("force_float32",),
     }
-    folder = run(image_dir=digits.val, **options)
+    folder = run_without_page(image_dir=digits.val, **options)
     archive = run(image_dir=packing.tar(tmp_path / "val.tar", digits.val), **options)
     for counts in (run.record.dataset.images for run in (folder, archive)):
         assert (counts.expected, counts.scored, counts.unlisted) == (597, 597, 3)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from prefect import flow
-from prefect.client.schemas.objects import State
-
-from flows.ending import ended, outcome_of
 
 
 @pytest.mark.parametrize("passed", [True, False])
 def test_an_outcome_is_there_though_the_servers_answer_was_lost(
-    prefect_server: None, passed: bool
+    prefect_server: str, passed: bool
 ) -> None:
+    from prefect import flow
+    from prefect.client.schemas.objects import State
+
+    from flows.ending import ended, outcome_of
+
     @flow
     def judged() -> State[str]:
         return ended("an outcome", "a verdict", passed=passed)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mlubench.caffe.weights import read_caffemodel, write_caffemodel
@@ -24,9 +24,16 @@ INT8 = "qint8_mixed_float16"
 DISTURBED = "conv3_2_3x3"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def evaluated(run: Evaluate) -> Outcome:
+    """An evaluation of the sample, which is read only."""
     return run(precision=["force_float32", INT8])
+
+
+@pytest.fixture
+def own(evaluated: Outcome, tmp_path: Path) -> Path:
+    """A copy of its folder, for what is written there."""
+    return shutil.copytree(evaluated.folder, tmp_path / "runs" / evaluated.folder.name)
 
 
 def _disturbed(folder: Path) -> Path:
@@ -40,16 +47,16 @@ def _disturbed(folder: Path) -> Path:
     return path
 
 
-def test_what_int8_changes(
-    evaluated: Outcome, out: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["explain", evaluated.folder.name, "--precision", INT8, "--images", "8"]
+def test_what_int8_changes(own: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import pandas as pd
+
+    words = ["explain", str(own), "--precision", INT8, "--images", "8"]
     assert main([*words, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines()[:-1])) <= 100
-    folder = evaluated.folder / "explain" / INT8
+    folder = own / "explain" / INT8
     layers = pd.read_parquet(folder / "layers.parquet")
-    predictions = pd.read_parquet(evaluated.folder / "predictions.parquet")
+    predictions = pd.read_parquet(own / "predictions.parquet")
     before, after = (
         predictions[predictions.precision == name].reset_index() for name in ("force_float32", INT8)
     )
@@ -65,47 +72,37 @@ def test_what_int8_changes(
     prototxt = (SAMPLE / "se_resnet50_digits.prototxt").read_text()
     assert all(f'"{name}"' in prototxt for name in layers.layer)
     assert layers.iloc[0].layer in printed
-    page = (evaluated.folder / "report.html").read_text()
+    page = (own / "report.html").read_text()
     assert f"Signal-to-noise of {INT8} against force_float32, dB" in page
     assert layers.iloc[0].layer in page
     assert page.count("data:image/jpeg") == len(flips)
     assert sorted(pd.read_parquet(folder / "thumbnails.parquet").image) == sorted(flips.image)
 
 
-def test_float32_against_itself_is_equal(evaluated: Outcome, out: Path) -> None:
-    told = explain(evaluated.folder, out, "force_float32", baseline=evaluated.folder, images=2)
+def test_float32_against_itself_is_equal(own: Path, out: Path) -> None:
+    told = explain(own, out, "force_float32", baseline=own, images=2)
     assert {one.snr_db for one in told.layers} == {np.inf}
     assert (list(told.flips), told.origins) == ([], [])
 
 
 def test_a_disturbed_layer_is_named(
-    run: Evaluate,
-    evaluated: Outcome,
-    out: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    run: Evaluate, own: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    worse = run(
-        caffemodel=_disturbed(tmp_path),
-        model="sample",
-        precision=["force_float32", INT8],
-        calibration_num=24,
-    )
-    names = [worse.folder.name, evaluated.folder.name]
-    assert main(["compare", *names, "--out", str(out)]) == 1
+    worse = run(caffemodel=_disturbed(tmp_path), model="sample", precision=["force_float32"])
+    assert main(["compare", str(worse.folder), str(own), "--out", str(out)]) == 1
     printed = " ".join(capsys.readouterr().out.split())
     assert f"{DISTURBED} (weights moved by" in printed
-    told = explain(worse.folder, out, "force_float32", baseline=evaluated.folder, images=4)
+    told = explain(worse.folder, out, "force_float32", baseline=own, images=4)
     assert [one.layer for one in told.origins] == [DISTURBED]
     assert told.paired.lost > told.paired.won
     assert len(told.flips) == told.paired.lost + told.paired.won
 
 
-def test_what_cannot_be_explained_is_told(evaluated: Outcome, out: Path) -> None:
+def test_what_cannot_be_explained_is_told(own: Path, out: Path) -> None:
     with pytest.raises(ConfigError, match="the run has no force_float16"):
-        explain(evaluated.folder, out, "force_float16")
+        explain(own, out, "force_float16")
     with pytest.raises(ConfigError, match="is 0"):
-        explain(evaluated.folder, out, INT8, images=0)
+        explain(own, out, INT8, images=0)
 
 
 def _with_an_outlier(folder: Path) -> Path:
@@ -136,6 +133,8 @@ def test_the_layer_that_int8_cannot_hold_is_kept_in_float(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    import pandas as pd
+
     monkeypatch.setattr(fallback, "_ROUNDS", 2)
     monkeypatch.setattr(fallback, "_SECONDS", 0.02)
     lossy = run(
@@ -164,11 +163,9 @@ def test_the_layer_that_int8_cannot_hold_is_kept_in_float(
     assert built["spec"]["keep_float"] == [DISTURBED]
 
 
-def test_the_budget_is_checked(
-    evaluated: Outcome, out: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["explain", evaluated.folder.name, "--out", str(out), "--images", "2"]
+def test_the_budget_is_checked(own: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["explain", str(own), "--out", str(out), "--images", "2"]
     assert main([*words, "--budget", "101"]) == 2
     assert "--budget: is 101" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="force_float16 is not quantised"):
-        fallback.fallback_of_run(evaluated.folder, out, "force_float16", 0.0, 2, lambda _: None)
+        fallback.fallback_of_run(own, out, "force_float16", 0.0, 2, lambda _: None)

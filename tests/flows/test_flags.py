@@ -5,32 +5,40 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlubench.errors import ConfigError
 from tests.flows.conftest import Evaluate
 
+FLAGS = {
+    "calibration_algo": "eqnm",
+    "weight_quant_granularity": "per_tensor",
+    "input_layout": "NCHW",
+    "computation_preference": "high_precision",
+}
 
-def test_flags_reach_the_compiled_network(run: Evaluate, out: Path) -> None:
-    flags = {
-        "calibration_algo": "eqnm",
-        "weight_quant_granularity": "per_tensor",
-        "input_layout": "NCHW",
-        "computation_preference": "high_precision",
-    }
+
+def test_flags_reach_the_compiled_network(
+    run: Evaluate, fitted: dict[str, Any], tmp_path: Path
+) -> None:
     precisions = ("force_float32", "qint8_mixed_float16")
-    outcome = run(precision=precisions, calibration_num=24, **flags)
+    outcome = run(out=tmp_path, **fitted, precision=precisions, calibration_num=24, **FLAGS)
     assert outcome.exit_status == 0
     assert outcome.rows[1].executed_precision == "int8 + float32"
-    assert outcome.rows[0].top1 >= 0.97
-    specs = [
-        json.loads(path.read_text())["spec"]
-        for path in (out / "cache" / "compiled").glob("*/built.json")
-    ]
-    plain = [spec for spec in specs if spec["precision"] == "force_float32"]
-    assert {spec["calibration_algo"] for spec in plain} == {""}
-    assert any(all(spec[name] == value for name, value in flags.items()) for spec in specs)
+    # As without flags; by chance it would be a tenth.
+    assert outcome.rows[0].top1 >= 0.85
+    plain, quantised = sorted(_specs(tmp_path), key=lambda spec: spec["precision"])
+    assert plain["precision"] == "force_float32"
+    assert plain["calibration_algo"] == ""
+    assert {name: quantised[name] for name in FLAGS} == FLAGS
+
+
+def _specs(out: Path) -> list[dict[str, Any]]:
+    """Return what the networks in a folder of artifacts were compiled for."""
+    built = sorted((out / "cache" / "compiled").glob("*/built.json"))
+    return [json.loads(path.read_text())["spec"] for path in built]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +70,7 @@ def test_a_wrong_label_order_is_noticed(
         image_dir=shared_data / "images",
         label_file=tmp_path / "labels.txt",
         precision=("force_float32",),
-        image_num=200,
+        image_num=100,
         **orders,
     )
     assert outcome.exit_status == 2

@@ -10,32 +10,29 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-import onnx
 import pandas as pd
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.settings import PREFECT_API_URL
 
 from flows.start import print_outcome
-from mlubench.caffe import import_caffe
-from mlubench.conf import CONF
 from mlubench.errors import ConfigError
 from mlubench.images.digits import write_digits
+from mlubench.pipeline import outcome as outcomes
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
+from tests.support.pageless import pageless as pageless
+from tests.support.shown import shown
 from tests.support.simulated_sdk import environment, misuses
+from tests.support.small_digits import write_small_digits
 
 PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
-CAFFE = (
-    CONF / "sample" / "se_resnet50_digits.prototxt",
-    CONF / "sample" / "se_resnet50_digits.caffemodel",
-)
-#: An evaluation of few images in one precision, for faults that need no more.
-FEW = {"precision": ("force_float32",), "image_num": 48, "shards": 6}
+#: The sample in all precisions, calibrated on fewer images than usual.
+SAMPLE = {"calibration_num": 32}
+#: So many images that each card gets some.
+MORE = {**SAMPLE, "image_num": 128}
 #: So long may a worker be silent where one is to hang; what else it does takes part of a second.
 SILENCE = "magicmind: {silence: {build: 60, load: 60, run: 6}}"
 
@@ -68,6 +65,27 @@ def _bytes(outcome: Outcome) -> bytes:
 
 
 @pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory, compiled_sample: Path) -> dict[str, Any]:
+    """An evaluation of a small network in one precision on few images: for what needs no more."""
+    prototxt, caffemodel = write_small_digits(tmp_path_factory.mktemp("small"))
+    digits = write_digits(compiled_sample / "data" / "digits")  # they are there already
+    return {
+        "prototxt": prototxt,
+        "caffemodel": caffemodel,
+        "image_dir": digits.val,
+        "label_file": digits.val_labels,
+        "label_file_order": "digits",
+        "label_order": "digits",
+        "input_size": 56,
+        "means": (104, 117, 123),
+        "resize": "none",
+        "precision": ("force_float32",),
+        "image_num": 48,
+        "shards": 6,
+    }
+
+
+@pytest.fixture(scope="module")
 def undisturbed() -> dict[str, bytes]:
     """The predictions of runs that nothing befell, by what was asked for."""
     return {}
@@ -81,19 +99,21 @@ def sound(run: Evaluate, cards: Cards, undisturbed: dict[str, bytes]) -> Callabl
         key = repr(options)
         if key not in undisturbed:
             cards(1)
-            undisturbed[key] = _bytes(run(**_on(1), **options))
+            with mock.patch.object(outcomes, "write_page"):
+                undisturbed[key] = _bytes(run(**_on(1), **options))
         return undisturbed[key]
 
     return sound
 
 
+@pytest.mark.usefixtures("pageless")
 @pytest.mark.parametrize("count", [4, pytest.param(8, marks=long)])
 def test_the_number_of_cards_changes_no_byte(
     run: Evaluate, cards: Cards, sound: Any, count: int
 ) -> None:
-    expected = sound()
+    expected = sound(**MORE)
     cards(count)
-    outcome = run(**_on(count), shards=16)
+    outcome = run(**_on(count), **MORE, shards=16)
     assert outcome.exit_status == 0
     assert _bytes(outcome) == expected
     shards = pd.read_parquet(outcome.folder / "shards.parquet")
@@ -101,6 +121,7 @@ def test_the_number_of_cards_changes_no_byte(
     assert len(set(shards.device)) == count
 
 
+@pytest.mark.usefixtures("pageless")
 @pytest.mark.parametrize(
     "shape",
     [
@@ -116,39 +137,41 @@ def test_the_number_of_cards_changes_no_byte(
     ],
 )
 def test_batches_change_no_byte(
-    run: Evaluate, cards: Cards, sound: Any, shape: dict[str, Any]
+    run: Evaluate, cards: Cards, sound: Any, few: dict[str, Any], shape: dict[str, Any]
 ) -> None:
-    expected = sound(**FEW)
-    cards(2)
-    assert _bytes(run(**_on(2), **FEW, **shape)) == expected
+    expected = sound(**few)
+    cards(1)
+    assert _bytes(run(**_on(1), **few, **shape)) == expected
 
 
+@pytest.mark.usefixtures("pageless")
 def test_an_onnx_network_and_the_cards_that_are_visible(
-    run: Evaluate, cards: Cards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Evaluate,
+    cards: Cards,
+    few: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    network = {"prototxt": CAFFE[0], "caffemodel": CAFFE[1]}
-    onnx.save(import_caffe(*CAFFE), tmp_path / "network.onnx")
-    digits = write_digits(tmp_path / "digits")
-    images = {
-        "image_dir": digits.val,
-        "label_file": digits.val_labels,
-        "label_file_order": "digits",
-        "label_order": "digits",
-        "input_size": 56,
-        "means": (104, 117, 123),
-        "resize": "none",
-    }
+    import onnx
+
+    from mlubench.caffe import import_caffe
+
+    caffe = ("prototxt", "caffemodel")
+    onnx.save(import_caffe(*(few[part] for part in caffe)), tmp_path / "network.onnx")
+    others = {name: value for name, value in few.items() if name not in caffe}
     cards(3, {"call": "Device.active", "card": 1, "how": "segfault", "times": 999})
     monkeypatch.setenv("MLU_VISIBLE_DEVICES", "2,0")
-    as_onnx = run(**_on(2), **FEW, **images, onnx=tmp_path / "network.onnx")
-    as_caffe = run(**_on(2), **FEW, **images, **network)
+    as_onnx = run(**_on(2), **others, onnx=tmp_path / "network.onnx")
+    as_caffe = run(**_on(2), **few)
     assert as_onnx.lost == as_caffe.lost == {}
     assert _bytes(as_onnx) == _bytes(as_caffe)
 
 
+@pytest.mark.usefixtures("pageless")
 def test_accuracies_are_those_of_the_embedded_engine(run: Evaluate, cards: Cards) -> None:
-    cards(2)
-    ours, theirs = run(**_on(2)), run()
+    cards(1)
+    ours = run(**_on(1), **SAMPLE, image_num=300)
+    theirs = run(precision=("force_float32",), image_num=300)
     tables = [
         pd.read_parquet(outcome.folder / "accuracy.parquet").set_index("precision")
         for outcome in (ours, theirs)
@@ -167,19 +190,11 @@ def test_accuracies_are_those_of_the_embedded_engine(run: Evaluate, cards: Cards
         assert abs(tables[0].top1[precision] - tables[0].top1["force_float32"]) <= 0.01, precision
 
 
-def _artifact(key: str) -> tuple[str, str]:
-    """Return the description and the contents of what Prefect's UI shows of the last run."""
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-    with get_client(sync_client=True) as client:
-        (artifact,) = client.read_artifacts(artifact_filter=wanted, sort="CREATED_DESC", limit=1)
-    return str(artifact.description), str(artifact.data)
-
-
 def test_whatever_a_simulated_run_leaves_says_so(
-    run: Evaluate, cards: Cards, capsys: pytest.CaptureFixture[str]
+    run: Evaluate, cards: Cards, few: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cards(2)
-    outcome = run(**_on(2), **FEW)
+    outcome = run(**_on(2), **few)
     assert "simulated" in outcome.folder.name
     record = json.loads((outcome.folder / "run.json").read_text())
     assert record["engine"] == "magicmind (simulated)"
@@ -194,10 +209,11 @@ def test_whatever_a_simulated_run_leaves_says_so(
     said = capsys.readouterr().out
     assert "float32 (simulated)" in said
     assert "engine:  magicmind (simulated)" in said
+    artifacts = shown(outcome)
     for key in ("accuracy", "summary"):
-        described, shown = _artifact(key)
+        described, contents = artifacts[key]
         assert outcome.record.run_id in described
-        assert "simulated" in shown, key
+        assert "simulated" in contents, key
 
 
 def _lost(card: int | None, after: int) -> Fault:
@@ -207,12 +223,13 @@ def _lost(card: int | None, after: int) -> Fault:
 def test_a_card_lost_midway_changes_no_byte(
     run: Evaluate, cards: Cards, sound: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    expected = sound()
-    cards(4, _lost(2, after=5))
-    outcome = run(**_on(4), shards=25)
+    some = {"precision": PRECISIONS[:2], "image_num": 200}
+    expected = sound(**some)
+    cards(3, _lost(2, after=5))
+    outcome = run(**_on(3), **some, shards=25)
     assert _bytes(outcome) == expected
     shards = pd.read_parquet(outcome.folder / "shards.parquet")
-    assert shards.groupby("precision").images.sum().tolist() == [600] * 3
+    assert shards.groupby("precision").images.sum().tolist() == [200] * 2
     again = shards[shards.attempts > 1]
     assert len(again) == 1
     (failure,) = again.failures.iloc[0]
@@ -225,7 +242,7 @@ def test_a_card_lost_midway_changes_no_byte(
         "report": (outcome.folder / "report.html").read_text().replace("&#39;", "'"),
         "console": capsys.readouterr().out,
         "notes": "\n".join(outcome.notes()),
-        "summary": _artifact("summary")[1],
+        "summary": shown(outcome)["summary"][1],
     }
     for where, text in told.items():
         assert "mlu:2: " in text, where
@@ -240,11 +257,11 @@ sys.exit(main(["eval", "--engine", "magicmind", *sys.argv[1:]]))
 """
 
 
-def _command(*options: object) -> subprocess.CompletedProcess[str]:
+def _command(server: str, *options: object) -> subprocess.CompletedProcess[str]:
     """Run ``mlubench eval`` on magicmind in a process of its own."""
     return subprocess.run(
         [sys.executable, "-c", _EVALUATE, *map(str, options)],
-        env={**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())},
+        env={**os.environ, "PREFECT_API_URL": server},
         capture_output=True,
         text=True,
         check=False,
@@ -253,14 +270,15 @@ def _command(*options: object) -> subprocess.CompletedProcess[str]:
 
 @long
 def test_all_cards_lost_end_the_run_and_the_next_goes_on(
-    run: Evaluate, out: Path, cards: Cards, sound: Any, tmp_path: Path
+    run: Evaluate, out: Path, cards: Cards, sound: Any, tmp_path: Path, prefect_server: str
 ) -> None:
     expected = sound()
     mine = tmp_path / "artifacts"
     shutil.copytree(out / "cache", mine / "cache")
     shutil.copytree(out / "data", mine / "data")
     cards(4, _lost(None, after=20))
-    done = _command("--devices", "mlu:0", "mlu:1", "mlu:2", "mlu:3", "--shards", 25, "--out", mine)
+    devices = ("mlu:0", "mlu:1", "mlu:2", "mlu:3")
+    done = _command(prefect_server, "--devices", *devices, "--shards", 25, "--out", mine)
     assert done.returncode == 4, done.stderr
     assert "--devices mlu:0 mlu:1 mlu:2 mlu:3: no device is left: mlu:0" in done.stderr
     assert "is lost" in done.stderr
@@ -279,11 +297,17 @@ def test_all_cards_lost_end_the_run_and_the_next_goes_on(
     assert before.sum() == len(kept)
 
 
+def _folder(call: str, out: Path, own: Path) -> dict[str, Path]:
+    """Return the folder of artifacts: where the build fails, one without the network."""
+    return {"out": own if call == "Builder.build_model" else out}
+
+
 def _stages(hows: Sequence[str]) -> list[tuple[str, str]]:
     calls = ("Builder.build_model", "Model.deserialize_from_file", "Context.enqueue")
     return [(call, how) for call in calls for how in hows]
 
 
+@pytest.mark.usefixtures("pageless")
 @pytest.mark.parametrize(
     ("call", "how"),
     [
@@ -293,13 +317,20 @@ def _stages(hows: Sequence[str]) -> list[tuple[str, str]]:
     ],
 )
 def test_what_befalls_one_card_is_done_by_another(
-    run: Evaluate, cards: Cards, sound: Any, tmp_path: Path, call: str, how: str
+    run: Evaluate,
+    out: Path,
+    cards: Cards,
+    sound: Any,
+    few: dict[str, Any],
+    tmp_path: Path,
+    call: str,
+    how: str,
 ) -> None:
-    expected = sound(**FEW)
+    expected = sound(**few)
     (tmp_path / "engines.yaml").write_text(SILENCE)
     cards(2, {"call": call, "how": how, "times": 1})
-    # In a folder of its own the network is built anew.
-    outcome = run(**_on(2), **FEW, conf=(tmp_path,), out=tmp_path / "artifacts")
+    folder = _folder(call, out, tmp_path / "artifacts")
+    outcome = run(**_on(2), **few, conf=(tmp_path,), **folder)
     assert outcome.exit_status == 0
     assert _bytes(outcome) == expected
     shards = pd.read_parquet(outcome.folder / "shards.parquet")
@@ -316,6 +347,7 @@ def test_what_befalls_one_card_is_done_by_another(
     assert outcome.lost == {}
 
 
+@pytest.mark.usefixtures("pageless")
 @pytest.mark.parametrize(
     ("call", "lost"),
     [
@@ -325,21 +357,28 @@ def test_what_befalls_one_card_is_done_by_another(
     ],
 )
 def test_a_card_that_always_fails_is_lost_at_each_stage(
-    run: Evaluate, cards: Cards, sound: Any, tmp_path: Path, call: str, lost: list[str]
+    run: Evaluate,
+    out: Path,
+    cards: Cards,
+    sound: Any,
+    few: dict[str, Any],
+    tmp_path: Path,
+    call: str,
+    lost: list[str],
 ) -> None:
-    expected = sound(**FEW)
+    expected = sound(**few)
     cards(2, {"call": call, "how": "status", "card": 0, "times": 999})
-    outcome = run(**_on(2), **FEW, out=tmp_path)
+    outcome = run(**_on(2), **few, **_folder(call, out, tmp_path))
     assert _bytes(outcome) == expected
     assert list(outcome.lost) == lost
 
 
+@pytest.mark.usefixtures("pageless")
 def test_layers_of_a_card_cannot_be_compared_images_and_classes_can(
-    run: Evaluate, cards: Cards
+    run: Evaluate, cards: Cards, few: dict[str, Any]
 ) -> None:
     cards(1)
-    asked = {"precision": ("force_float32", "force_float16"), "image_num": 48}
-    outcome = run(**_on(1), **asked)
+    outcome = run(**_on(1), **{**few, "precision": ("force_float32", "force_float16")})
     out = outcome.folder.parents[1]
     with pytest.raises(ConfigError, match="a form of its own that is not documented"):
         explain(outcome.folder, out, "force_float16")

@@ -7,39 +7,46 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import pandas as pd
 import pytest
-from prefect import tags
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
-from prefect.client.schemas.objects import Artifact
 
-from flows.ending import outcome_of
-from flows.nightly import nightly
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.baselines import pin
 from mlubench.pipeline.nightly import NightlyOutcome
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.reports.nightly_json import NightlyRecord
+from tests.support.fitted import write_fitted_network
 from tests.support.long import long
 from tests.support.markup import ParsedPage
-from tests.support.planted import SAMPLE_WEIGHTS, disturb, write_failing_suite
+from tests.support.plain_flow import plain_flows
+from tests.support.planted import disturb, write_failing_suite
 
 SMALL = "{model: sample, precision: [force_float32, force_float16], image_num: 40, %s}"
 Nightly = Callable[..., tuple[Any, NightlyOutcome]]
 
 
-@pytest.fixture
-def run_nightly(prefect_server: str, out: Path) -> Nightly:
+@pytest.fixture(scope="module")
+def run_nightly(out: Path) -> Nightly:
+    """Runs a night without Prefect; gives the state in which it ended, and its outcome."""
+
     def run(suite: str, **options: Any) -> tuple[Any, NightlyOutcome]:
+        from flows.nightly import nightly
+
         asked = NightlyParameters.model_validate({"suite": suite, "out": out, **options})
-        state = nightly(asked, return_state=True)
-        result = outcome_of(state)
-        if isinstance(result, BaseException):
-            raise result
-        return state, result
+        with plain_flows():
+            state: Any = nightly.fn(asked)
+        return state, _outcome(state)
 
     return run
+
+
+def _outcome(state: Any) -> NightlyOutcome:
+    from flows.ending import outcome_of
+
+    result = outcome_of(state)
+    if isinstance(result, BaseException):
+        raise result
+    assert isinstance(result, NightlyOutcome)
+    return result
 
 
 def _suite(folder: Path, *entries: str) -> str:
@@ -48,21 +55,35 @@ def _suite(folder: Path, *entries: str) -> str:
     return str(path)
 
 
-def test_a_suite_goes_on_after_one_breaks_and_one_fails(
-    run_nightly: Nightly, tmp_path: Path
-) -> None:
-    suite = write_failing_suite(tmp_path)
-    path = tmp_path / "suites" / f"{suite}.yaml"
-    more = [
+@pytest.fixture(scope="module")
+def mixed(
+    run_nightly: Nightly, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, NightlyOutcome]:
+    """A night of which one run fails, one breaks, one cannot be decided and one passes."""
+    folder = tmp_path_factory.mktemp("mixed")
+    network = _words(write_fitted_network(folder, outlier=True))
+    spoilt = "precision: [force_float32, qint8_mixed_float16], calibration_num: 24"
+    suite = _suite(
+        folder,
+        f"{{name: spoilt, {spoilt}, {network}, gates: {{max_drop: 1.0}}}}",
         SMALL % "name: lost, devices: ['cpu:99']",
         SMALL % "name: doubtful, gates: {max_drop: 0}",
         SMALL % "name: well, gates: {max_drop: 100}",
-    ]
-    path.write_text(path.read_text() + "".join(f"  - {entry}\n" for entry in more))
-    state, outcome = run_nightly(suite, conf=[tmp_path])
+    )
+    return run_nightly(suite)
+
+
+def _words(options: dict[str, Any]) -> str:
+    """Return the options of a network as a suite has them, with the digits."""
+    lists = {"means": list(options["means"]), "dataset": "digits"}
+    return ", ".join(f"{name}: {value}" for name, value in {**options, **lists}.items())
+
+
+def test_a_suite_goes_on_after_one_breaks_and_one_fails(mixed: tuple[Any, NightlyOutcome]) -> None:
+    state, outcome = mixed
     endings = {run.name: (run.verdict, run.exit_status) for run in outcome.record.runs}
     assert endings == {
-        "sample on digits": (Verdict.FAIL, 1),
+        "spoilt": (Verdict.FAIL, 1),
         "lost": (Verdict.NOT_JUDGED, 2),
         "doubtful": (Verdict.INCONCLUSIVE, 3),
         "well": (Verdict.PASS, 0),
@@ -73,19 +94,31 @@ def test_a_suite_goes_on_after_one_breaks_and_one_fails(
     assert state.message == outcome.headline
     assert state.message.startswith("fail: 1 failed, 1 broken, 1 inconclusive, 1 passed. ")
     # Which gate is told first depends on whether an earlier run is there to be compared with.
-    assert "sample on digits: accuracy-" in state.message
+    assert "spoilt: accuracy-" in state.message
     failed = {gate.name for gate in outcome.record.runs[0].gates if gate.verdict is Verdict.FAIL}
     assert "accuracy-float32" in failed
-    (told,) = outcome.record.runs[0].explained
-    assert told.precision == "qint8_mixed_float16"
-    assert told.lost > told.won
-    assert told.layers[0].snr_db is None or told.layers[0].snr_db < 10
+
+
+def test_a_failure_is_explained_by_its_layers(mixed: tuple[Any, NightlyOutcome]) -> None:
+    import pandas as pd
+
+    _, outcome = mixed
+    (explained,) = outcome.record.runs[0].explained
+    assert explained.precision == "qint8_mixed_float16"
+    assert explained.lost > explained.won
+    assert explained.layers[0].snr_db is None or explained.layers[0].snr_db < 10
     folder = outcome.folder / "../../runs" / outcome.record.runs[0].run_id
-    layers = pd.read_parquet(folder / "explain" / told.precision / "layers.parquet")
-    assert [one.layer for one in told.layers] == list(layers.layer[: len(told.layers)])
+    layers = pd.read_parquet(folder / "explain" / explained.precision / "layers.parquet")
+    names = [layer.layer for layer in explained.layers]
+    assert names == list(layers.layer[: len(explained.layers)])
     assert not any(run.explained for run in outcome.record.runs[1:])
+
+
+def test_a_night_leaves_a_page_and_summaries(mixed: tuple[Any, NightlyOutcome]) -> None:
+    _, outcome = mixed
+    (explained,) = outcome.record.runs[0].explained
     page = (outcome.folder / "report.html").read_text()
-    assert f"<b>{', '.join(told.origins)}</b>" in page
+    assert f"<b>{', '.join(explained.origins)}</b>" in page
     assert "layers that differ most" in (outcome.folder / "summary.md").read_text()
     assert NightlyRecord.read(outcome.folder / "summary.json") == outcome.record
     for run in outcome.record.runs:
@@ -93,11 +126,19 @@ def test_a_suite_goes_on_after_one_breaks_and_one_fails(
         assert not run.run_id or (outcome.folder / "../.." / run.report).is_file()
 
 
-def test_what_prefect_shows(run_nightly: Nightly, tmp_path: Path) -> None:
+def test_what_prefect_shows(prefect_server: str, out: Path, tmp_path: Path) -> None:
+    from prefect import tags
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
+    from prefect.client.schemas.objects import Artifact
+
+    from flows.nightly import nightly
+
     wide = "gates: {max_drop: 100}"
     suite = _suite(tmp_path, SMALL % wide, SMALL % f"name: b, {wide}")
     with tags("nightly"):
-        state, outcome = run_nightly(suite)
+        state: Any = nightly(NightlyParameters(suite=suite, out=out), return_state=True)
+    outcome = _outcome(state)
     assert state.type.value == "COMPLETED"
     assert state.message == "pass: 2 passed"
     with get_client(sync_client=True) as client:
@@ -141,34 +182,34 @@ def test_without_devices_or_images_nothing_is_green(run_nightly: Nightly, tmp_pa
 
 
 def test_a_night_is_judged_by_the_one_before_and_a_pin_goes_over_it(
-    run_nightly: Nightly, tmp_path: Path
+    run_nightly: Nightly, fitted: dict[str, Any], tmp_path: Path
 ) -> None:
     """A network whose weights were disturbed is another network, and worse."""
-    digits = "{dataset: digits, precision: [force_float32], %s}"
+    entry = "{name: digits, precision: [force_float32], image_num: 100, %s}"
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
     own = tmp_path / "artifacts"
-    sound = _suite(first, digits % "model: sample")
+    sound = _suite(first, entry % _words(fitted))
     spoilt = tmp_path / "disturbed.caffemodel"
-    disturb(SAMPLE_WEIGHTS, spoilt, layer="classifier")
-    named = f"model: sample, caffemodel: {spoilt}"
+    disturb(fitted["caffemodel"], spoilt, layer="fc")
+    worsened = _suite(second, entry % _words({**fitted, "caffemodel": spoilt}))
     _, night = run_nightly(sound, out=own)
     assert night.record.runs[0].baseline == ""
     assert "there is no baseline yet to judge it by" in night.record.runs[0].notes
     _, again = run_nightly(sound, out=own)
     assert again.record.runs[0].baseline == night.record.runs[0].run_id
     assert again.exit_status == 0
-    state, worse = run_nightly(_suite(second, digits % named), out=own)
+    state, worse = run_nightly(worsened, out=own)
     assert worse.record.runs[0].baseline == again.record.runs[0].run_id
     assert worse.exit_status == 1
     assert "accuracy-baseline, force_float32: top-1 drop" in state.message
-    assert "classifier (weights moved" in state.message
+    assert "fc (weights moved" in state.message
     (told,) = worse.record.runs[0].explained
     assert told.against == again.record.runs[0].run_id
-    assert told.origins == ("classifier",)
+    assert told.origins == ("fc",)
     page = ParsedPage((worse.folder / "report.html").read_text()).text
-    assert page.index("classifier (weights moved") < page.index("Differences begin in classifier")
+    assert page.index("fc (weights moved") < page.index("Differences begin in fc")
     assert f"the first bad night; last green on {again.record.created_utc:%Y-%m-%d}" in page
     gates = {gate.name: gate.verdict for gate in worse.record.runs[0].gates}
     assert gates["model"] == Verdict.INCONCLUSIVE

@@ -13,16 +13,15 @@ from pathlib import Path
 import pytest
 
 from flows.server import free_port
-from tests.support.long import LONG
+from tests.support.long import long
 from tests.support.service import Service
 
 _AT_ONCE = 8
 _USER = "postgres"
 _PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 
-pytestmark = pytest.mark.skipif(
-    not LONG, reason="PostgreSQL, and a minute of both cores: make test-postgres, make test-long"
-)
+#: A minute of both cores.
+pytestmark = long
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from mlubench.caffe import write_random_caffemodel
@@ -39,43 +38,65 @@ def squeezenet(shared_data: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("resize", "top1", "top5"), [pytest.param("short", 628, 843, marks=long), ("exact", 679, 874)]
+    ("resize", "images_scored", "top1", "top5"),
+    [
+        # By OpenCV's importer and resizing, as those of all images.
+        ("short", 200, 144, 180),
+        ("exact", 200, 151, 186),
+        pytest.param("short", 1000, 628, 843, marks=long),
+        pytest.param("exact", 1000, 679, 874, marks=long),
+    ],
 )
 def test_float32_gives_the_reference_counts(
-    run: Evaluate,
+    run_without_page: Evaluate,
     squeezenet: dict[str, Any],
     images: dict[str, Any],
     resize: str,
+    images_scored: int,
     top1: int,
     top5: int,
 ) -> None:
-    outcome = run(**squeezenet, **images, resize=resize, precision=("force_float32",))
-    (row,) = outcome.rows
-    assert (row.images, round(row.top1 * 1000), round(row.top5 * 1000)) == (1000, top1, top5)
+    precision = ("force_float32",)
+    options = {"resize": resize, "precision": precision, "image_num": images_scored}
+    (row,) = run_without_page(**squeezenet, **images, **options).rows
+    counts = row.images, round(row.top1 * images_scored), round(row.top5 * images_scored)
+    assert counts == (images_scored, top1, top5)
 
 
+@pytest.mark.parametrize(
+    ("scored", "calibrated", "loss", "agreement"),
+    # Of few images a larger share may differ by chance.
+    [(120, 60, 6, 0.87), pytest.param(700, 300, 3, 0.945, marks=long)],
+)
 def test_int8_stays_with_float32(
-    run: Evaluate, squeezenet: dict[str, Any], images: dict[str, Any]
+    run_without_page: Evaluate,
+    squeezenet: dict[str, Any],
+    images: dict[str, Any],
+    scored: int,
+    calibrated: int,
+    loss: int,
+    agreement: float,
 ) -> None:
     precisions = ("force_float32", "qint8_mixed_float16")
-    outcome = run(**squeezenet, **images, precision=precisions)
+    few = {"image_num": scored, "calibration_num": calibrated}
+    outcome = run_without_page(**squeezenet, **images, **few, precision=precisions)
     reference, quantised = outcome.rows
-    assert outcome.record.dataset.calibration_images == 300
-    assert reference.images == quantised.images == 700
+    assert outcome.record.dataset.calibration_images == calibrated
+    assert reference.images == quantised.images == scored
     assert quantised.lost is not None
     assert quantised.won is not None
-    assert quantised.lost - quantised.won <= 3
+    assert quantised.lost - quantised.won <= loss
     assert quantised.agreement is not None
-    assert quantised.agreement >= 0.945
+    assert quantised.agreement >= agreement
 
 
 @long
 def test_se_resnet_50_goes_through_all_precisions(
-    run: Evaluate, shared_data: Path, images: dict[str, Any], tmp_path: Path
+    run_without_page: Evaluate, shared_data: Path, images: dict[str, Any], tmp_path: Path
 ) -> None:
     prototxt = shared_data / "prototxt" / "SE-ResNet-50.prototxt"
     write_random_caffemodel(prototxt, tmp_path / "random.caffemodel", seed=0)
-    outcome = run(
+    outcome = run_without_page(
         prototxt=prototxt,
         caffemodel=tmp_path / "random.caffemodel",
         input_size=224,
@@ -91,6 +112,8 @@ def test_se_resnet_50_goes_through_all_precisions(
         "qint8_mixed_float16",
     ]
     assert {row.images for row in outcome.rows} == {32}
+    import pandas as pd
+
     # The list is of the 2012 order, the network of 2015: the labels must be translated.
     with (shared_data / "images.csv").open(newline="") as stream:
         expected = {row["file"]: int(row["index_2015"]) for row in csv.DictReader(stream)}

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from mlubench.pipeline.parameters import check_parameters
+from tests.support.prefect import migrated_home
 from tests.support.processes import MARK, alive, listening, marked, new_mark
+from tests.support.sample import copy_compiled
 
 _SECRET = "hunter2-5f1c9"
 #: Variables in which secrets are kept, as the programs have them that read them.
@@ -25,10 +27,13 @@ _SECRETS = {
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str], str]:
+def evaluated(
+    prefect_database: Path, compiled_sample: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, set[str], str]:
     """Return an evaluation's folder of artifacts, where it listened, and what it said."""
     folder = tmp_path_factory.mktemp("secrets")
-    out, mark = folder / "out", new_mark()
+    out, mark = copy_compiled(compiled_sample, folder / "out"), new_mark()
+    migrated_home(prefect_database, out / "prefect")
     command = [Path(sys.executable).with_name("mlubench"), "eval", "--out", out]
     command += ["--precision", "force_float32", "--image_num", "40"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}

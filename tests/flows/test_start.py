@@ -14,6 +14,7 @@ from mlubench.errors import MlubenchError, StoreError
 from mlubench.pipeline import images
 from mlubench.pipeline.parameters import check_parameters
 from tests.flows.conftest import Evaluate
+from tests.support.plain_command import plain_evaluations
 
 
 @pytest.mark.parametrize(
@@ -42,9 +43,7 @@ def test_what_is_named_wrongly_is_told_before_prefect_starts(
     assert words in capsys.readouterr().err
 
 
-def test_the_images_are_looked_at_once(
-    prefect_server: str, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_images_are_looked_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
     choose = images.choose_images
 
@@ -53,9 +52,9 @@ def test_the_images_are_looked_at_once(
         return choose(*arguments)
 
     monkeypatch.setattr(images, "choose_images", counted)
-    monkeypatch.setattr(start, "prepare_prefect", lambda _: None)
     arguments = ["eval", "--precision", "force_float32", "--image_num", "40", "--out", str(out)]
-    assert cli.main(arguments) == 0
+    with plain_evaluations():
+        assert cli.main(arguments) == 0
     assert looks == [40]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from flows import evaluate as flow
 from mlubench.errors import DatasetError, EngineError
 from mlubench.images.decoding import Decoding
 from mlubench.pipeline import batch_search, tuning
@@ -21,8 +21,16 @@ PRECISIONS = ["force_float32", "force_float16", "qint8_mixed_float16"]
 FEW: dict[str, Any] = {"precision": PRECISIONS[:1], "image_num": 40}
 
 
+@pytest.fixture(scope="module")
+def flow() -> ModuleType:
+    """The flow's module, which takes seconds to import."""
+    from flows import evaluate
+
+    return evaluate
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(flow: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches that take no time and are disturbed by nobody; one other batch, which is chosen."""
     monkeypatch.setattr(tuning, "_SECONDS", 0.01)
     monkeypatch.setattr(flow, "other_batches", lambda engine, usual: (1,))
@@ -53,10 +61,13 @@ def test_tuning_changes_no_answer_and_is_recorded(
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("more", [FEW, pytest.param({}, marks=long)], ids=["few", "all"])
-def test_the_batch_that_was_chosen_is_the_runs_own(run: Evaluate, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("few", [True, pytest.param(False, marks=long)], ids=["few", "all"])
+def test_the_batch_that_was_chosen_is_the_runs_own(
+    run_without_page: Evaluate, fitted: dict[str, Any], few: bool
+) -> None:
+    more = {**fitted, **FEW} if few else {}
     precisions = more.get("precision", PRECISIONS)
-    tuned, asked = run(tune=True, **more), run(batch_size=1, **more)
+    tuned, asked = run_without_page(tune=True, **more), run_without_page(batch_size=1, **more)
     assert list(tuned.record.tuning) == [*(f"{one}, batch" for one in precisions), *precisions]
     for name in precisions:
         search = tuned.record.tuning[f"{name}, batch"]
@@ -64,7 +75,7 @@ def test_the_batch_that_was_chosen_is_the_runs_own(run: Evaluate, more: dict[str
         assert search.best.batch_size == 1
     assert {row.batch_size for row in tuned.rows} == {1}
     assert tuned.record.parameters["batch_size"] == 1
-    assert (tuned.folder / "sample_force_float32_false_1").is_dir()
+    assert (tuned.folder / f"{tuned.record.model.name}_force_float32_false_1").is_dir()
     predictions = [one.folder / "predictions.parquet" for one in (tuned, asked)]
     assert predictions[0].read_bytes() == predictions[1].read_bytes()
 
@@ -72,12 +83,13 @@ def test_the_batch_that_was_chosen_is_the_runs_own(run: Evaluate, more: dict[str
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("full", ["search_batch", pytest.param("compile_network", marks=long)])
 def test_what_a_device_has_no_room_for_is_left_as_usual(
-    run: Evaluate,
+    run_without_page: Evaluate,
+    flow: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     full: str,
 ) -> None:
-    works = getattr(flow, full)
+    works = getattr(flow, full).fn
 
     def no_room(*given: Any) -> Any:
         if full == "compile_network" and given[1].batch_size == 8:
@@ -85,14 +97,14 @@ def test_what_a_device_has_no_room_for_is_left_as_usual(
         raise EngineError("card 0 has no memory left", where="loading")
 
     monkeypatch.setattr(flow, full, no_room)
-    outcome = run(tune=True, **FEW)
+    outcome = run_without_page(tune=True, **FEW)
     assert {row.batch_size for row in outcome.rows} == {8}
     assert "card 0 has no memory left" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("quick")
 def test_images_that_cannot_be_decoded_are_told_before_anything_is_tuned(
-    run: Evaluate, monkeypatch: pytest.MonkeyPatch
+    run: Evaluate, flow: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*_: object, **__: object) -> None:
         raise DatasetError("is smaller than the crop", where="x.png")
@@ -107,7 +119,7 @@ def test_images_that_cannot_be_decoded_are_told_before_anything_is_tuned(
 
 
 def test_images_are_decoded_while_workers_start(
-    run: Evaluate, monkeypatch: pytest.MonkeyPatch
+    run_without_page: Evaluate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = threading.Event()
     decode, start = Decoding.run, DevicePool.__enter__
@@ -122,4 +134,4 @@ def test_images_are_decoded_while_workers_start(
 
     monkeypatch.setattr(Decoding, "run", noted)
     monkeypatch.setattr(DevicePool, "__enter__", later)
-    assert run(**FEW).exit_status == 0
+    assert run_without_page(**FEW).exit_status == 0

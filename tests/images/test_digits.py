@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from mlubench.errors import StoreError
 from mlubench.images.digits import DigitsPaths, write_digits
@@ -28,6 +27,8 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_parts_and_lists_agree(digits: DigitsPaths) -> None:
+    from sklearn.datasets import load_digits
+
     listed: dict[str, str] = {}
     for images, labels, count in (
         (digits.train, digits.train_labels, 1197),
@@ -42,6 +43,8 @@ def test_parts_and_lists_agree(digits: DigitsPaths) -> None:
 
 
 def test_picture_is_the_enlarged_digit(digits: DigitsPaths) -> None:
+    from sklearn.datasets import load_digits
+
     image = cv2.imread(str(digits.train / "digit_00001.JPEG"), cv2.IMREAD_COLOR)
     assert image is not None
     assert image.shape == (64, 64, 3)

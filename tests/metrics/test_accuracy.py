@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, top_k_accuracy_score
 
 from mlubench.metrics.accuracy import correct_at_k, wilson_interval
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_accuracy_is_scikit_learns(k: int) -> None:
+    from sklearn.metrics import accuracy_score, top_k_accuracy_score
+
     generator = np.random.default_rng(7)
     scores = generator.random((500, 12))
     labels = generator.integers(0, 12, 500)
@@ -38,6 +38,8 @@ def test_shapes_and_k_are_checked() -> None:
 
 @given(st.data(), st.integers(1, 60_000), st.sampled_from([0.9, 0.95, 0.99]))
 def test_wilson_is_scipys(data: st.DataObject, n: int, level: float) -> None:
+    from scipy.stats import binomtest
+
     successes = data.draw(st.integers(0, n))
     expected = binomtest(successes, n).proportion_ci(level, method="wilson")
     low, high = wilson_interval(successes, n, level)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from scipy.stats import binom
 
 from mlubench.metrics.early_stopping import (
     few_enough,
@@ -58,6 +57,8 @@ def test_loadgens_discarded_queries(queries: int, percentile: float, discarded: 
 @pytest.mark.parametrize("percentile", [0.5, 0.9, 0.95, 0.99, 0.999])
 @pytest.mark.parametrize("late", [0, 1, 2, 7, 100])
 def test_the_smallest_number_is_the_binomial_tests(late: int, percentile: float) -> None:
+    from scipy.stats import binom
+
     needed = needed_queries(late, percentile)
     assert binom.cdf(late, needed, 1 - percentile) < 0.01
     assert binom.cdf(late, needed - 1, 1 - percentile) >= 0.01

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from mlubench.metrics.classes import holm
 from mlubench.metrics.levels import CLASS_LEVEL, LOSS_LEVEL
 from mlubench.metrics.paired import Paired, loss_p, mcnemar_p, tango_interval
 from mlubench.metrics.verdict import Verdict, judge_drop, judge_loss
+from tests.support.long import long
 
 _MARGIN = 0.005
 
@@ -38,7 +38,10 @@ def _fails(lost: NDArray[np.int64], won: NDArray[np.int64], images: int) -> NDAr
 
 
 @pytest.mark.parametrize("images", [1000, 50_000])
-@pytest.mark.parametrize(("churn", "comparisons"), [(0.0, 1000), (0.001, 1000), (0.03, 30_000)])
+@pytest.mark.parametrize(
+    ("churn", "comparisons"),
+    [(0.0, 1000), (0.001, 1000), (0.03, 6000), pytest.param(0.03, 30_000, marks=long)],
+)
 def test_comparisons_of_equals(images: int, churn: float, comparisons: int) -> None:
     """The gates against a baseline together, a loss of all or of a class: at most 1 % alarms.
 
@@ -55,15 +58,18 @@ def test_comparisons_of_equals(images: int, churn: float, comparisons: int) -> N
 
 def test_the_share_of_alarms_is_bounded_whatever_the_churn() -> None:
     """Not drawn but counted out: of any number of changed images at most 1 % are an alarm."""
+    from scipy.stats import binom
+
     for changed in [*range(200), 500, 1500, 5000]:
         lost = np.arange(changed + 1)
         alarm = loss_p(lost, changed - lost) <= LOSS_LEVEL
         assert binom.pmf(lost[alarm], changed, 0.5).sum() <= 0.01 * (1 + 1e-9)
 
 
-def test_a_quarter_of_a_point_is_caught() -> None:
+@pytest.mark.parametrize("comparisons", [3000, pytest.param(10_000, marks=long)])
+def test_a_quarter_of_a_point_is_caught(comparisons: int) -> None:
     """50,000 images of which 3 % change, 0.25 points lost: the loss gate at 1 %, 4 times in 5."""
-    lost, won = _draws(50_000, 0.03, 0.0025, 10_000, seed=1).T
+    lost, won = _draws(50_000, 0.03, 0.0025, comparisons, seed=1).T
     assert np.mean(_fails(lost, won, 50_000)) >= 0.8
 
 

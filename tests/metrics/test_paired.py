@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import brentq
-from scipy.stats import binom, binomtest, norm
 
 from mlubench.metrics.paired import (
     compare_paired,
@@ -62,6 +60,9 @@ def test_interval_is_the_published_one(
 @given(st.integers(1, 10**6), st.data())
 def test_interval_ends_where_tangos_statistic_is_z(images: int, data: st.DataObject) -> None:
     """Tango, Statistics in Medicine 17 (1998), section 3, solved by SciPy."""
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
     lost = data.draw(st.integers(0, images - 1))
     won = data.draw(st.integers(0, images - lost))
     z = norm.ppf(0.975)
@@ -80,6 +81,8 @@ def test_interval_ends_where_tangos_statistic_is_z(images: int, data: st.DataObj
 
 @pytest.mark.parametrize("images", [1, 20, 1000, 50_000])
 def test_interval_when_nothing_changed(images: int) -> None:
+    from scipy.stats import norm
+
     z2 = norm.isf(0.025) ** 2
     expected = z2 / (images + z2)
     assert tango_interval(0, 0, images) == pytest.approx((-expected, expected), rel=1e-9)
@@ -108,6 +111,8 @@ def test_interval_covers_the_truth(images: int, p_lost: float, p_won: float) -> 
 
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_mcnemar_is_the_exact_tail(lost: int, won: int) -> None:
+    from scipy.stats import binom
+
     tail = binom.cdf(min(lost, won), lost + won, 0.5)
     assert mcnemar_p(lost, won) == pytest.approx(min(1.0, 2 * tail), rel=1e-9)
 
@@ -119,6 +124,8 @@ def test_detectable_drop_at_50000_images(churn: float, points: float) -> None:
 
 def test_detectable_drop_is_shown_with_the_power_promised() -> None:
     """Simulated: the one-sided McNemar test finds a drop of that size about 80 % of the time."""
+    from scipy.stats import norm
+
     images, churn = 5000, 0.04
     drop = smallest_detectable_drop(images, churn)
     lost, won, _ = (
@@ -159,6 +166,8 @@ def test_equivalence_is_the_interval_seen_from_the_margin(data: st.DataObject, i
 
 def test_equivalence_of_tangos_example() -> None:
     """Tango 1998, the soft contact lens trial: 1 of 44 changed, a margin of 0.1, Z = 1.709."""
+    from scipy.stats import norm
+
     tests = equivalence(1, 0, 44, 0.1)
     assert norm.isf(tests.p_worse) == pytest.approx(1.709, abs=5e-3)
 
@@ -181,6 +190,8 @@ def test_margin_is_checked() -> None:
 
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_loss_is_the_upper_tail_of_the_exact_test(lost: int, won: int) -> None:
+    from scipy.stats import binomtest
+
     tail = binomtest(lost, lost + won, 0.5, "greater").pvalue if lost + won else 1.0
     assert float(loss_p(lost, won)) == pytest.approx(tail, rel=1e-9)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import brentq
 
 from mlubench.metrics.early_stopping import late_allowed
 from mlubench.metrics.server_search import RateSearch, Trial, bound_holds, highest_rate
@@ -77,6 +76,8 @@ def _in_time(rate: float, service: float, bound: float) -> float:
 
 @pytest.mark.parametrize("percentile", [0.9, 0.99])
 def test_the_rate_of_a_queue_is_the_one_that_theory_gives(percentile: float) -> None:
+    from scipy.optimize import brentq
+
     service, bound, queries = 0.01, 0.045, 20_000
     truth = brentq(lambda rate: _in_time(rate, service, bound) - percentile, 1, 99)
     allowed = late_allowed(queries, percentile)

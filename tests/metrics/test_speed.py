@@ -7,6 +7,7 @@ import pytest
 
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict
+from tests.support.long import long
 
 
 def _rounds(rng: np.random.Generator, rounds: int, noise: float, loss: float = 0.0) -> np.ndarray:
@@ -37,10 +38,14 @@ def test_a_build_against_itself_passes_on_a_quiet_machine() -> None:
     assert sum(change.verdict is Verdict.PASS for change in changes) >= 19
 
 
-def test_false_alarms_are_rarer_than_the_level() -> None:
+@pytest.mark.parametrize(
+    ("count", "most"),  # a thousandth expected at most
+    [(700, 3), pytest.param(2000, 6, marks=long)],
+)
+def test_false_alarms_are_rarer_than_the_level(count: int, most: int) -> None:
     """Where noise is so great that the minimum effect keeps nothing back."""
-    changes = _comparisons(3, 2000, 8, 0.2)
-    assert sum(change.verdict is Verdict.FAIL for change in changes) <= 6  # 2 expected at most
+    changes = _comparisons(3, count, 8, 0.2)
+    assert sum(change.verdict is Verdict.FAIL for change in changes) <= most
 
 
 @pytest.mark.parametrize("noise", [0.002, 0.01, 0.02])

@@ -53,7 +53,7 @@ def test_two_may_pin_at_once(tmp_path: Path) -> None:
         for night in range(6)
     ]
     context = multiprocessing.get_context("spawn")
-    with context.Pool(3) as pool:
+    with context.Pool(2) as pool:
         pool.starmap(_pin, [(name, tmp_path) for name in names])
     assert sorted(one.run_id for one in pins(tmp_path)) == names
 

@@ -15,6 +15,7 @@ from mlubench.pipeline.page import write_page
 from mlubench.reports.gates import Gate, Judged
 from tests.support.markup import ParsedPage
 from tests.support.speed_pages import HOSTILE, INT8, RATES, write_bench
+from tests.support.undrawn import undrawn as undrawn
 
 SLOW = {name: 0.8 * rate for name, rate in RATES.items()}
 
@@ -24,11 +25,13 @@ def _page(folder: Path) -> ParsedPage:
 
 
 def _titles(folder: Path) -> list[str]:
-    page = write_page(folder).read_text(encoding="utf-8")
+    """Return the titles of the pictures of a page that is written."""
+    page = (folder / "report.html").read_text(encoding="utf-8")
     pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     return [ElementTree.fromstring(svg).attrib["aria-label"] for svg in pictures]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_seeds_table_is_in_it_with_intervals(tmp_path: Path) -> None:
     text = _page(write_bench(tmp_path, 0)).text
     row = re.search(rf"tiny {INT8} float32 8 (\S+) (\S+) to (\S+) (\S+) (\S+) to", text)
@@ -48,14 +51,21 @@ def test_pictures_are_those_that_were_measured(tmp_path: Path) -> None:
         "Stages of a request, %",
         "Round by round",
     ]
-    assert _titles(write_bench(tmp_path, 0)) == usual
+    drawn = write_bench(tmp_path, 0)
+    write_page(drawn)
+    assert _titles(drawn) == usual
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_several_devices_have_a_picture_of_their_own(tmp_path: Path) -> None:
     several = write_bench(tmp_path, 1, devices=(("cpu:0", "cpu:1"), ("cpu:0",)), batches=(8,))
-    assert "Scaling over devices" in _titles(several)
     text = _page(several).text
+    assert "Scaling over devices" in _titles(several)
     assert f"{INT8} 1 " in text
     assert " 1.74 87 %" in text  # 2 ** 0.8 of 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_verdict_comes_first_and_is_the_last_one_said(tmp_path: Path) -> None:
     first, second = write_bench(tmp_path, 0), write_bench(tmp_path, 1, rates=SLOW)
     assert "not judged" in _page(second).text
@@ -82,6 +92,7 @@ def test_the_same_files_give_the_same_page_whatever_ran_since(tmp_path: Path) ->
     assert plot.startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_steps_of_the_history_are_told_with_their_run(tmp_path: Path) -> None:
     for night in range(12):
         folder = write_bench(tmp_path, night, rates=RATES if night < 7 else SLOW)
@@ -92,6 +103,7 @@ def test_steps_of_the_history_are_told_with_their_run(tmp_path: Path) -> None:
     assert "The first run of these configurations on this host" in _page(first).text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_damaged_history_is_told_and_no_page_is_lost(tmp_path: Path) -> None:
     damaged = write_bench(tmp_path, 0)
     folder = write_bench(tmp_path, 1)
@@ -101,6 +113,7 @@ def test_a_damaged_history_is_told_and_no_page_is_lost(tmp_path: Path) -> None:
     assert damaged.name in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_disturbed_machine_is_told_at_the_top(tmp_path: Path) -> None:
     text = _page(write_bench(tmp_path, 0, disturbed=True)).text
     assert text.index("other processes had more of the host") < text.index("The run")

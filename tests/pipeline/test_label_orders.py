@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 import pytest
 
-from mlubench.images.labels import imagenet_order, simple_order
+from mlubench.images import labels
+from mlubench.images.labels import simple_order
 from mlubench.metrics.accuracy import wilson_interval
+from mlubench.pipeline import label_orders
 from mlubench.pipeline.label_orders import find_wrong_order
 
 OTHER = {"2012": "2015", "2015": "2012"}
+#: A table of 1000 rows, which thousands of trials would read each time.
+imagenet_order = functools.cache(labels.imagenet_order)
+
+
+@pytest.fixture(autouse=True)
+def _read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_orders, "imagenet_order", imagenet_order)
 
 
 def _run(network: str, listed: str, images: int, right: float) -> tuple[list[str], np.ndarray]:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.errors import ConfigError, EngineError
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.offline import compile_offline
 from mlubench.pipeline.parameters import CompileParameters
-from mlubench.worker.client import Worker
+from mlubench.worker import __main__ as worker
 from tests.support.long import long
 from tests.support.simulated_sdk import environment, misuses
 
@@ -48,25 +49,32 @@ def card_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return _compile(folder, "magicmind")
 
 
-@pytest.fixture(params=["openvino", "magicmind"])
-def rig(
+@pytest.fixture(scope="module", params=["openvino", "magicmind"])
+def workers(
     request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
     cores_model: Path,
     card_model: Path,
 ) -> Iterator[tuple[Measuring, Path]]:
     """Two devices of each engine, and a network for them."""
     if request.param == "openvino" and CORES < 2:
         pytest.skip("two devices are needed")
-    variables = environment(tmp_path, cards=2)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    variables = environment(tmp_path_factory.mktemp("workers"), cards=2)
     family = {"openvino": "cpu", "magicmind": "mlu"}[request.param]
     model = {"openvino": cores_model, "magicmind": card_model}[request.param]
-    with Measuring(engine_host(request.param), [f"{family}:0", f"{family}:1"]) as measuring:
-        yield measuring, model
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        with Measuring(engine_host(request.param), [f"{family}:0", f"{family}:1"]) as measuring:
+            yield measuring, model
     assert misuses(variables) == []
+
+
+@pytest.fixture
+def rig(workers: tuple[Measuring, Path]) -> Iterator[tuple[Measuring, Path]]:
+    """The devices, on which nothing is prepared yet."""
+    yield workers
+    workers[0].forget("a")
 
 
 @pytest.mark.parametrize("host_async", [False, True])
@@ -133,23 +141,28 @@ def test_what_is_not_there_is_told(rig: tuple[Measuring, Path]) -> None:
     ],
 )
 def test_a_measurement_that_goes_on_says_so(
-    cores_model: Path, tmp_path: Path, request_: dict[str, Any]
+    cores_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: dict[str, Any]
 ) -> None:
     """Else a run of many slow iterations would be taken for one that hangs."""
-    signs: list[int] = []
-    with closing(Worker.start("openvino", "cpu:0/1")) as worker:
+    # A worker's own seconds between two signs would have to be measured through.
+    monkeypatch.setattr(worker, "_SIGN_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "_PROGRESS_SECONDS", 0.05)
+    engine = load_engine("openvino")  # without a device, to which it would bind this process
+    said: list[Mapping[str, Any]] = []
+    carrier = worker._Worker(engine, said.append)
 
-        def ask(request: dict[str, Any]) -> None:
-            worker.call({"key": "a", **request}, silence=120.0, progress=signs.append)
+    def ask(request: dict[str, Any]) -> None:
+        carrier.carry_out({"key": "a", **request})
+        assert said[-1]["event"] == "done", said[-1]
 
-        ask({"do": "prepare", "model": str(cores_model), "setup": {}})
-        if request_ is SERVED:
-            ask({"do": "serve", "shape": SHAPE, **LANES, "samples": 2})
-        else:
-            ask({**Load(shapes=(SHAPE,), warmup=0.0).request("a"), "do": "configure"})
-        signs.clear()
-        ask({**request_, "out": str(tmp_path / "out.npz"), "duration": 6.0, "seconds": 6.0})
-    assert signs
+    ask({"do": "prepare", "model": str(cores_model), "setup": {}})
+    if request_ is SERVED:
+        ask({"do": "serve", "shape": SHAPE, **LANES, "samples": 2})
+    else:
+        ask({**Load(shapes=(SHAPE,), warmup=0.0).request("a"), "do": "configure"})
+    said.clear()
+    ask({**request_, "out": str(tmp_path / "out.npz"), "duration": 0.3, "seconds": 0.3})
+    assert [message["event"] for message in said].count("progress") >= 2
 
 
 def test_input_files_of_another_size_are_refused(
@@ -172,7 +185,7 @@ def test_pinned_streams_have_cores_of_their_own(cores_model: Path, pinned: bool)
         load = Load(shapes=(SHAPE,), infer_depth=CORES, warmup=0.0)
         measuring.configure("a", load)
         run = threading.Thread(
-            target=lambda: measuring.measure("a", load, iterations=1, duration=1.0)
+            target=lambda: measuring.measure("a", load, iterations=1, duration=0.5)
         )
         run.start()
         tasks = Path(f"/proc/{prepared.processes[0]}/task")

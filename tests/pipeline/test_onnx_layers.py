@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -91,6 +90,8 @@ def test_every_operation_is_counted_as_by_hand(tmp_path: Path, batch: int | str)
 
 
 def test_shapes_are_those_that_onnx_runtime_makes(tmp_path: Path) -> None:
+    import onnxruntime
+
     file = write_small_network(tmp_path / "small.onnx")
     rows = onnx_rows(file)
     model = onnx.load(file)

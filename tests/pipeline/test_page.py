@@ -25,6 +25,7 @@ from mlubench.reports.gates import Gate, Judged
 from mlubench.reports.thresholds import Gates
 from tests.support import pages
 from tests.support.runs import answers, right_ones, write_evaluation
+from tests.support.undrawn import undrawn as undrawn
 
 INT8 = pages.INT8
 
@@ -58,6 +59,7 @@ def test_later_runs_change_no_page(tmp_path: Path) -> None:
     assert write_page(run).read_bytes() == before
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_was_said_goes_over_the_runs_own_verdict(tmp_path: Path) -> None:
     run = pages.write_nights(tmp_path, nights=1)
     assert ">not judged</strong>" in write_page(run).read_text()
@@ -68,12 +70,14 @@ def test_what_was_said_goes_over_the_runs_own_verdict(tmp_path: Path) -> None:
     assert "not judged" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_benchmarks_like_empty_verdict_says_nothing(tmp_path: Path) -> None:
     run = pages.write_nights(tmp_path, nights=1)
     record_verdict(Judged(run.name, "", (), ("there is no baseline yet",)), tmp_path)
     assert "No limit was set" in write_page(run).read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -91,6 +95,7 @@ def test_what_cannot_be_read_beside_a_run_is_told_on_its_page(tmp_path: Path, da
     assert "Top-1 accuracy, %" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_explanation_against_another_run_has_its_own_flips(tmp_path: Path) -> None:
     run = pages.write_nights(tmp_path)
     told = pages.explanation(run, against="20261101-020000-tiny")
@@ -104,6 +109,7 @@ def test_an_explanation_against_another_run_has_its_own_flips(tmp_path: Path) ->
     assert "--budget" not in page  # layers are kept in float to be nearer to force_float32
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("precision", "told"), [(INT8, True), ("force_float16", False)])
 def test_only_of_quantised_precisions_layers_are_kept_in_float(
     tmp_path: Path, precision: str, told: bool
@@ -150,6 +156,7 @@ def test_a_page_that_cannot_be_written_loses_no_verdict(tmp_path: Path) -> None:
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_judged_run_says_so_on_its_page(tmp_path: Path) -> None:
     run = pages.write_nights(tmp_path)
     write_page(run)
@@ -162,6 +169,7 @@ def test_a_judged_run_says_so_on_its_page(tmp_path: Path) -> None:
     assert all(gate.reason in page for gate in judged.gates)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_gates_decide_the_table_too(tmp_path: Path) -> None:
     run = pages.write_nights(tmp_path, nights=1)
     gates = [

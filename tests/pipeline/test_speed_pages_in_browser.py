@@ -9,7 +9,6 @@ import pytest
 
 from mlubench.cli import main
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.page import write_page
 from mlubench.reports.nightly_html import render_nightly_page
 from mlubench.reports.nightly_why import PastNight
 from tests.support.browser import PHONE, opened
@@ -40,7 +39,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = write_bench(out, night, rates=rates, devices=TWO)
     first = out / "runs" / "20261101-020000-tiny-bench"
     assert main(["compare", folder.name, first.name, "--out", str(out)]) == 1
-    return write_page(folder)
+    return folder / "report.html"
 
 
 @pytest.fixture(scope="module")

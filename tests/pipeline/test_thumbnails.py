@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from mlubench.pipeline.thumbnails import read_thumbnails, write_thumbnails
 from mlubench.reports.flips import PICTURED
@@ -28,6 +27,8 @@ def test_each_picture_is_of_the_image_by_its_name(tmp_path: Path) -> None:
 
 
 def test_the_file_is_sorted_and_the_same_again(tmp_path: Path) -> None:
+    import pandas as pd
+
     run = write_nights(tmp_path, nights=6)
     path = run / "thumbnails.parquet"
     written = set()

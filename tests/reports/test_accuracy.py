@@ -6,11 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
-from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, top_k_accuracy_score
 
 from mlubench.errors import DatasetError
 from mlubench.metrics.verdict import Verdict
@@ -43,6 +40,9 @@ def test_reference_comes_first(rows: list[AccuracyRow]) -> None:
 
 
 def test_accuracies_are_scikit_learns(rows: list[AccuracyRow]) -> None:
+    from scipy.stats import binomtest
+    from sklearn.metrics import accuracy_score, top_k_accuracy_score
+
     scored = np.setdiff1d(np.arange(examples.IMAGES), sorted(examples.CORRUPT))
     labels = examples.LABELS[scored]
     for row in rows:
@@ -114,6 +114,8 @@ def test_other_images_are_not_paired() -> None:
 
 
 def test_table_round_trip(tmp_path: Path, rows: list[AccuracyRow]) -> None:
+    import pandas as pd
+
     path = tmp_path / "accuracy.parquet"
     write_parquet(path, accuracy_table(rows))
     assert rows_of(read_parquet(path, ACCURACY)) == rows

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 from mlubench.reports.drawing import DARK, LIGHT, as_png, as_svg, drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _NAME = 'conv $1$ <b> & "#3465b5"'
 

@@ -7,9 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-import duckdb
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -61,7 +59,7 @@ def test_no_history(tmp_path: Path) -> None:
 
 def test_two_writers_do_not_meet(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    with context.Pool(3) as pool:
+    with context.Pool(2) as pool:
         names = pool.starmap(_append, [(tmp_path, night) for night in range(12)])
     assert read_accuracy_history(tmp_path / "history")["run_id"].to_pylist()[::2] == names
 
@@ -97,6 +95,9 @@ def test_a_run_whose_folder_fails_is_in_no_history(tmp_path: Path) -> None:
 
 
 def test_duckdb_and_pandas_read_it(tmp_path: Path) -> None:
+    import duckdb
+    import pandas as pd
+
     for night in range(3):
         _append(tmp_path, night, lost=night * 10)
     folder = tmp_path / "history" / "accuracy"
@@ -152,6 +153,8 @@ def test_since_which_run_speed_changed(tmp_path: Path) -> None:
 
 
 def test_the_readmes_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
     for night in range(2):
         _append(tmp_path / "artifacts", night, lost=5 * night)
         run = write_benchmark(tmp_path, night, {INT8: [900.0, 1000.0 + night]})

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.reports.drawing import LIGHT
 from mlubench.reports.fallback import read_curve, write_fallback
 from mlubench.reports.layer_plots import curve_picture, layer_picture
 from tests.support.pages import fallback
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def _layers(*ratios: float) -> list[LayerNoise]:

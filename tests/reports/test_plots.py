@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mlubench.reports.accuracy import accuracy_rows
 from mlubench.reports.plots import Interval, accuracy_plots, interval_figure
 from tests.reports import examples
+from tests.support.long import long
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _VALUES = st.floats(-100, 100, allow_nan=False)
+_Marks = tuple[float, float, float, float]
+_MARKS = st.lists(st.tuples(_VALUES, _VALUES, _VALUES, _VALUES), min_size=1, max_size=6)
 
 
 def _axes(figure: Figure) -> Axes:
@@ -24,8 +31,19 @@ def _texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in _axes(figure).texts]
 
 
-@given(st.lists(st.tuples(_VALUES, _VALUES, _VALUES, _VALUES), min_size=1, max_size=6))
-def test_all_marks_lie_within_the_frame(values: list[tuple[float, float, float, float]]) -> None:
+@settings(max_examples=30)
+@given(_MARKS)
+def test_all_marks_lie_within_the_frame(values: list[_Marks]) -> None:
+    _check_frame(values)
+
+
+@long
+@given(_MARKS)
+def test_all_of_many_marks_lie_within_the_frame(values: list[_Marks]) -> None:
+    _check_frame(values)
+
+
+def _check_frame(values: list[_Marks]) -> None:
     intervals = []
     for *ends, limit in values:
         low, value, high = sorted(ends)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -56,6 +55,8 @@ def _write(folder: Path, top: Top, first: int, end: int, precision: str = "p") -
 
 
 def test_rows_one_by_one(tmp_path: Path) -> None:
+    import pandas as pd
+
     first, second = _top(4, seed=1), _top(4, seed=2)
     labels = np.array([first[0][0, 0], first[0][1, 4], 999, first[0][3, 0]])
     names, ids = ["d.jpg", "c.jpg", "b.jpg", "a.jpg"], ["n4", "n3", "n2", "n1"]
@@ -130,6 +131,8 @@ def test_shard_arrays_and_facts_must_fit(tmp_path: Path) -> None:
 
 
 def test_shards_table(tmp_path: Path) -> None:
+    import pandas as pd
+
     top = _top(10)
     spans = [("q", 0, 10), ("f", 6, 10), ("f", 0, 6)]
     table = shards_table([_write(tmp_path, top, a, b, precision) for precision, a, b in spans])

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -108,6 +107,8 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_pandas_reads_it(tmp_path: Path) -> None:
+    import pandas as pd
+
     write_parquet(tmp_path / "x.parquet", _table())
     assert pd.read_parquet(tmp_path / "x.parquet")["value"].sum() == 499_500
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from scipy.stats import binom
 
 from mlubench.metrics.speed import compare_speed
 from mlubench.reports.bench_console import render_throughput, seed_table, throughput_cells
@@ -73,6 +71,8 @@ def rows() -> list[ThroughputRow]:
 
 
 def test_a_row_holds_what_numpy_and_scipy_say(rows: list[ThroughputRow]) -> None:
+    from scipy.stats import binom
+
     frame = throughput_table(rows).to_pandas()
     first = frame.iloc[0]
     throughputs = np.sort([4 * REQUESTS / one.seconds for one in rows[0].measured.rounds])
@@ -105,6 +105,8 @@ def test_half_the_rounds_disturbed_disturb_a_row(rows: list[ThroughputRow]) -> N
 
 
 def test_every_request_is_kept(rows: list[ThroughputRow], tmp_path: Path) -> None:
+    import pandas as pd
+
     write_parquet(tmp_path / "latencies.parquet", latencies_table(rows))
     write_parquet(tmp_path / "throughput.parquet", throughput_table(rows))
     frame = read_parquet(tmp_path / "latencies.parquet", LATENCIES).to_pandas()

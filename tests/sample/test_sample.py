@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import pytest
 
 from conf.sample.network import INPUT_SIDE, MEANS, exchange_axpy, prototxt, sample_layers
@@ -70,6 +69,8 @@ def test_opencv_scores_the_held_out_digits(held_out: Labelled, opencv_scores: Ar
 
 
 def test_imported_network_agrees_with_opencv(held_out: Labelled, opencv_scores: Array) -> None:
+    import onnxruntime
+
     model = import_caffe(_PROTOTXT, _CAFFEMODEL).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (scores,) = session.run(["prob"], {"data": held_out[0]})

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from tests.simulated_sdk_tests.lifecycle import Plan, Runner, activate, build, normalised
@@ -191,6 +190,8 @@ def test_dumps_that_there_are_not(mm: Any, runner: Runner) -> None:
 def test_a_dump_of_all_tensors_has_what_the_network_names(
     mm: Any, small: Plan, tmp_path: Path, precision: str
 ) -> None:
+    import onnxruntime
+
     build(mm, dataclasses.replace(small, precision=precision), tmp_path / "model")
     runner = Runner(mm, tmp_path / "model")
     (tmp_path / "dump").mkdir()

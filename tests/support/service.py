@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from flows.server import free_port
+from tests.support.prefect import migrated_home
 from tests.support.processes import MARK, becomes, marked, new_mark
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,11 @@ _START_SECONDS = 180
 class Service:
     """A running service.
 
+    Args:
+        folder: gets its PREFECT_HOME and what it says.
+        artifacts: the folder whose pages it serves.
+        database: of the fixture ``prefect_database``; without it a new one is migrated.
+
     Attributes:
         home: its PREFECT_HOME.
         artifacts: the folder whose pages it serves.
@@ -29,8 +35,10 @@ class Service:
         environment: of commands that are to reach it.
     """
 
-    def __init__(self, folder: Path, artifacts: Path) -> None:
+    def __init__(self, folder: Path, artifacts: Path, database: Path | None = None) -> None:
         self.home = folder / "prefect"
+        if database is not None:
+            migrated_home(database, self.home)
         self.artifacts = artifacts
         self.port = free_port()
         self.said = folder / "said.log"

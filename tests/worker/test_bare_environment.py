@@ -43,14 +43,8 @@ def _python_3_7() -> Path | None:
     return None
 
 
-def _make(python: Path, folder: Path, *numpy: str) -> Path:
-    """Make a virtual environment that has NumPy and nothing else; return its interpreter.
-
-    Args:
-        python: the interpreter that it is of.
-        folder: where.
-        numpy: what pip is asked for.
-    """
+def _empty(python: Path, folder: Path) -> tuple[Path, str, str]:
+    """Make an empty virtual environment; return its interpreter, version and packages' folder."""
     subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
     bare = folder / "bin" / "python"
     said = subprocess.run(
@@ -60,11 +54,32 @@ def _make(python: Path, folder: Path, *numpy: str) -> Path:
         check=True,
     )
     version, packages = said.stdout.split()
+    return bare, version, packages
+
+
+def _with_own_numpy(folder: Path) -> Path:
+    """Make a virtual environment that has this one's NumPy and nothing else."""
+    bare, _, packages = _empty(Path(sys.executable), folder)
+    for entry in Path(np.__file__).parent.parent.glob("numpy*"):
+        (Path(packages) / entry.name).symlink_to(entry)
+    return bare
+
+
+def _make(python: Path, folder: Path, *numpy: str) -> Path:
+    """Make a virtual environment that has NumPy and nothing else; return its interpreter.
+
+    Args:
+        python: the interpreter that it is of.
+        folder: where.
+        numpy: what pip is asked for.
+    """
+    bare, version, packages = _empty(python, folder)
     # This environment's pip, so that not even pip is in the bare one. It takes the wheel for that
     # Python, and would then refuse it for not being for its own.
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     target = ["--target", packages, "--python-version", version, "--only-binary", ":all:"]
-    target.append("--ignore-requires-python")
+    # Few of the modules are ever loaded.
+    target += ["--ignore-requires-python", "--no-compile"]
     done = subprocess.run([*pip, *target, *numpy], capture_output=True, text=True, check=False)
     if done.returncode and not os.environ.get("CI"):
         pytest.skip(f"NO NUMPY FROM THE INDEX: {done.stderr}")
@@ -76,8 +91,7 @@ def _make(python: Path, folder: Path, *numpy: str) -> Path:
 def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("bare") / "environment"
     if request.param == "this":
-        pins = ["--constraint", str(ROOT / "constraints.txt")]
-        return str(_make(Path(sys.executable), folder, "numpy", *pins))
+        return str(_with_own_numpy(folder))
     python = _python_3_7()
     if python is None:
         pytest.skip("NO PYTHON 3.7: python3.7 is not on PATH")

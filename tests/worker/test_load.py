@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
 
 from mlubench.errors import EngineError
 from mlubench.worker.load import (
@@ -113,6 +112,8 @@ def test_a_hopeless_run_is_given_up(clock: VirtualClock) -> None:
 
 
 def test_arrivals_are_poisson_and_seeded() -> None:
+    from scipy.stats import kstest
+
     arrivals = poisson_arrivals(50, Limits(20_000), 3)
     assert kstest(np.diff(arrivals), "expon", args=(0, 1 / 50)).pvalue > 0.01
     assert arrivals == poisson_arrivals(50, Limits(20_000), 3)

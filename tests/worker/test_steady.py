@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.stats import kendalltau
 
 from mlubench.worker import steady
 from mlubench.worker.steady import LEAST_BATCHES, steady_from
@@ -84,6 +83,8 @@ def test_times_are_numbers() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_trend_test_is_kendalls(seed: int) -> None:
+    from scipy.stats import kendalltau
+
     series = np.random.default_rng(seed).integers(0, 30, 60).astype(float) + np.arange(60) / 20
     expected = kendalltau(np.arange(60), series, method="asymptotic").pvalue
     # scipy leaves out the correction for continuity.

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -80,6 +79,8 @@ def test_any_window(
     mean: bool,
     floor: bool,
 ) -> None:
+    import onnxruntime
+
     axes = list(zip(image, kernel, stride, pad, strict=True))
     sizes = [pooled_size(*axis, clip=max(pad) > 0, floor=floor) for axis in axes]
     for (size, _, step, before), count in zip(axes, sizes, strict=True):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from mlubench.conf import CONF
@@ -44,6 +43,8 @@ def sdk(tmp_path: Path) -> Iterator[Any]:
 
 
 def _reference(network: Path, images: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
     pixels = (images - np.array(SPEC.means)) / np.sqrt(np.array(SPEC.variances))
     (scores,) = session.run(None, {"data": pixels.transpose(0, 3, 1, 2).astype(np.float32)})
@@ -130,6 +131,8 @@ def test_channels_are_reversed_for_the_network(
 def test_without_means_the_input_has_the_type_that_was_asked_for(
     sdk: Any, network: NetworkFiles, tmp_path: Path, dtype: str
 ) -> None:
+    import onnxruntime
+
     plain = {"means": (0.0,) * 3, "variances": (1.0,) * 3, "input_dtypes": dtype}
     scores, _ = use(network, dataclasses.replace(SPEC, **plain), tmp_path / "model", IMAGES)
     session = onnxruntime.InferenceSession(str(network.onnx), providers=["CPUExecutionProvider"])
