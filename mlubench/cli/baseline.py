@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
 
 from mlubench.cli.artifacts import brought_run, depot_of
+from mlubench.cli.console import console
 
 if TYPE_CHECKING:
     from mlubench.depot.depot import Depot
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 app = App(name="baseline", help="Pin the runs that others are judged by, and list them.")
 
-_WIDTH = 100
 _Run = Annotated[str, Parameter(help="folder of a run, or its id")]
 _Out = Annotated[Path, Parameter(help="folder of runs and caches")]
 _Shared = Annotated[
@@ -33,7 +32,7 @@ def pin(run: _Run, *, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
     depot = _with_pins(artifacts, out)
     one = baselines.pin(brought_run(run, out, artifacts), out)
     _tell(depot, out, one, pinned=True)
-    _console().print(f"pinned {one.run_id}, {_of(one.key)}", markup=False, soft_wrap=True)
+    console().print(f"pinned {one.run_id}, {_of(one.key)}", markup=False, soft_wrap=True)
     return 0
 
 
@@ -45,7 +44,7 @@ def unpin(run: _Run, *, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> in
     depot = _with_pins(artifacts, out)
     one = baselines.unpin(run, out)
     _tell(depot, out, one, pinned=False)
-    _console().print(f"unpinned {one.run_id}, {_of(one.key)}", markup=False, soft_wrap=True)
+    console().print(f"unpinned {one.run_id}, {_of(one.key)}", markup=False, soft_wrap=True)
     return 0
 
 
@@ -55,14 +54,14 @@ def list_pins(*, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
     from mlubench.pipeline import baselines
 
     _with_pins(artifacts, out)
-    console = _console()
+    screen = console()
     found = baselines.pins(out)
     for one in found:
         since = f"{one.pinned_utc:%Y-%m-%d %H:%M}"
-        console.print(f"{one.run_id}  since {since}", markup=False, soft_wrap=True)
-        console.print(f"  {_of(one.key)}", markup=False, soft_wrap=True)
+        screen.print(f"{one.run_id}  since {since}", markup=False, soft_wrap=True)
+        screen.print(f"  {_of(one.key)}", markup=False, soft_wrap=True)
     if not found:
-        console.print("no run is pinned: mlubench baseline pin RUN")
+        screen.print("no run is pinned: mlubench baseline pin RUN")
     return 0
 
 
@@ -88,10 +87,3 @@ def _of(key: tuple[str, ...]) -> str:
     kind, model, dataset, engine, precisions = key
     on = f" on {dataset}" if dataset else ""
     return f"{kind}s of {model}{on}, {engine}, {precisions.replace(' ', ', ')}"
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    return console

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from mlubench.cli.artifacts import Artifacts, brought_run, depot_of
+from mlubench.cli.console import console
 from mlubench.errors import StoreError
 from mlubench.reports.thresholds import Gates
 
 if TYPE_CHECKING:
     from mlubench.reports.gates import Judged
 
-_WIDTH = 100
 _USUAL = Gates()
 
 
@@ -49,23 +48,21 @@ def compare(
 
     run, baseline = _brought(run, baseline, out, artifacts)
     judged = judge_by(run, baseline, gates, out, conf)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
+    screen = console()
     # Speeds have a table of their own; below it stand those that did not pass.
     speeds = [gate for gate in judged.gates if judged.compared and gate.name == "speed"]
     if judged.compared is not None:
-        console.print(render_comparison(judged.compared))
-        console.print()
+        screen.print(render_comparison(judged.compared))
+        screen.print()
         for gate in speeds:
             if gate.verdict != Verdict.PASS:
-                console.print(f"{gate.subject}: {gate.reason}", markup=False, soft_wrap=True)
-        console.print()
-    console.print(render_gates([gate for gate in judged.gates if gate not in speeds]))
+                screen.print(f"{gate.subject}: {gate.reason}", markup=False, soft_wrap=True)
+        screen.print()
+    screen.print(render_gates([gate for gate in judged.gates if gate not in speeds]))
     for line in judged_lines(judged):
-        console.print(line, markup=False, soft_wrap=True)
+        screen.print(line, markup=False, soft_wrap=True)
     if trouble := _show(judged, find_run(run, out)):
-        Console(stderr=True).print(trouble, markup=False, soft_wrap=True)
+        console(stderr=True).print(trouble, markup=False, soft_wrap=True)
     if junit is not None:
         write_junit(junit, [judged])
     return judged.verdict.exit_status

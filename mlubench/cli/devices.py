@@ -11,14 +11,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.cli.console import console
 from mlubench.errors import ConfigError
 from mlubench.pipeline.device_list import Counted, DeviceFacts, DeviceList, cpu_devices, mlu_devices
-
-_WIDTH = 100
 
 
 def devices(
@@ -62,13 +60,11 @@ def devices(
 
 
 def _print(found: list[DeviceFacts], remarks: Sequence[str]) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH  # of a file or a pipe; rich would take 80
+    screen = console()
     if found:
-        console.print(device_table(found))
+        screen.print(device_table(found))
     for remark in remarks:
-        console.print(remark, markup=False, soft_wrap=True)
+        screen.print(remark, markup=False, soft_wrap=True)
 
 
 def count_cards(conf: Sequence[Path] = ()) -> Counted:

@@ -8,9 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from mlubench.cli.console import console
 from mlubench.errors import ConfigError
-
-_WIDTH = 100
 
 
 def explain(
@@ -59,25 +58,18 @@ def explain(
         baseline=None if baseline is None else find_run(baseline, out),
         images=images,
     )
-    console, errors = _console(), Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(render_explanation(explained))
+    screen, errors = console(), Console(stderr=True, highlight=False, soft_wrap=True)
+    screen.print(render_explanation(explained))
     if budget is not None:
         found = fallback_of_run(
             folder, out, explained.precision, budget / 100, images, errors.print
         )
-        console.print()
-        console.print(render_fallback(found))
+        screen.print()
+        screen.print(render_fallback(found))
         if found.command:
-            console.print(found.command, markup=False, soft_wrap=True)
+            screen.print(found.command, markup=False, soft_wrap=True)
     if trouble := page_again(folder):
         errors.print(trouble, markup=False)
     place = folder / "explain" / explained.precision
-    console.print(f"\nwritten to {place}", markup=False, soft_wrap=True)
+    screen.print(f"\nwritten to {place}", markup=False, soft_wrap=True)
     return 0
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    return console

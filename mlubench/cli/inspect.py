@@ -10,14 +10,13 @@ from cyclopts import Parameter, validators
 from rich.console import Console
 
 from mlubench import catalogue
+from mlubench.cli.console import console
 from mlubench.download import Downloads
 from mlubench.errors import ConfigError
 from mlubench.pipeline.fetch import fetch_files, files_to_fetch
 from mlubench.pipeline.layers import layer_rows, print_layers
 from mlubench.pipeline.onnx_layers import onnx_rows
 from mlubench.pipeline.run import models_folder
-
-_WIDTH = 100
 
 
 def inspect(
@@ -59,10 +58,7 @@ def inspect(
     else:
         _refuse("--input_size", input_size, "a prototxt has the size of its input")
         rows = layer_rows(prototxt or _prototxt_of(model or "", conf, out), caffemodel)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH  # of a file or a pipe; rich would take 80
-    print_layers(rows, console)
+    print_layers(rows, console())
 
 
 def _refuse(option: str, value: object, why: str) -> None:

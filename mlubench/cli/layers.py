@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from mlubench.cli.run import console
+from mlubench.cli.console import console
 
 
 def layers(

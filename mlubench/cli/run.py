@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from mlubench.cli.console import console
 from mlubench.errors import ConfigError
 from mlubench.pipeline.run_parameters import RunParameters
 
 if TYPE_CHECKING:
     from mlubench.reports.run_table import StageTimes
-
-_WIDTH = 100
 
 
 def run(
@@ -143,11 +141,3 @@ def _print_stages(heading: str, times: Sequence[StageTimes]) -> None:
         if len(groups) > 1:
             screen.print(f"\ninput shape group {group}", markup=False)
         screen.print(stage_table([one for one in times if one.group == group]))
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that is 100 columns wide where it is no terminal."""
-    screen = Console(stderr=stderr, highlight=False)
-    if not screen.is_terminal:
-        screen.width = _WIDTH  # of a file or a pipe; rich would take 80
-    return screen
