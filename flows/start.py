@@ -6,12 +6,10 @@ Prefect reads its environment when it is imported, so it is imported in here, af
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-
-from rich.console import Console
 
 from flows.server import OwnServer, answers, usual_url
 from mlubench.errors import ConfigError, MlubenchError
@@ -28,15 +26,13 @@ if TYPE_CHECKING:
     from mlubench.pipeline.nightly import NightlyOutcome
     from mlubench.pipeline.nightly_parameters import NightlyParameters
     from mlubench.pipeline.outcome import Outcome
-    from mlubench.reports.run_json import TuningRecord
 
-_WIDTH = 100
 #: More than a database's page and journal.
 _PROBE_BYTES = 1 << 18
 
 
-def evaluate(parameters: EvaluateParameters) -> int:
-    """Run the evaluate flow, print its outcome and return the exit status.
+def evaluate(parameters: EvaluateParameters) -> Outcome:
+    """Run the evaluate flow and return its outcome.
 
     Raises:
         MlubenchError: the flow could not finish.
@@ -57,12 +53,11 @@ def evaluate(parameters: EvaluateParameters) -> int:
         outcome = cast("Outcome | BaseException", outcome_of(state))
         if isinstance(outcome, BaseException):
             raise outcome
-    print_outcome(outcome)
-    return outcome.exit_status
+    return outcome
 
 
-def benchmark(parameters: BenchParameters) -> int:
-    """Run the benchmark flow, print its tables and return the exit status.
+def benchmark(parameters: BenchParameters) -> BenchOutcome:
+    """Run the benchmark flow and return its outcome.
 
     Raises:
         MlubenchError: the flow could not finish.
@@ -78,12 +73,11 @@ def benchmark(parameters: BenchParameters) -> int:
         outcome = cast("BenchOutcome | BaseException", outcome_of(state))
         if isinstance(outcome, BaseException):
             raise outcome
-    print_benchmark(outcome)
-    return outcome.exit_status
+    return outcome
 
 
-def nightly(parameters: NightlyParameters) -> int:
-    """Run the nightly flow, print how each run ended and return the exit status.
+def nightly(parameters: NightlyParameters) -> NightlyOutcome:
+    """Run the nightly flow and return how its runs ended.
 
     Raises:
         MlubenchError: the suite is wrong, or the summary cannot be written.
@@ -103,8 +97,7 @@ def nightly(parameters: NightlyParameters) -> int:
         outcome = cast("NightlyOutcome | BaseException", outcome_of(state))
         if isinstance(outcome, BaseException):
             raise outcome
-    print_nightly(outcome)
-    return outcome.exit_status
+    return outcome
 
 
 @contextmanager
@@ -142,40 +135,6 @@ def _check_home() -> None:
         probe.unlink()
 
 
-def print_nightly(outcome: NightlyOutcome) -> None:
-    """Print how each run ended, the verdict with its reasons, and where summary and page are."""
-    from mlubench.reports.nightly_text import headline, reasons, render_nightly
-    from mlubench.reports.nightly_why import why_lines
-
-    console = _console()
-    console.print(render_nightly(outcome.record))
-    console.print()
-    for line in reasons(outcome.record)[1:]:
-        console.print(line, markup=False, soft_wrap=True)
-    for run in outcome.record.runs:
-        for line in why_lines(run):
-            console.print(f"{run.name}: {line}", markup=False, soft_wrap=True)
-    if outcome.unshared:
-        console.print(outcome.unshared, markup=False, soft_wrap=True)
-    console.print(headline(outcome.record), markup=False, soft_wrap=True)
-    console.print(f"summary: {outcome.folder / 'summary.md'}", markup=False, soft_wrap=True)
-    console.print(f"page:    {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def print_benchmark(outcome: BenchOutcome) -> None:
-    """Print the table, what must be known beside it, and where the files are."""
-    from mlubench.reports.bench_console import bench_summary, render_throughput
-
-    console = _console()
-    _print_tuning(console, outcome.record.tuning)
-    console.print(render_throughput(outcome.rows))
-    console.print()
-    for line in [*bench_summary(outcome.record), *outcome.notes()]:
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"files:   {outcome.folder}", markup=False, soft_wrap=True)
-    console.print(f"report:  {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
-
-
 def _checked_images(parameters: EvaluateParameters) -> ChosenImages:
     """Tell what is wrong with names, files and lists at once, not seconds later from the flow.
 
@@ -200,34 +159,6 @@ def _check_artifacts(address: str | None) -> None:
         ConfigError: it cannot be used.
     """
     open_depot(address, lambda _: None)
-
-
-def print_outcome(outcome: Outcome) -> None:
-    """Print the table, what must be known beside it, and where the report is."""
-    from mlubench.reports.console import render_accuracy, summary_lines
-
-    console = _console()
-    _print_tuning(console, outcome.record.tuning)
-    console.print(render_accuracy(outcome.rows))
-    console.print()
-    for line in [*summary_lines(outcome.record), *outcome.notes()]:
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"report:  {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def _print_tuning(console: Console, tuning: Mapping[str, TuningRecord]) -> None:
-    from mlubench.reports.tuning import render_tuning
-
-    if tuning:
-        console.print(render_tuning(tuning))
-        console.print()
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH  # of a file or a pipe; rich would take 80
-    return console
 
 
 def prepare_prefect(artifacts: Path) -> None:

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mlubench import cli
-from mlubench.cli import evaluate
 from mlubench.errors import EngineError, MlubenchError
 from mlubench.pipeline.parameters import EvaluateParameters
 from tests.support.help_texts import Help, help_texts
@@ -63,11 +63,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[EvaluateParameters]:
     """Collect what the flow would have been asked."""
     calls: list[EvaluateParameters] = []
 
-    def run(parameters: EvaluateParameters) -> int:
+    def run(parameters: EvaluateParameters) -> SimpleNamespace:
         calls.append(parameters)
-        return 3
+        return SimpleNamespace(exit_status=3)
 
-    monkeypatch.setattr(evaluate, "flow", lambda name: run)
+    monkeypatch.setattr("flows.start.evaluate", run)
+    monkeypatch.setattr("mlubench.cli.flows.print_outcome", lambda _: None)
     return calls
 
 
@@ -156,7 +157,7 @@ def test_errors_become_exit_statuses(
     def run(parameters: EvaluateParameters) -> int:
         raise error
 
-    monkeypatch.setattr(evaluate, "flow", lambda name: run)
+    monkeypatch.setattr("flows.start.evaluate", run)
     assert cli.main(["eval"]) == status
 
 

@@ -41,13 +41,13 @@ app = App(
 
 # A verb is a module of this package, imported when it is called.
 _VERBS = {
-    "eval": ("evaluate:evaluate", "Judge a network in several precisions."),
-    "bench": ("bench:bench", "Measure a network's throughput and latency, every precision."),
+    "eval": ("flows:evaluate", "Judge a network in several precisions."),
+    "bench": ("flows:bench", "Measure a network's throughput and latency, every precision."),
     "compare": ("compare:compare", "Judge a run by another one, gate by gate."),
     "explain": ("explain:explain", "Show which images, classes and layers changed."),
     "report": ("report:report", "Render a run's page again."),
     "baseline": ("baseline:app", "Pin the runs that others are judged by, and list them."),
-    "nightly": ("nightly:nightly", "Run a suite of evaluations and benchmarks and judge it."),
+    "nightly": ("flows:nightly", "Run a suite of evaluations and benchmarks and judge it."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
     "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
     "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),

@@ -15,7 +15,7 @@ from unittest import mock
 import pandas as pd
 import pytest
 
-from flows.start import print_outcome
+from mlubench.cli.flows import print_outcome
 from mlubench.errors import ConfigError
 from mlubench.images.digits import write_digits
 from mlubench.pipeline import outcome as outcomes
