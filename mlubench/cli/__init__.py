@@ -39,24 +39,27 @@ app = App(
     default_parameter=Parameter(name_transform=str, consume_multiple=True, negative=()),
 )
 
-# A verb is a module of this package, imported when it is called.
+# A verb is a function of a module of this package, which is imported when it is called.
 _VERBS = {
     "eval": ("flows:evaluate", "Judge a network in several precisions."),
     "bench": ("flows:bench", "Measure a network's throughput and latency, every precision."),
-    "compare": ("compare:compare", "Judge a run by another one, gate by gate."),
+    "compare": ("verdicts:compare", "Judge a run by another one, gate by gate."),
     "explain": ("explain:explain", "Show which images, classes and layers changed."),
-    "report": ("report:report", "Render a run's page again."),
-    "baseline": ("baseline:app", "Pin the runs that others are judged by, and list them."),
+    "report": ("verdicts:report", "Render a run's page again."),
+    "baseline": (
+        "verdicts:pins",
+        "Pin the runs that others are judged by, and list them.",
+    ),
     "nightly": ("flows:nightly", "Run a suite of evaluations and benchmarks and judge it."),
     "cache": ("cache:app", "List, verify and prune what is kept for later runs."),
-    "compile": ("compile:compile_model", "Compile a network in one precision (gen_model)."),
-    "infer": ("infer:infer", "Run a compiled network over a folder of images (infer_cpp)."),
-    "run": ("run:run", "Measure a compiled network's speed (mm_run)."),
-    "layers": ("layers:layers", "Show how long each layer takes, of two precisions side by side."),
-    "accuracy": ("accuracy:accuracy", "Top-1 and top-5 of text files (compute_top1_and_top5)."),
-    "fetch": ("fetch:fetch", "Fetch the files of networks of the catalogue."),
+    "compile": ("sample:compile_model", "Compile a network in one precision (gen_model)."),
+    "infer": ("sample:infer", "Run a compiled network over a folder of images (infer_cpp)."),
+    "run": ("speed:run", "Measure a compiled network's speed (mm_run)."),
+    "layers": ("speed:layers", "Show how long each layer takes, of two precisions side by side."),
+    "accuracy": ("sample:accuracy", "Top-1 and top-5 of text files (compute_top1_and_top5)."),
+    "fetch": ("networks:fetch", "Fetch the files of networks of the catalogue."),
     "devices": ("devices:devices", "List the CPU's groups of cores and MLU cards."),
-    "inspect": ("inspect:inspect", "Show a network's layers, parameters and operations."),
+    "inspect": ("networks:inspect", "Show a network's layers, parameters and operations."),
 }
 for _verb, (_function, _help) in _VERBS.items():
     app.command(f"{__name__}.{_function}", name=_verb, help=_help)

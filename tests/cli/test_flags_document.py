@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.cli.accuracy import accuracy
+from mlubench.cli.sample import accuracy
 from mlubench.cli.spellings import SPELLINGS, as_given, modern
 from mlubench.engines.magicmind.flags import REFUSED_KEYS as MAGICMIND_REFUSES
 from mlubench.engines.openvino.flags import BUILD_CONFIG_KEYS, MLU_ONLY

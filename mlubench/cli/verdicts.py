@@ -1,11 +1,12 @@
-"""``mlubench compare``: two runs, and whether the newer one is worse."""
+"""Whether a run is worse: ``mlubench compare``, ``baseline`` and ``report``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
+from rich.console import Console
 
 from mlubench.cli.artifacts import Artifacts, brought_run, depot_of
 from mlubench.cli.console import console
@@ -13,6 +14,8 @@ from mlubench.errors import StoreError
 from mlubench.reports.thresholds import Gates
 
 if TYPE_CHECKING:
+    from mlubench.depot.depot import Depot
+    from mlubench.pipeline.baselines import Pin
     from mlubench.reports.gates import Judged
 
 _USUAL = Gates()
@@ -95,3 +98,98 @@ def _show(judged: Judged, folder: Path) -> str:
     except StoreError as error:
         return f"the verdict could not be kept for the run's page: {error}"
     return page_again(folder)
+
+
+pins = App(name="baseline", help="Pin the runs that others are judged by, and list them.")
+
+_Run = Annotated[str, Parameter(help="folder of a run, or its id")]
+_Out = Annotated[Path, Parameter(help="folder of runs and caches")]
+_Shared = Annotated[
+    str | None, Parameter(help="store that hosts share: baselines are pinned for all of them")
+]
+_ARTIFACTS = Path("artifacts")
+
+
+@pins.command
+def pin(run: _Run, *, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
+    """Make a run the baseline of those with its network, images, engine and precisions."""
+    from mlubench.pipeline import baselines
+
+    depot = _with_pins(artifacts, out)
+    one = baselines.pin(brought_run(run, out, artifacts), out)
+    _tell(depot, out, one, pinned=True)
+    console().print(f"pinned {one.run_id}, {_of(one.key)}", markup=False, soft_wrap=True)
+    return 0
+
+
+@pins.command
+def unpin(run: _Run, *, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
+    """Make a run no baseline any more."""
+    from mlubench.pipeline import baselines
+
+    depot = _with_pins(artifacts, out)
+    one = baselines.unpin(run, out)
+    _tell(depot, out, one, pinned=False)
+    console().print(f"unpinned {one.run_id}, {_of(one.key)}", markup=False, soft_wrap=True)
+    return 0
+
+
+@pins.command(name="list")
+def list_pins(*, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
+    """List the pinned runs and what they are the baseline of."""
+    from mlubench.pipeline import baselines
+
+    _with_pins(artifacts, out)
+    screen = console()
+    found = baselines.pins(out)
+    for one in found:
+        since = f"{one.pinned_utc:%Y-%m-%d %H:%M}"
+        screen.print(f"{one.run_id}  since {since}", markup=False, soft_wrap=True)
+        screen.print(f"  {_of(one.key)}", markup=False, soft_wrap=True)
+    if not found:
+        screen.print("no run is pinned: mlubench baseline pin RUN")
+    return 0
+
+
+def _with_pins(artifacts: str | None, out: Path) -> Depot | None:
+    """Return the store that is named, once what was pinned on other hosts is pinned here."""
+    depot = depot_of(artifacts)
+    if depot is not None:
+        from mlubench.pipeline.shared_runs import pull_pins
+
+        pull_pins(depot, out)
+    return depot
+
+
+def _tell(depot: Depot | None, out: Path, pin: Pin, *, pinned: bool) -> None:
+    if depot is not None:
+        from mlubench.pipeline.shared_runs import push_pin
+
+        push_pin(depot, out, pin, pinned=pinned)
+
+
+def _of(key: tuple[str, ...]) -> str:
+    """Return what a pinned run is the baseline of, in a few words."""
+    kind, model, dataset, engine, precisions = key
+    on = f" on {dataset}" if dataset else ""
+    return f"{kind}s of {model}{on}, {engine}, {precisions.replace(' ', ', ')}"
+
+
+def report(
+    run: Annotated[
+        str, Parameter(help="folder of a run, its id, or s3://bucket/prefix/runs/RUN_ID")
+    ],
+    *,
+    artifacts: Artifacts = None,
+    out: Annotated[Path, Parameter(help="folder of runs and caches")] = Path("artifacts"),
+) -> int:
+    """Render report.html of an evaluation again, from the Parquet files in its folder.
+
+    Nothing is measured. The same files give the same page. A run of a store is taken into OUT.
+    """
+    from mlubench.pipeline.page import write_page
+    from mlubench.pipeline.runs import find_run
+
+    path = write_page(find_run(brought_run(run, out, artifacts), out))
+    Console(highlight=False, soft_wrap=True, markup=False).print(str(path))
+    return 0
