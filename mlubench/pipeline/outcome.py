@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,6 @@ from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
 from mlubench.pipeline.network import ImportedNetwork, Network
-from mlubench.pipeline.page import write_page
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import RunName, name_run
 from mlubench.pipeline.thumbnails import write_thumbnails
@@ -161,12 +160,13 @@ class Outcome:
         return [*wrong, *damaged, *unfit, *self.remarks, *lost, *judged, *unshared]
 
 
-def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
+def write_run(evaluation: Evaluation, runs: Path, write_page: Callable[[Path], object]) -> Outcome:
     """Merge, judge and write the run folder, which appears when it is complete.
 
     Args:
         evaluation: what was measured.
         runs: folder of all runs.
+        write_page: renders report.html from the other files of the folder.
 
     Raises:
         DatasetError: no image could be scored.
