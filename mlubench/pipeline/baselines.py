@@ -29,7 +29,7 @@ PINNED = "pinned"
 LAST_GOOD = "last-good"
 _GOOD = (Verdict.PASS, Verdict.NOT_JUDGED)
 #: What ``mlubench compare`` said of a run, in the run's folder.
-_JUDGEMENT = "verdict.json"
+JUDGEMENT_FILE = "verdict.json"
 
 
 class Pin(Record):
@@ -196,7 +196,7 @@ def record_verdict(judged: Judged, out: Path) -> Path:
     Raises:
         StoreError: the folder cannot be written.
     """
-    path = _verdict_file(judged.run, out)
+    path = verdict_path(judged.run, out)
     _verdict_record(judged).write(path)
     return path
 
@@ -217,7 +217,7 @@ def recorded_verdict(run_id: str, out: Path) -> VerdictRecord | None:
     Raises:
         StoreError: the file is damaged.
     """
-    path = _verdict_file(run_id, out)
+    path = verdict_path(run_id, out)
     return VerdictRecord.read(path) if path.is_file() else None
 
 
@@ -229,7 +229,7 @@ def keep_judgement(judged: Judged, folder: Path) -> Path:
     Raises:
         StoreError: the folder cannot be written.
     """
-    path = folder / _JUDGEMENT
+    path = folder / JUDGEMENT_FILE
     _verdict_record(judged).write(path)
     return path
 
@@ -243,7 +243,7 @@ def judgement_of(folder: Path) -> VerdictRecord | None:
     Raises:
         StoreError: a file is damaged.
     """
-    path = folder / _JUDGEMENT
+    path = folder / JUDGEMENT_FILE
     if path.is_file():
         return VerdictRecord.read(path)
     return recorded_verdict(folder.name, folder.resolve().parent.parent)
@@ -331,7 +331,8 @@ def _pins_file(out: Path) -> Path:
     return out / "history" / "baselines.json"
 
 
-def _verdict_file(run_id: str, out: Path) -> Path:
+def verdict_path(run_id: str, out: Path) -> Path:
+    """Return the file of a flow's verdict on a run."""
     return out / "history" / "verdicts" / f"{run_id}.json"
 
 

@@ -90,10 +90,10 @@ def cpu_devices(
         pause: between two looks at how busy the cores are.
     """
     cores = sorted(os.sched_getaffinity(0)) if cores is None else cores
-    before = core_times(_text(proc / "stat"))
+    before = core_times(proc_text(proc / "stat"))
     pause()
-    after = core_times(_text(proc / "stat"))
-    memory = re.search(r"^MemTotal: +([0-9]+) kB$", _text(proc / "meminfo"), re.MULTILINE)
+    after = core_times(proc_text(proc / "stat"))
+    memory = re.search(r"^MemTotal: +([0-9]+) kB$", proc_text(proc / "meminfo"), re.MULTILINE)
     note = f"named alone it has all {len(cores)} cores" if len(cores) > 1 else ""
     return DeviceList(
         tuple(
@@ -119,7 +119,7 @@ def cpu_model(proc: Path = Path("/proc")) -> str:
     Args:
         proc: the kernel's folder of facts.
     """
-    model = re.search(r"^model name\s*: *(.+)$", _text(proc / "cpuinfo"), re.MULTILINE)
+    model = re.search(r"^model name\s*: *(.+)$", proc_text(proc / "cpuinfo"), re.MULTILINE)
     return model[1].strip() if model else platform.machine()
 
 
@@ -143,7 +143,8 @@ def _busy_percent(before: tuple[int, int] | None, after: tuple[int, int] | None)
     return round(100 * (after[0] - before[0]) / (after[1] - before[1]), 1)
 
 
-def _text(path: Path) -> str:
+def proc_text(path: Path) -> str:
+    """Return a file of the kernel's facts; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:  # a container may hide it

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlubench.pipeline.device_list import core_times
+from mlubench.pipeline.device_list import core_times, proc_text
 
 #: Above this share of the cores, others disturbed a measurement: a few percent are any system's.
 DISTURBED = 0.05
@@ -64,10 +64,10 @@ def now(proc: Path = Path("/proc")) -> Moment:
     Args:
         proc: the kernel's folder of facts, see proc(5).
     """
-    stat = _text(proc / "stat")
+    stat = proc_text(proc / "stat")
     tick = os.sysconf("SC_CLK_TCK")
-    clocks = re.findall(r"^cpu MHz\s*: *([0-9.]+)", _text(proc / "cpuinfo"), re.MULTILINE)
-    load = _text(proc / "loadavg").split()
+    clocks = re.findall(r"^cpu MHz\s*: *([0-9.]+)", proc_text(proc / "cpuinfo"), re.MULTILINE)
+    load = proc_text(proc / "loadavg").split()
     return Moment(
         at=time.monotonic(),
         busy_seconds=sum(busy for busy, _ in core_times(stat).values()) / tick,
@@ -95,10 +95,3 @@ def between(before: Moment, after: Moment, own_cpu_seconds: float, cores: int) -
         load=after.load,
         clock_mhz=after.clock_mhz,
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # a container may hide it
-        return ""

@@ -41,7 +41,7 @@ from mlubench.store import (
     write_json,
 )
 
-_DESCRIPTION = "compiled.json"
+DESCRIPTION = "compiled.json"
 #: A network's scores are compiled alike whatever its classes are called.
 _ANY_ORDER = "2012"
 
@@ -103,7 +103,7 @@ def read_offline_model(path: Path) -> OfflineModel:
     """
     where = f"--magicmind_model {path}"
     try:
-        fields = json.loads(_description_of(path).read_text(encoding="utf-8"))
+        fields = json.loads(description_path(path).read_text(encoding="utf-8"))
         model = OfflineModel(
             path=path,
             name=fields["name"],
@@ -122,7 +122,7 @@ def read_offline_model(path: Path) -> OfflineModel:
         ) from error
     if path.is_file() and sha256_file(path) != fields.get("sha256"):
         raise ConfigError(
-            f"is not the network that {_description_of(path).name} describes",
+            f"is not the network that {description_path(path).name} describes",
             where=where,
             expected=f"the file that was written with it, SHA-256 {fields.get('sha256')}",
             fix="compile the network again: mlubench compile --help",
@@ -130,8 +130,9 @@ def read_offline_model(path: Path) -> OfflineModel:
     return model
 
 
-def _description_of(path: Path) -> Path:
-    return description_beside(path) if path.is_file() else path / _DESCRIPTION
+def description_path(path: Path) -> Path:
+    """Return the file that describes a compiled network at a path."""
+    return description_beside(path) if path.is_file() else path / DESCRIPTION
 
 
 def compile_offline(asked: CompileParameters, progress: Progress) -> OfflineModel:
@@ -166,7 +167,7 @@ def _compile(asked: CompileParameters, run: Run, progress: Progress) -> OfflineM
     if network.to_fetch is not None:
         fetch_files(network.to_fetch, Downloads(progress=progress, remark=lambda _: None))
     imported = import_network(network, run.store)
-    named = asked.label_order or (None if _by_files(asked) else network.order.name)
+    named = asked.label_order or (None if is_given_by_files(asked) else network.order.name)
     if named is not None:
         check_label_order(imported, network.order)
     calibration = None
@@ -192,12 +193,12 @@ def network_in_any_order(asked: NetworkSource) -> Network:
     Raises:
         ConfigError: it is not in the catalogue.
     """
-    if _by_files(asked) and asked.label_order is None:
+    if is_given_by_files(asked) and asked.label_order is None:
         asked = asked.model_copy(update={"label_order": _ANY_ORDER})
     return choose_network(asked)
 
 
-def _by_files(asked: NetworkSource) -> bool:
+def is_given_by_files(asked: NetworkSource) -> bool:
     """Whether the network is in no catalogue."""
     return asked.prototxt is not None or asked.onnx is not None
 
@@ -211,7 +212,7 @@ def _default_name(network: Network, spec: BuildSpec) -> str:
 def _check_free(path: Path, engine: str) -> None:
     """A compiled network is replaced; anything else that lies there is somebody's."""
     if path.exists() and not (
-        _description_of(path).is_file() and path.is_file() == bool(traits(engine).model_file)
+        description_path(path).is_file() and path.is_file() == bool(traits(engine).model_file)
     ):
         raise ConfigError(
             f"is there and is no compiled network of {engine}",
@@ -247,7 +248,7 @@ def calibration_dataset(asked: NetworkSource, network: Network, data: Path) -> D
     """
     if asked.calibration_dir is not None:
         images = calibration_images(asked.calibration_dir, asked.file_list, data)
-    elif network.name == SAMPLE and not _by_files(asked):
+    elif network.name == SAMPLE and not is_given_by_files(asked):
         images = calibration_images(write_digits(data / "digits").train, None, data)
     else:
         return None
@@ -267,7 +268,7 @@ def _copy(compiled: Compiled, model: OfflineModel) -> OfflineModel:
         for one in sorted(compiled.folder.iterdir()):
             if one.name != MANIFEST:
                 _copy_file(one, temporary / one.name)
-        model.write(temporary / _DESCRIPTION)
+        model.write(temporary / DESCRIPTION)
     return model
 
 

@@ -144,8 +144,8 @@ def _precision_part(
     columns = {
         **common,
         "precision": _repeated(precision, len(scored)),
-        "top5_index": _lists(top_index, scored, TOP_INDEX),
-        "top5_score": _lists(top_score, scored, TOP_SCORE),
+        "top5_index": list_column(top_index, scored, TOP_INDEX),
+        "top5_score": list_column(top_score, scored, TOP_SCORE),
         "correct1": pa.array(correct_at_k(labels, top_index, 1) & scored),
         "correct5": pa.array(correct_at_k(labels, top_index, 5) & scored),
     }
@@ -159,7 +159,7 @@ def _repeated(text: str, count: int) -> pa.ChunkedArray:
     return pa.chunked_array([chunk] * whole + [chunk.slice(0, rest)], pa.string())
 
 
-def _lists(values: NDArray[Any], kept: NDArray[np.bool_], kind: pa.DataType) -> pa.Array:
+def list_column(values: NDArray[Any], kept: NDArray[np.bool_], kind: pa.DataType) -> pa.Array:
     """Return row i of ``values`` as list i; an empty list where it is not kept."""
     offsets = np.concatenate([[0], np.cumsum(kept * values.shape[1])])
     flat = pa.array(values[kept].ravel(), kind.value_type)
@@ -229,7 +229,7 @@ def write_shard(
     started = facts["started_utc"].astimezone(UTC).isoformat()
     header = {**facts, "started_utc": started, "precision": precision, "first_image": first_image}
     every = np.ones(count, bool)
-    columns = [_lists(top_index, every, TOP_INDEX), _lists(top_score, every, TOP_SCORE)]
+    columns = [list_column(top_index, every, TOP_INDEX), list_column(top_score, every, TOP_SCORE)]
     schema = SHARD_RESULT.with_metadata({_METADATA_KEY: canonical_json(header)})
     write_parquet(path, pa.Table.from_arrays(columns, schema=schema))
 
