@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlubench.options import form
 from mlubench.pipeline.artifacts import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.pipeline.flags import Positive
-from mlubench.pipeline.form import form
 
 DEFAULT_SUITE = "nightly"
 
