@@ -97,7 +97,7 @@ def measurement(
 
     Args:
         names: the devices.
-        columns: what the worker of each wrote (:meth:`mlubench.worker.measure.Bench.measure`).
+        columns: what the worker of each wrote (:meth:`mlubench.worker.measure.bench.Bench.measure`).
         samples: of a request of each group of shapes.
         machine: what else the host did.
         usages: what each worker used at the end.

@@ -28,7 +28,7 @@ from mlubench.engines.interface import (
 )
 from mlubench.errors import EngineError
 from mlubench.worker import protocol
-from mlubench.worker.measure import Bench
+from mlubench.worker.measure.bench import Bench
 from mlubench.worker.noise import layer_noise
 from mlubench.worker.shard import run_shard
 

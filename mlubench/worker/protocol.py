@@ -2,7 +2,7 @@
 
 A request has a field ``do`` (``count``, ``check``, ``build``, ``load``, ``run``; to measure,
 ``prepare``, ``configure``, ``warm_up``, ``measure``, ``serve``, ``scenario``, ``layers``, ``dump``,
-``forget``: see :class:`mlubench.worker.measure.Bench`; ``noise``: see
+``forget``: see :class:`mlubench.worker.measure.bench.Bench`; ``noise``: see
 :mod:`mlubench.worker.noise`); an answer ``event``:
 
     ready      once, after the start: ``engine`` (Engine.describe()), ``device`` (its description)

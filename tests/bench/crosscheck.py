@@ -43,10 +43,10 @@ from mlubench.pipeline.machine import DISTURBED, between, now
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.offline import OfflineModel, compile_offline
 from mlubench.pipeline.parameters import CompileParameters
-from mlubench.worker.load import Limits, closed_loop
-from mlubench.worker.measure import input_groups
-from mlubench.worker.pump import Feed
-from mlubench.worker.scenarios import LaneSystem, some_latencies
+from mlubench.worker.measure.bench import input_groups
+from mlubench.worker.measure.loadgen import Limits, closed_loop
+from mlubench.worker.measure.pump import Feed
+from mlubench.worker.measure.scenarios import LaneSystem, some_latencies
 from tests.bench.loadgen import PERCENTILES, Figures, LoadGenRun, Plan, by_loadgen, by_own
 
 _ROOT = Path(__file__).resolve().parent.parent.parent

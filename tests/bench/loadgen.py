@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlubench.metrics.latency import nearest_rank
-from mlubench.worker.load import Limits, Load, arrivals, offline, single_stream
-from mlubench.worker.scenarios import LaneSystem
+from mlubench.worker.measure.loadgen import Limits, Load, arrivals, offline, single_stream
+from mlubench.worker.measure.scenarios import LaneSystem
 
 PERCENTILES = (50.0, 90.0, 99.0)
 #: Samples that LoadGen may choose from; every one is the same to the lanes.

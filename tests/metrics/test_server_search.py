@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlubench.metrics.early_stopping import late_allowed
 from mlubench.metrics.server_search import RateSearch, Trial, bound_holds, highest_rate
-from mlubench.worker.load import Bound, Limits, server
+from mlubench.worker.measure.loadgen import Bound, Limits, server
 from tests.support.virtual_time import Queue, VirtualClock
 
 

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-from mlubench.worker.load import Clock, System
+from mlubench.worker.measure.loadgen import Clock, System
 
 
 class VirtualClock(Clock):

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping
 
 from mlubench.engines.measuring import NotifiedLanes
 from mlubench.errors import EngineError
-from mlubench.worker.load import (
+from mlubench.worker.measure.loadgen import (
     Bound,
     Limits,
     Load,
@@ -23,7 +23,7 @@ from mlubench.worker.load import (
     server,
     single_stream,
 )
-from mlubench.worker.pump import EVERY, Feed
+from mlubench.worker.measure.pump import EVERY, Feed
 
 #: How long the rate of the Offline scenario is estimated, from which its queries are numbered.
 _ESTIMATE = Limits(queries=EVERY, seconds=0.5)

@@ -16,9 +16,9 @@ from mlubench.engines.interface import Engine
 from mlubench.engines.measuring import Measured, MeasureSetup, TensorInfo
 from mlubench.errors import ConfigError, EngineError, StoreError
 from mlubench.store import atomic_path
-from mlubench.worker.pump import Feed, Moments, Pump, WarmUp, as_arrays
-from mlubench.worker.scenarios import LaneSystem, run_scenario, some_latencies
-from mlubench.worker.usage import usage
+from mlubench.worker.measure.pump import Feed, Moments, Pump, WarmUp, as_arrays
+from mlubench.worker.measure.scenarios import LaneSystem, run_scenario, some_latencies
+from mlubench.worker.measure.usage import usage
 
 #: Random inputs are drawn anew for each buffer from this.
 _SEED = 0
@@ -121,7 +121,7 @@ class Bench:
         Args:
             request: ``key``; ``iterations`` and ``duration`` (seconds), both of which must be
                 met by each thread; ``out``, a file that gets the columns of
-                :func:`~mlubench.worker.pump.as_arrays` and ``thread`` int32, a row a request;
+                :func:`~mlubench.worker.measure.pump.as_arrays` and ``thread`` int32, a row each;
                 ``outputs``, a folder that gets each output's raw bytes, or null.
 
         Returns:
@@ -186,7 +186,7 @@ class Bench:
         Args:
             request: ``key``; ``out``, a file that gets ``scheduled``, ``issued``, ``finished``
                 float64 [queries]; the rest as
-                :func:`~mlubench.worker.scenarios.run_scenario` takes it.
+                :func:`~mlubench.worker.measure.scenarios.run_scenario` takes it.
 
         Returns:
             ``samples`` of each query, ``gave_up``, ``usage_before``, ``usage_after``.

@@ -12,9 +12,9 @@ import pytest
 
 from mlubench.engines.measuring import Lane, NotifiedLanes
 from mlubench.errors import EngineError
-from mlubench.worker.load import Limits, closed_loop, single_stream
-from mlubench.worker.pump import Feed
-from mlubench.worker.scenarios import LaneSystem, run_scenario, some_latencies
+from mlubench.worker.measure.loadgen import Limits, closed_loop, single_stream
+from mlubench.worker.measure.pump import Feed
+from mlubench.worker.measure.scenarios import LaneSystem, run_scenario, some_latencies
 
 
 class EchoLane(Lane):

@@ -11,7 +11,7 @@ import pytest
 
 from mlubench.engines.measuring import Lane, Lanes
 from mlubench.errors import EngineError
-from mlubench.worker.pump import EVERY, Feed, Pump, WarmUp, as_arrays
+from mlubench.worker.measure.pump import EVERY, Feed, Pump, WarmUp, as_arrays
 
 
 class FakeLane(Lane):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlubench.errors import EngineError
-from mlubench.worker.load import (
+from mlubench.worker.measure.loadgen import (
     Bound,
     Limits,
     System,

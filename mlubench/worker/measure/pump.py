@@ -12,7 +12,7 @@ from typing import Callable, Dict, List, NamedTuple, Sequence
 import numpy as np
 
 from mlubench.engines.measuring import Lane, Lanes
-from mlubench.worker.steady import LEAST_BATCHES, steady_from
+from mlubench.worker.measure.steady_state import LEAST_BATCHES, steady_from
 
 #: A warm-up that does not get steady ends after so many times its least time, at this most.
 _LONGEST = 10.0
