@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from flows.server import OwnServer, answers, usual_url
 from mlubench.errors import ConfigError, MlubenchError
-from mlubench.pipeline.artifacts import open_depot
+from mlubench.object_store.option import open_depot
 from mlubench.pipeline.dask_cluster import require_dask
 from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters

@@ -7,9 +7,9 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mlubench.depot.depot import Depot
+from mlubench.object_store.option import open_depot
+from mlubench.object_store.store import Depot
 from mlubench.pipeline import shared_runs
-from mlubench.pipeline.artifacts import open_depot
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import Run

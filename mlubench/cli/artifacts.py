@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from mlubench.depot.address import is_address, split_run
-from mlubench.pipeline.artifacts import open_depot
+from mlubench.object_store.address import is_address, split_run
+from mlubench.object_store.option import open_depot
 
 if TYPE_CHECKING:
-    from mlubench.depot.depot import Depot
+    from mlubench.object_store.store import Depot
 
 Artifacts = Annotated[
     str | None,

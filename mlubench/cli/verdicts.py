@@ -14,7 +14,7 @@ from mlubench.errors import StoreError
 from mlubench.reports.thresholds import Gates
 
 if TYPE_CHECKING:
-    from mlubench.depot.depot import Depot
+    from mlubench.object_store.store import Depot
     from mlubench.pipeline.baselines import Pin
     from mlubench.reports.gates import Judged
 

@@ -37,8 +37,8 @@ from mlubench.images.preprocess import Preprocess, preprocess
 from mlubench.store import MANIFEST, locked_if_free
 
 if TYPE_CHECKING:
-    from mlubench.depot.depot import Depot
     from mlubench.images.shared import SharedImages
+    from mlubench.object_store.store import Depot
 
 #: Seconds between two looks at what nobody tells: the rates, another process's lock.
 _LOOK_SECONDS = 0.1

@@ -13,14 +13,14 @@ import io
 import os
 from collections.abc import Callable, Collection, Mapping
 
-from mlubench.depot.depot import Depot
-from mlubench.depot.manifest import Manifest
-from mlubench.depot.transfer import Source, at_once
 from mlubench.images.blocks import Block, BlockFiles
 from mlubench.images.cache import blocks_in, shared_key
 from mlubench.images.damage import DamagedImage
 from mlubench.images.dataset import Dataset
 from mlubench.images.preprocess import Preprocess
+from mlubench.object_store.manifest import Manifest
+from mlubench.object_store.store import Depot
+from mlubench.object_store.transfer import Source, at_once
 from mlubench.sealed import open_sealed
 from mlubench.store import MANIFEST, store_error
 

@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.engines.traits import device_names
+from mlubench.object_store.option import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.options import form
-from mlubench.pipeline.artifacts import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.pipeline.flags import Flag, Positive, Threads, wrong
 from mlubench.pipeline.parameters import (
     DEFAULT_ENGINE,

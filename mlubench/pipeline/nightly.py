@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlubench.depot.depot import Depot
 from mlubench.errors import DepotError, MlubenchError, StoreError
 from mlubench.metrics.verdict import Verdict, worst
+from mlubench.object_store.store import Depot
 from mlubench.pipeline.baselines import (
     LAST_GOOD,
     PINNED,

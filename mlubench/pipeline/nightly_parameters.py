@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlubench.object_store.option import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.options import form
-from mlubench.pipeline.artifacts import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.pipeline.flags import Positive
 
 DEFAULT_SUITE = "nightly"

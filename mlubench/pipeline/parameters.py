@@ -13,8 +13,8 @@ from mlubench.catalogue.entries import Channels, LabelOrderName, Resize, Varianc
 from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.engines.traits import device_names
 from mlubench.errors import ConfigError
+from mlubench.object_store.option import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.options import form
-from mlubench.pipeline.artifacts import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.pipeline.flags import CompileFlags, Flag, Positive, wrong
 from mlubench.validation import fault_text
 

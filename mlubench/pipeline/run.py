@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlubench.store import Store, locked, sweep
 
 if TYPE_CHECKING:
-    from mlubench.depot.depot import Depot
+    from mlubench.object_store.store import Depot
 
 _NUMBERS = 10**8
 #: What runs write below ``--out``, beside Prefect's own folder.
@@ -95,7 +95,7 @@ def models_folder(out: Path) -> Path:
 def _store(root: Path, depot: Depot | None) -> Store:
     if depot is None:
         return Store(root)
-    from mlubench.depot.shared_store import SharedStore
+    from mlubench.object_store.shared_store import SharedStore
 
     return SharedStore(root, depot)
 

@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlubench.depot.depot import Depot
-from mlubench.depot.manifest import is_key
-from mlubench.depot.transfer import Progress, Source, at_once, sources_below, untold
 from mlubench.errors import ConfigError, DepotError, StoreError
+from mlubench.object_store.manifest import is_key
+from mlubench.object_store.store import Depot
+from mlubench.object_store.transfer import Progress, Source, at_once, sources_below, untold
 from mlubench.pipeline.baselines import (
     LAST_GOOD,
     PINNED,

@@ -201,7 +201,7 @@ def test_pulled_images_are_used_before_the_last_is_there(
     import threading
     from concurrent.futures import ThreadPoolExecutor
 
-    from mlubench.depot.depot import Depot
+    from mlubench.object_store.store import Depot
 
     _decode(_host(tmp_path / "a"), tmp_path / "a" / "cache", bucket)
     gate = threading.Event()

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from mlubench.depot.address import parse_address
-from mlubench.depot.depot import Depot
-from mlubench.depot.transfer import Source
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
+from mlubench.object_store.address import parse_address
+from mlubench.object_store.store import Depot
+from mlubench.object_store.transfer import Source
 from mlubench.pipeline.baselines import pin, pins, record_verdict, unpin
 from mlubench.pipeline.nightly import judge_run, with_shared
 from mlubench.pipeline.outcome import Outcome

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlubench.depot.address import parse_address
+from mlubench.object_store.address import parse_address
 from tests.support.s3_server import CHAIN, S3Server, s3_server
 
 if TYPE_CHECKING:
-    from mlubench.depot.depot import Depot
+    from mlubench.object_store.store import Depot
 
 _numbers = itertools.count()
 
@@ -38,7 +38,7 @@ class Bucket:
         return f"s3://{self.name}/team/mlubench"
 
     def open(self, address: str | None = None) -> Depot:
-        from mlubench.depot.depot import Depot  # loads AWS's library, which few tests want
+        from mlubench.object_store.store import Depot  # loads AWS's library, which few tests want
 
         return Depot(parse_address(address or self.address), self.remarks.append)
 

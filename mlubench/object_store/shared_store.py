@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlubench.depot.depot import Depot
-from mlubench.depot.transfer import sources_below
+from mlubench.object_store.store import Depot
+from mlubench.object_store.transfer import sources_below
 from mlubench.store import Store, entry_damage
 
 

@@ -12,15 +12,16 @@ from typing import Any, BinaryIO, TypeVar
 
 from pyarrow import fs as arrow
 
-from mlubench.depot.address import Address
-from mlubench.depot.filesystem import (
+from mlubench.errors import ConfigError, DepotError
+from mlubench.object_store.address import Address
+from mlubench.object_store.filesystem import (
     look,
     open_filesystem,
     other_bytes,
     store_failed,
     wrong_store,
 )
-from mlubench.depot.manifest import (
+from mlubench.object_store.manifest import (
     LAYOUT,
     LAYOUT_FILE,
     Manifest,
@@ -31,8 +32,15 @@ from mlubench.depot.manifest import (
     read_manifest,
     write_manifest,
 )
-from mlubench.depot.transfer import CHUNK_BYTES, THREADS, Counted, Progress, Source, at_once, untold
-from mlubench.errors import ConfigError, DepotError
+from mlubench.object_store.transfer import (
+    CHUNK_BYTES,
+    THREADS,
+    Counted,
+    Progress,
+    Source,
+    at_once,
+    untold,
+)
 from mlubench.sealed import open_sealed, sealed_json
 from mlubench.store import atomic_folder, atomic_path
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.depot import filesystem
-from mlubench.depot.address import parse_address
-from mlubench.depot.depot import Depot
 from mlubench.errors import ConfigError
+from mlubench.object_store import filesystem
+from mlubench.object_store.address import parse_address
+from mlubench.object_store.store import Depot
 from tests.support.depots import Bucket
 from tests.support.file_server import Answer, FileHandler, FileServer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.depot.shared_store import SharedStore
+from mlubench.object_store.shared_store import SharedStore
 from mlubench.store import content_key, entry_damage
 from tests.support.depots import Bucket
 
@@ -67,7 +67,7 @@ def test_an_entry_of_another_content_is_not_taken(bucket: Bucket, tmp_path: Path
     first.get()
     other = Host(tmp_path / "o", bucket)
     entry = other.store.get("compiled", {"x": 1}, lambda folder: (folder / "n").write_text("other"))
-    from mlubench.depot.transfer import sources_below
+    from mlubench.object_store.transfer import sources_below
 
     bucket.open().publish("compiled", content_key(PARTS), sources_below(entry))
     second = Host(tmp_path / "b", bucket)

@@ -13,8 +13,8 @@ from typing import Any
 
 from pyarrow import fs as arrow
 
-from mlubench.depot.address import Address
 from mlubench.errors import ConfigError, DepotError
+from mlubench.object_store.address import Address
 
 #: Seconds for a connection, and without a byte; and how often a request is tried.
 _CONNECT_SECONDS, _SILENT_SECONDS, _ATTEMPTS = 5, 20, 3

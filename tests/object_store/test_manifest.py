@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlubench.depot.manifest import (
+from mlubench.object_store.manifest import (
     FileFacts,
     Manifest,
     key_of,

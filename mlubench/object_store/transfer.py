@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlubench.depot.manifest import FileFacts
+from mlubench.object_store.manifest import FileFacts
 from mlubench.store import TEMPORARY, store_error
 
 #: Called with bytes done and bytes in all.

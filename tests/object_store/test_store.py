@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.depot.address import parse_address
-from mlubench.depot.depot import Depot
-from mlubench.depot.manifest import Manifest, write_manifest
-from mlubench.depot.transfer import Source, sources_below
 from mlubench.errors import ConfigError, DepotError, StoreError
+from mlubench.object_store.address import parse_address
+from mlubench.object_store.manifest import Manifest, write_manifest
+from mlubench.object_store.store import Depot
+from mlubench.object_store.transfer import Source, sources_below
 from mlubench.sealed import sealed_json
 from tests.support.depots import Bucket
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from mlubench.depot.address import PATTERN, parse_address
+from mlubench.object_store.address import PATTERN, parse_address
 
 if TYPE_CHECKING:
-    from mlubench.depot.depot import Depot
+    from mlubench.object_store.store import Depot
 
 ARTIFACTS_HELP = (
     "store that hosts share, s3://bucket/prefix or file:///folder: networks, decoded images, runs "
@@ -39,7 +39,7 @@ def open_depot(address: str | None, remark: Callable[[str], None]) -> Depot | No
     if address is None:
         return None
     # AWS's library, which few runs need.
-    from mlubench.depot.depot import Depot
+    from mlubench.object_store.store import Depot
 
     depot = Depot(parse_address(address), remark)
     depot.check()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlubench.depot.address import PATTERN, Address, parse_address, split_run
 from mlubench.errors import ConfigError
+from mlubench.object_store.address import PATTERN, Address, parse_address, split_run
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
