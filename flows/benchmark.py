@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from flows.ending import ended
 from flows.lifeline import end_with_worker
 from mlubench.engines.precisions import is_quantised
-from mlubench.images.decoding import Decoding
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.benchmark import bench_spec, variants

@@ -28,7 +28,7 @@ from flows.lifeline import end_with_worker
 from flows.server import answers
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError
-from mlubench.images.decoding import Decoding
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline.batch_search import other_batches
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec
 from mlubench.pipeline.devices import engine_host

@@ -7,9 +7,9 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mlubench.images.cache import DecodedImages
-from mlubench.images.decoding import Decoding
-from mlubench.images.labels import LabelOrder
+from mlubench.images.datasets.labels import LabelOrder
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline import images
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.parameters import EvaluateParameters

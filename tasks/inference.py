@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mlubench.images.cache import DecodedImages
-from mlubench.images.decoding import Decoding
-from mlubench.images.labels import LabelOrder
+from mlubench.images.datasets.labels import LabelOrder
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline import batch_search, infer, tuning
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.dispatch import DevicePool

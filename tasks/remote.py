@@ -10,9 +10,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_API_URL
 
-from mlubench.images.cache import DecodedImages
-from mlubench.images.decoding import Decoding
-from mlubench.images.labels import LabelOrder
+from mlubench.images.datasets.labels import LabelOrder
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline import remote, spread
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.dask_cluster import no_scheduler, require_dask

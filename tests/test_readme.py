@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from mlubench import cli
-from mlubench.images.digits import DigitsPaths, write_digits
+from mlubench.images.datasets.digits import DigitsPaths, write_digits
 from tests.support.long import long
 from tests.support.plain_command import plain_evaluations
 from tests.support.prefect import migrated_home

@@ -4,7 +4,7 @@ Run from the project's root by a Python that has PyTorch (README.md beside this 
 
     python -m conf.sample.train
 
-The pictures are those that the pipeline scores: the JPEGs of ``mlubench.images.digits``,
+The pictures are those that the pipeline scores: the JPEGs of ``mlubench.images.datasets.digits``,
 64 x 64, decoded by ``cv2.imread``; the network sees 56 x 56 pixels, B, G, R, minus the means,
 not scaled (its first batch normalisation does that). The 1197 training pictures are turned,
 scaled, sheared, moved and bent at random in each epoch; the 600 held-out ones are cut at the
@@ -44,7 +44,7 @@ from conf.sample.network import (
     sample_layers,
 )
 from mlubench.caffe import write_caffemodel
-from mlubench.images.digits import write_digits
+from mlubench.images.datasets.digits import write_digits
 from mlubench.store import write_atomic
 
 _LOG = logging.getLogger("train")

@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mlubench.errors import ConfigError
-from mlubench.images import parquet
-from mlubench.images.blocks import BlockFiles
+from mlubench.images.datasets import parquet
+from mlubench.images.decoding.blocks import BlockFiles
 from mlubench.pipeline.run import Run
 from mlubench.sealed import open_sealed
 from mlubench.store import MANIFEST, entry_damage, locked_if_free

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mlubench.errors import ConfigError, in_words
-from mlubench.images.cache import DecodedImages, ImageRecord
-from mlubench.images.dataset import Dataset
-from mlubench.images.forms import LabelList, read_images, read_told
-from mlubench.images.labels import LabelOrder, read_label_list, simple_order
+from mlubench.images.datasets.dataset import Dataset
+from mlubench.images.datasets.forms import LabelList, read_images, read_told
+from mlubench.images.datasets.labels import LabelOrder, read_label_list, simple_order
+from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.dispatch import Job
 from mlubench.pipeline.images import decode_images, lone_option, true_labels

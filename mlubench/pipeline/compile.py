@@ -14,8 +14,8 @@ from mlubench import engines
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError, DeviceError
-from mlubench.images.cache import DecodedImages
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.flags import QUANTISATION
 from mlubench.pipeline.layer_graph import check_keep_float

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError
-from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding.cache import DecodedImages
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
 from mlubench.pipeline.devices import addresses

@@ -13,24 +13,24 @@ import numpy.typing as npt
 from mlubench import catalogue
 from mlubench.catalogue import DatasetEntry, expanded
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.cache import DecodedImages, check_disjoint
-from mlubench.images.dataset import (
+from mlubench.images.datasets.calibration_list import calibration_images
+from mlubench.images.datasets.dataset import (
     Dataset,
     calibration_split,
     read_image_folder,
 )
-from mlubench.images.decoding import Decoding
-from mlubench.images.digits import write_digits
-from mlubench.images.forms import (
+from mlubench.images.datasets.digits import write_digits
+from mlubench.images.datasets.forms import (
     LabelList,
     find_images,
     read_images,
     read_unlabelled,
     tells_classes,
 )
-from mlubench.images.labels import LabelOrder
-from mlubench.images.listed import calibration_images
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.labels import LabelOrder
+from mlubench.images.decoding.cache import DecodedImages, check_disjoint
+from mlubench.images.decoding.decoder import Decoding
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.network import SAMPLE, label_order
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import note_use

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.magicmind.sampler import CardUse
 from mlubench.errors import StoreError, WorkerError
-from mlubench.images.cache import DecodedImages
-from mlubench.images.decoding import Decoding
-from mlubench.images.labels import LabelOrder
+from mlubench.images.datasets.labels import LabelOrder
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline.card_use import sampled
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.dispatch import DevicePool, Job

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtr, bdtrc
 
-from mlubench.images.labels import ImagenetOrder, LabelOrder, imagenet_order
+from mlubench.images.datasets.labels import ImagenetOrder, LabelOrder, imagenet_order
 from mlubench.metrics.accuracy import correct_at_k, wilson_interval
 from mlubench.metrics.verdict import in_points
 

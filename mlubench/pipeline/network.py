@@ -14,9 +14,9 @@ from mlubench.catalogue.entries import Resize
 from mlubench.catalogue.models import ModelEntry, Published
 from mlubench.engines.interface import NetworkFiles
 from mlubench.errors import ConfigError, NetworkError
-from mlubench.images.digits import DIGIT_NAMES
-from mlubench.images.labels import LabelOrder, imagenet_order, simple_order
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.digits import DIGIT_NAMES
+from mlubench.images.datasets.labels import LabelOrder, imagenet_order, simple_order
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.fetch import FilesToFetch
 from mlubench.pipeline.onnx_file import classes_of, read_checked, write_onnx
 from mlubench.pipeline.parameters import NetworkSource

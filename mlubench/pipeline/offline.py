@@ -14,10 +14,10 @@ from mlubench.engines.interface import BuildSpec, description_beside
 from mlubench.engines.precisions import is_quantised
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, StoreError, in_words
-from mlubench.images.dataset import Dataset, calibration_split
-from mlubench.images.digits import write_digits
-from mlubench.images.listed import calibration_images
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.calibration_list import calibration_images
+from mlubench.images.datasets.dataset import Dataset, calibration_split
+from mlubench.images.datasets.digits import write_digits
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.fetch import fetch_files

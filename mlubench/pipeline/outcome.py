@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mlubench import __version__
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import DepotError
-from mlubench.images.cache import DecodedImages, ImageRecord
+from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred

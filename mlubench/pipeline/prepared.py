@@ -10,7 +10,7 @@ from pathlib import Path
 from mlubench.download import Downloads
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError
-from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding.cache import DecodedImages
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mlubench.errors import DeviceError, WorkerError
-from mlubench.images.cache import DecodedImages
-from mlubench.images.decoding import Decoding
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.hosts import Hosts, Pending
 from mlubench.pipeline.infer import Inferred, read_results, shard_files

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.thumbnail import thumbnail
 from mlubench.reports.flips import FlipPart, pictured
 from mlubench.reports.schemas import THUMBNAILS, read_parquet, write_parquet

@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlubench.images.cache import DecodedImages
-from mlubench.images.decoding import Decoding
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline.compile import Compiled
 from mlubench.store import content_key, locked_if_free, make_folder
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.start import prepare_prefect
-from mlubench.images.decoding import Decoding
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline.compile import CalibrationImages, build_spec, compile_network
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.images.decode import decode
+from mlubench.images.decoding.image_file import decode
 from mlubench.metrics.rounds import interleave
 from tests.bench.machine import machine
 from tests.images.pictures import jpeg, picture
@@ -119,7 +119,7 @@ def _kornia() -> Decode:
 
 DECODERS = (
     Decoder("cv2.imdecode", ("opencv-python-headless",), _opencv),
-    Decoder("mlubench.images.decode", ("simplejpeg",), _ours),
+    Decoder("mlubench.images.decoding.image_file", ("simplejpeg",), _ours),
     Decoder("simplejpeg, strict", ("simplejpeg",), _simplejpeg),
     Decoder("simplejpeg, fastdct, fastupsample", ("simplejpeg",), _simplejpeg_fast),
     Decoder("PyTurboJPEG", ("PyTurboJPEG",), _turbojpeg),

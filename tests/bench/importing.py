@@ -28,8 +28,8 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 _IMPORT = """
 import resource, sys, time
 from pathlib import Path
-from mlubench.images.labels import imagenet_order
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.labels import imagenet_order
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.network import CaffeFiles, Network, check_label_order, import_network
 from mlubench.store import Store
 

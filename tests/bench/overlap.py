@@ -20,10 +20,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.images.dataset import Dataset, read_image_folder
-from mlubench.images.decoding import Decoding
-from mlubench.images.labels import imagenet_order
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.dataset import Dataset, read_image_folder
+from mlubench.images.datasets.labels import imagenet_order
+from mlubench.images.decoding.decoder import Decoding
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool

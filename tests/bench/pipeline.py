@@ -23,7 +23,7 @@ from rich.table import Table
 
 from mlubench.caffe import write_random_caffemodel
 from mlubench.engines.precisions import REFERENCE
-from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding.cache import DecodedImages
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.dispatch import DevicePool

@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mlubench.engines.interface import NetworkFiles
-from mlubench.images.cache import DecodedImages, Records
-from mlubench.images.dataset import Dataset, ImageRef
-from mlubench.images.labels import imagenet_order
-from mlubench.images.preprocess import Preprocess
-from mlubench.images.source import FolderSource
+from mlubench.images.datasets.dataset import Dataset, ImageRef
+from mlubench.images.datasets.labels import imagenet_order
+from mlubench.images.datasets.source import FolderSource
+from mlubench.images.decoding.cache import DecodedImages, Records
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline import outcome
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred

@@ -25,13 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 from mlubench.caffe import write_random_caffemodel
-from mlubench.images.blocks import Block, Outcome
-from mlubench.images.cache import cache_files, finish_cache
-from mlubench.images.dataset import Dataset, ImageRef
-from mlubench.images.decoding import Decoding
-from mlubench.images.preprocess import Preprocess
-from mlubench.images.source import FolderSource, ImageSource
-from mlubench.images.tar import TarSource
+from mlubench.images.datasets.dataset import Dataset, ImageRef
+from mlubench.images.datasets.source import FolderSource, ImageSource
+from mlubench.images.datasets.tar import TarSource
+from mlubench.images.decoding.blocks import Block, Outcome
+from mlubench.images.decoding.cache import cache_files, finish_cache
+from mlubench.images.decoding.decoder import Decoding
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.compile import build_spec, compile_network
 from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.network import choose_network, import_network

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from mlubench.errors import StoreError
-from mlubench.images.cache import verify_block
-from mlubench.images.dataset import Dataset
-from mlubench.images.decoding import decode_dataset
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.dataset import Dataset
+from mlubench.images.decoding.cache import verify_block
+from mlubench.images.decoding.decoder import decode_dataset
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.reports.history import append_accuracy, read_accuracy_history
 from mlubench.reports.predictions import ShardFacts, read_shard, write_shard
 from mlubench.reports.run_json import RunRecord

@@ -17,13 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mlubench.images.source import MAX_FILE_BYTES
+from mlubench.images.datasets.source import MAX_FILE_BYTES
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.inputs import bounded, disturbed, read_files, read_folder
 from tests.chaos.kills import Undisturbed
 from tests.chaos.reading import pixels_digest
+from tests.images.decoding.test_image_file import FORMS, PROGRESSIVE, RESTARTS
 from tests.images.pictures import jpeg, picture, png, png_chunk, with_exif
-from tests.images.test_decode import FORMS, PROGRESSIVE, RESTARTS
 
 EOI = b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"

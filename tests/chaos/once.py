@@ -24,9 +24,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mlubench.errors import DeviceError, EngineError, WorkerError
-from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import DecodedImages, ImageRecord
-from mlubench.images.labels import simple_order
+from mlubench.images.datasets.labels import simple_order
+from mlubench.images.decoding.blocks import BLOCK_IMAGES
+from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.dispatch import DevicePool

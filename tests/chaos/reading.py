@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from mlubench.errors import InputError
-from mlubench.images.damage import DamagedImage
+from mlubench.images.datasets.damage import DamagedImage
 
 Reader = Callable[[Path], str]
 #: So that a reader without bounds does not take the machine with it.
@@ -64,9 +64,9 @@ def pixels_digest(pixels: np.ndarray[Any, Any]) -> str:
 
 
 def _image() -> Reader:
-    from mlubench.images.decode import decode
-    from mlubench.images.preprocess import Preprocess, preprocess
-    from mlubench.images.source import FolderSource
+    from mlubench.images.datasets.source import FolderSource
+    from mlubench.images.decoding.image_file import decode
+    from mlubench.images.decoding.preprocess import Preprocess, preprocess
 
     spec = Preprocess("short", 256, 224)
 
@@ -110,7 +110,7 @@ def _caffemodel() -> Reader:
 
 
 def _labels() -> Reader:
-    from mlubench.images.labels import read_label_list
+    from mlubench.images.datasets.labels import read_label_list
 
     return lambda path: f"{len(read_label_list(path))} labels"
 
@@ -144,8 +144,8 @@ def _entries(name: str) -> Reader:
 
 
 def _parquet() -> Reader:
-    from mlubench.images.parquet import unpack_shards
-    from mlubench.images.tar import TarSource
+    from mlubench.images.datasets.parquet import unpack_shards
+    from mlubench.images.datasets.tar import TarSource
 
     def read(path: Path) -> str:
         with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +156,7 @@ def _parquet() -> Reader:
 
 
 def _tar() -> Reader:
-    from mlubench.images.tar import TarSource
+    from mlubench.images.datasets.tar import TarSource
 
     def read(path: Path) -> str:
         source = TarSource.open(path)

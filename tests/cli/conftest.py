@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlubench import cli
-from mlubench.images.digits import DigitsPaths, write_digits
+from mlubench.images.datasets.digits import DigitsPaths, write_digits
 from mlubench.mm_run.parse import parse_report
 from mlubench.mm_run.results import Report
 from mlubench.pipeline.offline import compile_offline

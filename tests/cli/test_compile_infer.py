@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlubench import cli
-from mlubench.images.digits import DigitsPaths
+from mlubench.images.datasets.digits import DigitsPaths
 from tests.cli.conftest import Models
 from tests.support.lasting_workers import LastingWorkers
 from tests.support.long import long

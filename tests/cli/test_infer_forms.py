@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlubench import cli
-from mlubench.images.digits import DigitsPaths
-from mlubench.images.labels import imagenet_order
+from mlubench.images.datasets.digits import DigitsPaths
+from mlubench.images.datasets.labels import imagenet_order
 from tests.images import packing
 from tests.support.networks import write_caffe_network
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlubench import cli
-from mlubench.images.digits import DigitsPaths
+from mlubench.images.datasets.digits import DigitsPaths
 from mlubench.store import sha256_file
 from tests.support.simulated_sdk import misuses
 

@@ -11,7 +11,7 @@ import pytest
 
 from mlubench import caffe
 from mlubench.errors import ConfigError
-from mlubench.images import decoding
+from mlubench.images.decoding import decoder
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline import compile as compiling
 from mlubench.pipeline.nightly import NightlyOutcome
@@ -65,7 +65,7 @@ def test_a_second_host_does_nothing_again_and_is_judged_by_the_first(
 
     monkeypatch.setattr(caffe, "import_caffe", _never)
     monkeypatch.setattr(compiling, "_build", _never)
-    monkeypatch.setattr(decoding, "_decode_block", _never)
+    monkeypatch.setattr(decoder, "_decode_block", _never)
     second = night("second")
     (run,) = second.record.runs
     assert (run.error, run.verdict, run.baseline) == ("", Verdict.PASS, begun.run_id)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mlubench import cli
-from mlubench.images.digits import write_digits
+from mlubench.images.datasets.digits import write_digits
 from mlubench.pipeline import tuning
 from mlubench.pipeline.bench_outcome import BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters

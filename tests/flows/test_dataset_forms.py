@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mlubench.errors import ConfigError
-from mlubench.images.digits import write_digits
-from mlubench.images.labels import imagenet_order
+from mlubench.images.datasets.digits import write_digits
+from mlubench.images.datasets.labels import imagenet_order
 from tests.flows.conftest import Evaluate
 from tests.images import packing
 from tests.support.networks import write_caffe_network

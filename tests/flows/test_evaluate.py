@@ -17,8 +17,8 @@ import pytest
 
 from mlubench.cli import main
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.digits import write_digits
-from mlubench.images.source import FolderSource
+from mlubench.images.datasets.digits import write_digits
+from mlubench.images.datasets.source import FolderSource
 from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
 from tests.support.long import long

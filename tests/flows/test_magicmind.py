@@ -17,7 +17,7 @@ import pytest
 
 from mlubench.cli.flows import print_outcome
 from mlubench.errors import ConfigError
-from mlubench.images.digits import write_digits
+from mlubench.images.datasets.digits import write_digits
 from mlubench.pipeline import outcome as outcomes
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.outcome import Outcome

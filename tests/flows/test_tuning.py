@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlubench.errors import DatasetError, EngineError
-from mlubench.images.decoding import Decoding
+from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline import batch_search, tuning
 from mlubench.pipeline.dispatch import DevicePool
 from mlubench.reports.run_json import TuningRecord

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlubench.images.labels import imagenet_order
+from mlubench.images.datasets.labels import imagenet_order
 
 #: Files' bytes by name; classes (wnids) by name.
 Files = Mapping[str, bytes]

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mlubench.images.dataset import Dataset, read_image_folder
-from mlubench.images.labels import simple_order
-from mlubench.images.source import FolderSource, ImageStat
+from mlubench.images.datasets.dataset import Dataset, read_image_folder
+from mlubench.images.datasets.labels import simple_order
+from mlubench.images.datasets.source import FolderSource, ImageStat
 
 Pixels = npt.NDArray[np.uint8]
 ORDER = simple_order("pets", ["cat", "dog", "eel"])

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from mlubench import catalogue
-from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.decoding import decode_dataset
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.decoding.blocks import BLOCK_IMAGES
+from mlubench.images.decoding.decoder import decode_dataset
+from mlubench.images.decoding.preprocess import Preprocess
 from tests.images.pictures import jpeg, picture, write_folder
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")

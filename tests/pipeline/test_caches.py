@@ -11,12 +11,12 @@ import pytest
 from mlubench.cli import main
 from mlubench.cli.cache import parse_size, size_text
 from mlubench.errors import ConfigError
-from mlubench.images.dataset import read_image_folder
-from mlubench.images.decoding import decode_dataset
-from mlubench.images.digits import DIGIT_NAMES, write_digits
-from mlubench.images.labels import simple_order
-from mlubench.images.parquet import unpack_shards
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.dataset import read_image_folder
+from mlubench.images.datasets.digits import DIGIT_NAMES, write_digits
+from mlubench.images.datasets.labels import simple_order
+from mlubench.images.datasets.parquet import unpack_shards
+from mlubench.images.decoding.decoder import decode_dataset
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.caches import list_entries, prune_entries, verify_entries
 from mlubench.pipeline.run import Run
 from mlubench.store import MANIFEST, locked

@@ -12,9 +12,9 @@ import pytest
 
 from mlubench.engines.interface import BuildSpec, NetworkFiles
 from mlubench.errors import EngineError, NetworkError, StoreError
-from mlubench.images.cache import DecodedImages, Records
-from mlubench.images.dataset import ImageRef
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.dataset import ImageRef
+from mlubench.images.decoding.cache import DecodedImages, Records
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.compile import CalibrationImages, Compiled, compile_network
 from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.network import ImportedNetwork

@@ -8,7 +8,7 @@ import pytest
 
 from mlubench import catalogue
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.labels import imagenet_order
+from mlubench.images.datasets.labels import imagenet_order
 from mlubench.pipeline.images import ChosenImages, choose_images
 from mlubench.pipeline.parameters import check_parameters
 from tests.images import packing

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from mlubench.images import labels
-from mlubench.images.labels import simple_order
+from mlubench.images.datasets import labels
+from mlubench.images.datasets.labels import simple_order
 from mlubench.metrics.accuracy import wilson_interval
 from mlubench.pipeline import label_orders
 from mlubench.pipeline.label_orders import find_wrong_order

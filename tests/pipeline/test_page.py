@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlubench.cli import main
-from mlubench.images.cache import DecodedImages, ImageRecord
+from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.baselines import record_verdict
 from mlubench.pipeline.nightly import judge_run

@@ -11,7 +11,7 @@ import pytest
 from distributed.client import FutureCancelledError
 
 from mlubench.errors import DeviceError
-from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding.cache import DecodedImages
 from mlubench.pipeline import sent_network
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.hosts import Hosts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlubench.errors import StoreError
-from mlubench.images.cache import DecodedImages
+from mlubench.images.decoding.cache import DecodedImages
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.workspace import unfinished_shards
 

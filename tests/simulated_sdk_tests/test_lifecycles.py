@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from mlubench.caffe import import_caffe
-from mlubench.images.digits import write_digits
+from mlubench.images.datasets.digits import write_digits
 from tests.caffe.oracle import for_opencv
 from tests.simulated_sdk_tests.lifecycle import (
     Plan,

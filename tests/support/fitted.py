@@ -35,7 +35,7 @@ def write_fitted_network(folder: Path, *, outlier: bool = False) -> dict[str, An
             single scale for all answers of the layer, rounds the others to nothing.
     """
     from mlubench.caffe.weights import write_caffemodel
-    from mlubench.images.digits import write_digits
+    from mlubench.images.datasets.digits import write_digits
 
     digits = write_digits(folder / "fitted-digits")
     lines = [line.split() for line in digits.train_labels.read_text().splitlines()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlubench.images.cache import DecodedImages, ImageRecord
+from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import compare_right

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.damage import DamagedImage
-from mlubench.images.dataset import (
+from mlubench.images.datasets.damage import DamagedImage
+from mlubench.images.datasets.dataset import (
     Dataset,
     ImageRef,
     calibration_split,
     listing_digest,
     read_image_folder,
 )
-from mlubench.images.source import MAX_FILE_BYTES
+from mlubench.images.datasets.source import MAX_FILE_BYTES
 from tests.images.pictures import ORDER, MemorySource, write_folder
 
 FILES = {f"{letter}.jpg": letter.encode() * 9 for letter in "abcdef"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlubench.images.pace import Pace
+from mlubench.images.decoding.pace import Pace
 
 CORES = 8
 SHARD = 512

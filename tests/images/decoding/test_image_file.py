@@ -12,8 +12,8 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlubench.images.damage import DamagedImage
-from mlubench.images.decode import MAX_PIXELS, decode
+from mlubench.images.datasets.damage import DamagedImage
+from mlubench.images.decoding.image_file import MAX_PIXELS, decode
 from tests.images.pictures import Pixels, imread, jpeg, picture, png, png_chunk, with_exif
 
 PROGRESSIVE = (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)

@@ -1,7 +1,8 @@
 """The decoded cache: a dataset's images, decoded and preprocessed once for all precisions.
 
-A cache is a folder named by its content key, made of the files of :mod:`mlubench.images.blocks`
-and a ``manifest.json``, which is written last. :mod:`mlubench.images.decoding` fills it.
+A cache is a folder named by its content key, made of the files of
+:mod:`mlubench.images.decoding.blocks` and a ``manifest.json``, which is written last.
+:mod:`mlubench.images.decoding.decoder` fills it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,16 @@ import numpy as np
 import simplejpeg
 
 from mlubench.errors import DatasetError, StoreError
-from mlubench.images.blocks import Block, BlockFiles, Outcome, blocks_of
-from mlubench.images.dataset import Dataset, ImageRef, listing_digest, outline_digest, with_facts
-from mlubench.images.preprocess import Preprocess
-from mlubench.images.source import MAX_FILE_BYTES
+from mlubench.images.datasets.dataset import (
+    Dataset,
+    ImageRef,
+    listing_digest,
+    outline_digest,
+    with_facts,
+)
+from mlubench.images.datasets.source import MAX_FILE_BYTES
+from mlubench.images.decoding.blocks import Block, BlockFiles, Outcome, blocks_of
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.sealed import open_sealed, sealed_json
 from mlubench.store import (
     MANIFEST,

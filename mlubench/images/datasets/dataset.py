@@ -13,8 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.labels import LabelOrder, read_label_list
-from mlubench.images.source import FolderSource, ImageSource, ImageStat, is_image, printable
+from mlubench.images.datasets.labels import LabelOrder, read_label_list
+from mlubench.images.datasets.source import (
+    FolderSource,
+    ImageSource,
+    ImageStat,
+    is_image,
+    printable,
+)
 
 #: How many names a remark has; the datasets themselves have all.
 _NAMED = 5

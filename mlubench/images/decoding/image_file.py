@@ -43,7 +43,8 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from mlubench.images.containers import (
+from mlubench.images.datasets.damage import DamagedImage
+from mlubench.images.decoding.containers import (
     JPEG_MAGIC,
     PNG_MAGIC,
     JpegHeader,
@@ -52,7 +53,6 @@ from mlubench.images.containers import (
     jpeg_scans,
     png_facts,
 )
-from mlubench.images.damage import DamagedImage
 
 __all__ = ["MAX_PIXELS", "DamagedImage", "decode"]
 

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from mlubench.errors import DatasetError
-from mlubench.images.labels import imagenet_order
-from mlubench.images.source import base_name, folder_name
+from mlubench.images.datasets.labels import imagenet_order
+from mlubench.images.datasets.source import base_name, folder_name
 
 WNID = re.compile(r"n[0-9]{8}")
 _BEFORE = re.compile(r"(n[0-9]{8})_.")

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlubench.errors import DatasetError, StoreError
-from mlubench.images.labels import imagenet_order
-from mlubench.images.parquet import shards_of_one_split, unpack_shards
+from mlubench.images.datasets.labels import imagenet_order
+from mlubench.images.datasets.parquet import shards_of_one_split, unpack_shards
 from tests.images import packing
 
 FILES = {f"ILSVRC2012_val_{number:08d}.JPEG": os.urandom(number * 50) for number in range(40)}

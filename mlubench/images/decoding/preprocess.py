@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.damage import DamagedImage
-from mlubench.images.decode import MAX_PIXELS
+from mlubench.images.datasets.damage import DamagedImage
+from mlubench.images.decoding.image_file import MAX_PIXELS
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlubench.images import decoding as decoding_module
-from mlubench.images import shared
-from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import DecodedImages
-from mlubench.images.dataset import Dataset
-from mlubench.images.decoding import Decoding, decode_dataset
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.dataset import Dataset
+from mlubench.images.decoding import decoder as decoding_module
+from mlubench.images.decoding import shared
+from mlubench.images.decoding.blocks import BLOCK_IMAGES
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import Decoding, decode_dataset
+from mlubench.images.decoding.preprocess import Preprocess
 from tests.images.pictures import jpeg, picture, write_folder
 from tests.support.depots import Bucket
 

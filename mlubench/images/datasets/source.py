@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from mlubench.errors import DatasetError
-from mlubench.images.damage import DamagedImage
+from mlubench.images.datasets.damage import DamagedImage
 
 #: A larger file is damage: with its picture it would take more than a gigabyte of memory.
 MAX_FILE_BYTES = 2**27

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlubench.errors import DatasetError, in_words
-from mlubench.images.dataset import Dataset, ImageRef
-from mlubench.images.forms import read_unlabelled
-from mlubench.images.source import FolderSource
+from mlubench.images.datasets.dataset import Dataset, ImageRef
+from mlubench.images.datasets.forms import read_unlabelled
+from mlubench.images.datasets.source import FolderSource
 
 
 def calibration_images(place: Path, file_list: Path | None, data: Path) -> Dataset:

@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 
 from mlubench.errors import DatasetError, StoreError
-from mlubench.images import cache
-from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import (
+from mlubench.images.datasets.dataset import Dataset, ImageRef, read_image_folder
+from mlubench.images.decoding import cache
+from mlubench.images.decoding.blocks import BLOCK_IMAGES
+from mlubench.images.decoding.cache import (
     DecodedImages,
     ImageRecord,
     Records,
     check_disjoint,
     verify_block,
 )
-from mlubench.images.dataset import Dataset, ImageRef, read_image_folder
-from mlubench.images.decoding import decode_dataset
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.decoding.decoder import decode_dataset
+from mlubench.images.decoding.preprocess import Preprocess
 from tests.images.pictures import ORDER, CountingSource, MemorySource, jpeg, picture, write_folder
 
 SPEC = Preprocess("short", 24, 20)
@@ -40,9 +40,9 @@ PROGRAM = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from mlubench.images.decoding import decode_dataset
-from mlubench.images.dataset import read_image_folder
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.decoding.decoder import decode_dataset
+from mlubench.images.datasets.dataset import read_image_folder
+from mlubench.images.decoding.preprocess import Preprocess
 from tests.images.pictures import ORDER, CountingSource
 
 root, folder, limit = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -91,7 +91,7 @@ def _decode(
 
 
 def _program(dataset: Dataset, folder: Path, limit: int = -1) -> subprocess.Popen[str]:
-    here = Path(__file__).resolve().parent.parent.parent
+    here = Path(__file__).resolve().parents[3]
     arguments = [str(dataset.root.parent), str(folder), str(limit)]
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments], cwd=here, stdout=subprocess.PIPE, text=True

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from mlubench.errors import DatasetError
-from mlubench.images.source import (
+from mlubench.images.datasets.source import (
     ImageStat,
     base_name,
     checked_bytes,

@@ -21,23 +21,23 @@ import numpy as np
 import numpy.typing as npt
 
 from mlubench.errors import MlubenchError
-from mlubench.images.blocks import Block, BlockFiles, Outcome, blocks_of
-from mlubench.images.cache import (
+from mlubench.images.datasets.damage import DamagedImage
+from mlubench.images.datasets.dataset import Dataset
+from mlubench.images.decoding.blocks import Block, BlockFiles, Outcome, blocks_of
+from mlubench.images.decoding.cache import (
     DecodedImages,
     cache_files,
     finish_cache,
     open_cache,
     verify_pixels,
 )
-from mlubench.images.damage import DamagedImage
-from mlubench.images.dataset import Dataset
-from mlubench.images.decode import decode
-from mlubench.images.pace import Pace
-from mlubench.images.preprocess import Preprocess, preprocess
+from mlubench.images.decoding.image_file import decode
+from mlubench.images.decoding.pace import Pace
+from mlubench.images.decoding.preprocess import Preprocess, preprocess
 from mlubench.store import MANIFEST, locked_if_free
 
 if TYPE_CHECKING:
-    from mlubench.images.shared import SharedImages
+    from mlubench.images.decoding.shared import SharedImages
     from mlubench.object_store.store import Depot
 
 #: Seconds between two looks at what nobody tells: the rates, another process's lock.
@@ -58,7 +58,7 @@ class Decoding:
 
     Attributes:
         dataset: the images.
-        path: as :class:`~mlubench.images.cache.DecodedImages` has it.
+        path: as :class:`~mlubench.images.decoding.cache.DecodedImages` has it.
         shape: likewise.
         seconds: how long :meth:`run` took.
 
@@ -101,7 +101,7 @@ class Decoding:
 
         Args:
             workers: threads, at most; each holds one block of pixels in memory. How many work
-                at a time says :class:`~mlubench.images.pace.Pace`.
+                at a time says :class:`~mlubench.images.decoding.pace.Pace`.
             progress: called in this thread with the images done and the images in all, at the
                 start, at the end, and a few times a second.
 
@@ -154,7 +154,7 @@ class Decoding:
         """Check the pixels of consecutive decoded images, which a device is about to infer.
 
         Raises:
-            StoreError: as :func:`~mlubench.images.cache.verify_block`.
+            StoreError: as :func:`~mlubench.images.decoding.cache.verify_block`.
         """
         with self._changed:
             self._pace.used(first, images, time.monotonic())
@@ -269,7 +269,7 @@ def _shared(
 ) -> SharedImages | None:
     if depot is None:
         return None
-    from mlubench.images.shared import SharedImages
+    from mlubench.images.decoding.shared import SharedImages
 
     return SharedImages(depot, dataset, spec, files)
 

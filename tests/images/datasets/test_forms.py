@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlubench.errors import DatasetError
-from mlubench.images.dataset import Dataset
-from mlubench.images.decoding import decode_dataset
-from mlubench.images.forms import LabelList, find_images, read_images, read_unlabelled
-from mlubench.images.labels import ImagenetOrder, imagenet_order
-from mlubench.images.listed import calibration_images
-from mlubench.images.preprocess import Preprocess
-from mlubench.images.wnids import plain_name, told_wnids
+from mlubench.images.datasets.calibration_list import calibration_images
+from mlubench.images.datasets.dataset import Dataset
+from mlubench.images.datasets.forms import LabelList, find_images, read_images, read_unlabelled
+from mlubench.images.datasets.labels import ImagenetOrder, imagenet_order
+from mlubench.images.datasets.wnids import plain_name, told_wnids
+from mlubench.images.decoding.decoder import decode_dataset
+from mlubench.images.decoding.preprocess import Preprocess
 from tests.images import packing
 from tests.images.pictures import jpeg, picture
 

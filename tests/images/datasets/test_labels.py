@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.labels import LabelOrder, imagenet_order, read_label_list, simple_order
+from mlubench.images.datasets.labels import (
+    LabelOrder,
+    imagenet_order,
+    read_label_list,
+    simple_order,
+)
 
 
 def test_orders_number_the_same_classes_differently() -> None:

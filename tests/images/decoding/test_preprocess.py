@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlubench.errors import ConfigError, DatasetError
-from mlubench.images.damage import DamagedImage
-from mlubench.images.decode import decode
-from mlubench.images.labels import imagenet_order
-from mlubench.images.preprocess import Preprocess, preprocess
+from mlubench.images.datasets.damage import DamagedImage
+from mlubench.images.datasets.labels import imagenet_order
+from mlubench.images.decoding.image_file import decode
+from mlubench.images.decoding.preprocess import Preprocess, preprocess
 from tests.images.pictures import Pixels, picture
 from tests.support.long import long
 

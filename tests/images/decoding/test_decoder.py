@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from mlubench.errors import DatasetError, MlubenchError, StoreError
-from mlubench.images.blocks import BLOCK_IMAGES
-from mlubench.images.cache import DecodedImages
-from mlubench.images.dataset import Dataset
-from mlubench.images.decoding import Decoding, decode_dataset
-from mlubench.images.preprocess import Preprocess
-from mlubench.images.source import FolderSource
+from mlubench.images.datasets.dataset import Dataset
+from mlubench.images.datasets.source import FolderSource
+from mlubench.images.decoding.blocks import BLOCK_IMAGES
+from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import Decoding, decode_dataset
+from mlubench.images.decoding.preprocess import Preprocess
 from tests.images.pictures import jpeg, picture, write_folder
 
 SPEC = Preprocess("short", 24, 20)

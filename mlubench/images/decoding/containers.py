@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from mlubench.images.damage import DamagedImage
+from mlubench.images.datasets.damage import DamagedImage
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

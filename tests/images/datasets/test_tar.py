@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlubench.errors import DatasetError
-from mlubench.images.source import base_name
-from mlubench.images.tar import MAX_MEMBER_BYTES, TarSource
-from mlubench.images.wnids import plain_name
+from mlubench.images.datasets.source import base_name
+from mlubench.images.datasets.tar import MAX_MEMBER_BYTES, TarSource
+from mlubench.images.datasets.wnids import plain_name
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 PARTS = st.text(st.sampled_from("abc _-.é漢"), min_size=1, max_size=40).filter(

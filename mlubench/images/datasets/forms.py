@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mlubench.errors import DatasetError
-from mlubench.images.dataset import Dataset, ImageRef, label_images
-from mlubench.images.labels import LabelOrder
-from mlubench.images.parquet import shards_of_one_split, unpack_shards
-from mlubench.images.source import (
+from mlubench.images.datasets.dataset import Dataset, ImageRef, label_images
+from mlubench.images.datasets.labels import LabelOrder
+from mlubench.images.datasets.parquet import shards_of_one_split, unpack_shards
+from mlubench.images.datasets.source import (
     FolderSource,
     ImageSource,
     TreeSource,
@@ -33,8 +33,8 @@ from mlubench.images.source import (
     is_image,
     unique_names,
 )
-from mlubench.images.tar import TarSource
-from mlubench.images.wnids import (
+from mlubench.images.datasets.tar import TarSource
+from mlubench.images.datasets.wnids import (
     WNID,
     all_tell,
     classes_by_path,

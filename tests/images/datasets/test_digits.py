@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlubench.errors import StoreError
-from mlubench.images.digits import DigitsPaths, write_digits
+from mlubench.images.datasets.digits import DigitsPaths, write_digits
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import io
 import os
 from collections.abc import Callable, Collection, Mapping
 
-from mlubench.images.blocks import Block, BlockFiles
-from mlubench.images.cache import blocks_in, shared_key
-from mlubench.images.damage import DamagedImage
-from mlubench.images.dataset import Dataset
-from mlubench.images.preprocess import Preprocess
+from mlubench.images.datasets.damage import DamagedImage
+from mlubench.images.datasets.dataset import Dataset
+from mlubench.images.decoding.blocks import Block, BlockFiles
+from mlubench.images.decoding.cache import blocks_in, shared_key
+from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.object_store.manifest import Manifest
 from mlubench.object_store.store import Depot
 from mlubench.object_store.transfer import Source, at_once

@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from mlubench.errors import DatasetError, StoreError, in_words
-from mlubench.images.labels import LabelOrder, imagenet_order
-from mlubench.images.source import base_name, is_image
-from mlubench.images.wnids import plain_name, told_wnids
+from mlubench.images.datasets.labels import LabelOrder, imagenet_order
+from mlubench.images.datasets.source import base_name, is_image
+from mlubench.images.datasets.wnids import plain_name, told_wnids
 from mlubench.store import Store
 
 #: The kind of entry in the store.
