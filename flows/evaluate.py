@@ -26,20 +26,20 @@ from prefect.client.schemas.objects import State
 from flows.ending import ended
 from flows.lifeline import end_with_worker
 from flows.server import answers
+from mlubench.devices.device import engine_host
+from mlubench.devices.pool import DevicePool
+from mlubench.devices.shards import cut
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline.batch_search import other_batches
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec
-from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.layer_graph import check_keep_float
 from mlubench.pipeline.network import ImportedNetwork, Network, choose_network
 from mlubench.pipeline.outcome import Evaluation, Outcome
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import Run
-from mlubench.pipeline.shards import cut
 from mlubench.pipeline.shared_runs import RUNS
 from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.reports.run_json import TuningRecord

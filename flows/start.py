@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from flows.server import OwnServer, answers, usual_url
+from mlubench.devices.device import engine_host, require_engine
 from mlubench.errors import ConfigError, MlubenchError
 from mlubench.object_store.option import open_depot
 from mlubench.pipeline.dask_cluster import require_dask
-from mlubench.pipeline.devices import engine_host, require_engine
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import locked, make_folder, write_atomic
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from mlubench.devices.pool import DevicePool
+from mlubench.devices.shards import Shard
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline import batch_search, infer, tuning
 from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.infer import Inferred
-from mlubench.pipeline.shards import Shard
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.run_json import TuningRecord
 from mlubench.store import Store

@@ -8,13 +8,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
+from mlubench.devices.device import EngineHost
 from mlubench.download import Downloads
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DownloadError
 from mlubench.pipeline import compile as compiling
 from mlubench.pipeline import network as networks
 from mlubench.pipeline.compile import CalibrationImages, Compiled
-from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.fetch import FilesToFetch, fetch_files
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.store import Store

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from mlubench.devices.device import cores_of
+from mlubench.devices.pool import DevicePool
 from mlubench.engines.traits import traits
 from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.devices import cores_of
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.tuning import Candidate, Search, chosen, measuring_apart, tuned, ways
 from mlubench.reports.run_json import TuningRecord
 from mlubench.store import Store

@@ -8,13 +8,13 @@ from itertools import product
 
 import numpy as np
 
+from mlubench.devices.device import cores_of
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.precisions import is_quantised
 from mlubench.metrics.rounds import interleave
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.compile import Compiled, build_spec
-from mlubench.pipeline.devices import cores_of
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
 from mlubench.pipeline.network import Network

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlubench.devices.device import engine_host, require_engine
+from mlubench.devices.one_device import one_device
+from mlubench.devices.pool import Job
+from mlubench.devices.shards import Shard, cut
 from mlubench.errors import ConfigError, in_words
 from mlubench.images.datasets.dataset import Dataset
 from mlubench.images.datasets.forms import LabelList, read_images, read_told
 from mlubench.images.datasets.labels import LabelOrder, read_label_list, simple_order
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
-from mlubench.pipeline.devices import engine_host, require_engine
-from mlubench.pipeline.dispatch import Job
 from mlubench.pipeline.images import decode_images, lone_option, true_labels
 from mlubench.pipeline.network import chosen_preprocess, label_order
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
-from mlubench.pipeline.one_device import one_device
 from mlubench.pipeline.parameters import InferParameters
 from mlubench.pipeline.run import Run
-from mlubench.pipeline.shards import Shard, cut
 from mlubench.reports.seed_files import Text, answer_texts, label_text, write_text
 from mlubench.store import atomic_path
 

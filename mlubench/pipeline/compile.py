@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mlubench import engines
+from mlubench.devices.device import EngineHost
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError, DeviceError
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.flags import QUANTISATION
 from mlubench.pipeline.layer_graph import check_keep_float
 from mlubench.pipeline.network import ImportedNetwork, Network

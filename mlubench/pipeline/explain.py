@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mlubench.devices.device import addresses
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
-from mlubench.pipeline.devices import addresses
 from mlubench.pipeline.gates import read_evaluation
 from mlubench.pipeline.layer_graph import layer_graph
 from mlubench.pipeline.network import label_order

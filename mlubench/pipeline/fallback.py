@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlubench.devices.shards import cut
 from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.errors import ConfigError
 from mlubench.metrics.layer_noise import rank_by_added_noise
@@ -28,7 +29,6 @@ from mlubench.pipeline.layer_graph import layer_graph
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.parameters import CompileParameters, EvaluateParameters
 from mlubench.pipeline.prepared import Prepared, prepared_again
-from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.fallback import Fallback, FallbackPoint, write_fallback
 from mlubench.reports.predictions import merge_shards

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from mlubench.devices.device import FAILURES
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, MlubenchError
-from mlubench.pipeline.devices import FAILURES
 from mlubench.pipeline.parcels import HostFacts, ShardOrder
 from mlubench.pipeline.remote import close_devices, look
 from mlubench.pipeline.same_hosts import check_same, same_facts

@@ -13,17 +13,17 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from mlubench.devices.card_power import sampled
+from mlubench.devices.pool import DevicePool, Job
+from mlubench.devices.shards import Shard
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.magicmind.sampler import CardUse
 from mlubench.errors import StoreError, WorkerError
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.pipeline.card_use import sampled
 from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.dispatch import DevicePool, Job
 from mlubench.pipeline.network import check_classes
-from mlubench.pipeline.shards import Shard
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import ShardFacts, read_shard, write_shard
 

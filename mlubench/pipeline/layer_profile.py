@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlubench.devices.device import engine_host
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.traits import device_names, traits
 from mlubench.errors import ConfigError
 from mlubench.metrics.layer_times import LayerTimes, merged, usual_times
-from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
 

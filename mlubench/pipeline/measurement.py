@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlubench.pipeline.machine import Machine
+from mlubench.devices.host_load import Machine
 
 #: The moments of a request, in the order in which they come; seconds.
 MOMENTS = ("begin", "copied", "launched", "done", "fetched", "end")

@@ -13,11 +13,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from mlubench.devices.device import EngineHost, addresses
+from mlubench.devices.host_load import between, now
 from mlubench.engines.measuring import LayerTime, MeasureSetup, TensorInfo
 from mlubench.engines.traits import traits
 from mlubench.errors import MlubenchError
-from mlubench.pipeline.devices import EngineHost, addresses
-from mlubench.pipeline.machine import between, now
 from mlubench.pipeline.measurement import Measurement, measurement
 from mlubench.worker.client import Worker
 

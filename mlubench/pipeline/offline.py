@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mlubench.devices.device import engine_host
+from mlubench.devices.one_device import one_device
 from mlubench.download import Downloads
 from mlubench.engines.interface import BuildSpec, description_beside
 from mlubench.engines.precisions import is_quantised
@@ -19,7 +21,6 @@ from mlubench.images.datasets.dataset import Dataset, calibration_split
 from mlubench.images.datasets.digits import write_digits
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
-from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.fetch import fetch_files
 from mlubench.pipeline.images import decode_images
 from mlubench.pipeline.network import (
@@ -29,7 +30,6 @@ from mlubench.pipeline.network import (
     choose_network,
     import_network,
 )
-from mlubench.pipeline.one_device import one_device
 from mlubench.pipeline.parameters import CompileParameters, NetworkSource
 from mlubench.pipeline.run import Run
 from mlubench.reports.seed_files import seed_folder_name

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlubench import __version__
+from mlubench.devices.names import grouped
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import DepotError
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
@@ -31,7 +32,6 @@ from mlubench.reports.accuracy import (
     accuracy_table,
     verdict_reasons,
 )
-from mlubench.reports.device_names import grouped
 from mlubench.reports.flips import find_flips
 from mlubench.reports.history import append_accuracy, settle
 from mlubench.reports.predictions import (

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlubench.devices.device import engine_host
+from mlubench.devices.pool import DevicePool
 from mlubench.download import Downloads
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
-from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.fetch import fetch_files
 from mlubench.pipeline.images import ChosenImages, choose_images, decode_images
 from mlubench.pipeline.network import (

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mlubench.devices.host_load import Machine
 from mlubench.metrics.early_stopping import needed_queries, table_queries
 from mlubench.metrics.latency import Latencies, Percentile
 from mlubench.mm_run.native import NativeRun
 from mlubench.mm_run.results import Report, Spread, Stage
-from mlubench.pipeline.machine import Machine
 from mlubench.pipeline.measuring import WarmedUp
 from mlubench.pipeline.run_model import Bed, ModelRun
 from mlubench.pipeline.run_report import run_report, stage_times

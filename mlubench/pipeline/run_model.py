@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mlubench.devices.card_power import sampled
+from mlubench.devices.device import engine_host
 from mlubench.engines.magicmind.sampler import CardUse
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.traits import device_names, traits
@@ -13,8 +15,6 @@ from mlubench.errors import ConfigError
 from mlubench.metrics.layer_times import LayerTimes
 from mlubench.mm_run.results import Shape, Timing
 from mlubench.mm_run.shapes import shape_groups
-from mlubench.pipeline.card_use import sampled
-from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.layer_profile import profile_layers
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp

@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mlubench.devices.device import engine_host
+from mlubench.devices.host_load import Machine, between, now
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError
 from mlubench.metrics.early_stopping import late_allowed, needed_queries
 from mlubench.metrics.latency import PERCENTILES, summarise
 from mlubench.metrics.server_search import bound_holds, highest_rate
 from mlubench.mm_run.shapes import shape_groups
-from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.machine import Machine, between, now
 from mlubench.pipeline.measuring import Measuring, Prepared, WarmedUp
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
 from mlubench.pipeline.run_model import (

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlubench.devices.device import Device, addresses, engine_host
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.traits import traits
 from mlubench.errors import StoreError
-from mlubench.pipeline.devices import Device, addresses, engine_host
 from mlubench.pipeline.parcels import ShardAnswer, ShardOrder
 from mlubench.store import make_folder
 

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlubench.devices.shard_queue import Work, told
+from mlubench.devices.shards import Shard
 from mlubench.errors import DeviceError, WorkerError
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
@@ -27,8 +29,6 @@ from mlubench.pipeline.infer import Inferred, read_results, shard_files
 from mlubench.pipeline.losses import ENDED, Losses
 from mlubench.pipeline.parcels import NetworkAbsent, ShardAnswer, ShardOrder
 from mlubench.pipeline.sent_network import PATIENCE, SentNetwork, none_left
-from mlubench.pipeline.shards import Shard
-from mlubench.pipeline.work import Work, told
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import ShardFacts, write_shard
 

@@ -13,12 +13,12 @@ from pydantic import JsonValue, ValidationError
 
 from mlubench import catalogue
 from mlubench.catalogue.suites import Planned, find_suite, read_suite_file
+from mlubench.devices.device import count_devices, engine_host
+from mlubench.devices.listing import Counted
 from mlubench.engines.precisions import REFERENCE
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, MlubenchError
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.device_list import Counted
-from mlubench.pipeline.devices import count_devices, engine_host
 from mlubench.pipeline.network import choose_network
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.offline import network_in_any_order

@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
+from mlubench.devices.device import cores_of
+from mlubench.devices.listing import cpu_model
+from mlubench.devices.pool import DevicePool
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.traits import traits
 from mlubench.metrics.rank_sum import greater_p
 from mlubench.metrics.rounds import interleave
 from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.device_list import cpu_model
-from mlubench.pipeline.devices import cores_of
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.reports.run_json import TriedRecord, TuningRecord

@@ -8,10 +8,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.devices.names import grouped
 from mlubench.metrics.latency import Percentile
 from mlubench.metrics.speed import SpeedChange
 from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.device_names import grouped
 from mlubench.reports.throughput import ThroughputRow
 from mlubench.reports.wording import NONE
 

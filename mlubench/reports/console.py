@@ -8,9 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.devices.names import grouped
 from mlubench.metrics.verdict import Verdict
 from mlubench.reports.accuracy import AccuracyRow
-from mlubench.reports.device_names import grouped
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.wording import NONE, RowText, markdown_text, row_text, verdict_text
 

@@ -11,12 +11,12 @@ from typing import Any
 import jinja2
 import pyarrow as pa
 
+from mlubench.devices.names import grouped
 from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.levels import CLASS_LEVEL
 from mlubench.metrics.verdict import Verdict, in_points
 from mlubench.reports.accuracy import AccuracyRow
-from mlubench.reports.device_names import grouped
 from mlubench.reports.drawing import DARK, LIGHT
 from mlubench.reports.explanation import Explanation, decibels
 from mlubench.reports.fallback import Curve, fallback_end

@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.start import prepare_prefect
+from mlubench.devices.device import engine_host
+from mlubench.devices.pool import DevicePool
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline.compile import CalibrationImages, build_spec, compile_network
-from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.images import choose_images
 from mlubench.pipeline.network import choose_network, import_network
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters

@@ -35,11 +35,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mlubench.caffe import write_random_caffemodel
+from mlubench.devices.device import engine_host
+from mlubench.devices.host_load import DISTURBED, between, now
 from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.metrics.latency import interval_ranks
-from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.machine import DISTURBED, between, now
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.offline import OfflineModel, compile_offline
 from mlubench.pipeline.parameters import CompileParameters

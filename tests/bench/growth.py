@@ -18,15 +18,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from mlubench.devices.device import engine_host
+from mlubench.devices.pool import DevicePool
+from mlubench.devices.shards import cut
 from mlubench.images.datasets.dataset import Dataset, read_image_folder
 from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.infer import infer_images
-from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import Workspace
 from tests.bench.machine import machine
 

@@ -21,10 +21,10 @@ import simpy
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.pipeline.shards import cut
+from mlubench.devices.shards import cut
 from tests.bench.night_runs import NETWORKS
 
-#: As :class:`mlubench.pipeline.dispatch.DevicePool` does it.
+#: As :class:`mlubench.devices.pool.DevicePool` does it.
 _AHEAD = 2
 _BATCH = 8
 #: Seconds that a core works for one before it turns to the next, as an operating system does it.

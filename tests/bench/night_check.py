@@ -18,8 +18,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.pipeline.devices import engine_host
-from mlubench.pipeline.dispatch import DevicePool
+from mlubench.devices.device import engine_host
+from mlubench.devices.pool import DevicePool
 from mlubench.pipeline.network import choose_network
 from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import Run

@@ -24,6 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from mlubench.devices.shards import cut
 from mlubench.engines.interface import NetworkFiles
 from mlubench.images.datasets.dataset import Dataset, ImageRef
 from mlubench.images.datasets.labels import imagenet_order
@@ -35,7 +36,6 @@ from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.network import ImportedNetwork, Network, OnnxFile
 from mlubench.pipeline.parameters import DEFAULT_PRECISIONS, EvaluateParameters
-from mlubench.pipeline.shards import cut
 from mlubench.reports.predictions import ShardFacts, write_shard
 from tests.bench.machine import machine
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mlubench.devices.device import engine_host
 from mlubench.metrics.rounds import interleave
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.compile import Compiled, build_spec, compile_network
-from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.network import choose_network, import_network
 from mlubench.pipeline.parameters import NetworkParameters

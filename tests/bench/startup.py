@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlubench.caffe import write_random_caffemodel
+from mlubench.devices.device import engine_host
 from mlubench.images.datasets.dataset import Dataset, ImageRef
 from mlubench.images.datasets.source import FolderSource, ImageSource
 from mlubench.images.datasets.tar import TarSource
@@ -33,7 +34,6 @@ from mlubench.images.decoding.cache import cache_files, finish_cache
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.compile import build_spec, compile_network
-from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.network import choose_network, import_network
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
 from mlubench.store import Store

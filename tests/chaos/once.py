@@ -23,15 +23,15 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from mlubench.devices.device import EngineHost
+from mlubench.devices.pool import DevicePool
+from mlubench.devices.shards import cut
 from mlubench.errors import DeviceError, EngineError, WorkerError
 from mlubench.images.datasets.labels import simple_order
 from mlubench.images.decoding.blocks import BLOCK_IMAGES
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.devices import EngineHost
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.infer import Inferred, infer_images
-from mlubench.pipeline.shards import cut
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import CORRUPT, SCORED, merge_shards, predictions_table
 from tests.chaos.campaign import Chance, Counts, must

@@ -12,9 +12,9 @@ import pytest
 
 from mlubench import cli
 from mlubench.cli import devices
+from mlubench.devices.listing import Counted
 from mlubench.engines.magicmind.cnmon import Card
 from mlubench.errors import ConfigError
-from mlubench.pipeline.device_list import Counted
 from tests.support.cnmon_screens import install, new_screen, show
 
 CARDS = [

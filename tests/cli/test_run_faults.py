@@ -127,7 +127,7 @@ def test_clusters_are_cores_here(openvino: Run) -> None:
 
 
 def test_a_disturbed_machine_is_told(openvino: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlubench.pipeline.machine.DISTURBED", -1.0)
+    monkeypatch.setattr("mlubench.devices.host_load.DISTURBED", -1.0)
     openvino()
     assert "note: the machine was disturbed" in openvino.err
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from mlubench.devices.pool import DevicePool
 from mlubench.errors import DatasetError, EngineError
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline import batch_search, tuning
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.reports.run_json import TuningRecord
 from tests.flows.conftest import Evaluate
 from tests.support.long import long

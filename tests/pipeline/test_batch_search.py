@@ -10,10 +10,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from mlubench.devices.pool import DevicePool
 from mlubench.pipeline import batch_search
 from mlubench.pipeline.batch_search import other_batches, quickest, search_batch
 from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.dispatch import DevicePool
 from mlubench.pipeline.parameters import check_parameters
 from mlubench.pipeline.tuning import Search
 from mlubench.reports.run_json import TriedRecord, TuningRecord

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from mlubench.devices.device import EngineHost
 from mlubench.engines.interface import BuildSpec, NetworkFiles
 from mlubench.errors import EngineError, NetworkError, StoreError
 from mlubench.images.datasets.dataset import ImageRef
 from mlubench.images.decoding.cache import DecodedImages, Records
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.compile import CalibrationImages, Compiled, compile_network
-from mlubench.pipeline.devices import EngineHost
 from mlubench.pipeline.network import ImportedNetwork
 from mlubench.store import Store
 

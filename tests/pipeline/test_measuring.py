@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlubench.devices.device import engine_host
 from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.errors import ConfigError, EngineError
-from mlubench.pipeline.devices import engine_host
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.offline import compile_offline
 from mlubench.pipeline.parameters import CompileParameters

@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from mlubench.devices.device import cores_of
 from mlubench.engines.interface import Concurrency
-from mlubench.pipeline.devices import cores_of
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.tuning import Candidate, Search, Way, chosen, concurrency_of, tuned, ways
 from mlubench.reports.run_json import TuningRecord

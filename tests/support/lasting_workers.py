@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from mlubench.devices.device import EngineHost
 from mlubench.errors import WorkerError
-from mlubench.pipeline.devices import EngineHost
 from mlubench.worker.client import Worker
 
 #: More of them are not idle at a time; the oldest ends.

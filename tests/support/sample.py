@@ -30,9 +30,9 @@ def compiled_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _compile(folder: Path) -> None:
+    from mlubench.devices.device import engine_host
+    from mlubench.devices.pool import DevicePool
     from mlubench.pipeline.compile import CalibrationImages, build_spec, compile_network
-    from mlubench.pipeline.devices import engine_host
-    from mlubench.pipeline.dispatch import DevicePool
     from mlubench.pipeline.images import choose_images, decode_images
     from mlubench.pipeline.network import choose_network, import_network
     from mlubench.pipeline.parameters import EvaluateParameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlubench.pipeline.shards import USUAL_IMAGES, cut
+from mlubench.devices.shards import USUAL_IMAGES, cut
 
 _MANY = st.integers(1, 2000)
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from mlubench.devices.device import EngineHost
 from mlubench.engines.magicmind.cnmon import read_cards, visible
 from mlubench.engines.magicmind.sampler import CardUse, Sampler
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError
-from mlubench.pipeline.devices import EngineHost
 
 #: Seconds between two samples.
 _EVERY = 1.0

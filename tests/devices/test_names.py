@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlubench.reports.device_names import grouped
+from mlubench.devices.names import grouped
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mlubench.devices.device import Device, EngineHost, addresses, build_addresses
+from mlubench.devices.names import grouped
+from mlubench.devices.shard_queue import Work, told
+from mlubench.devices.shards import Shard
 from mlubench.engines.interface import BuildSpec, Concurrency
 from mlubench.errors import DeviceError
-from mlubench.pipeline.devices import Device, EngineHost, addresses, build_addresses
-from mlubench.pipeline.shards import Shard
-from mlubench.pipeline.work import Work, told
-from mlubench.reports.device_names import grouped
 
 _PROGRESS_SECONDS = 0.25
 #: How many shards a worker has at a time, the one that it infers included.

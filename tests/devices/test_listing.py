@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.engines.magicmind.cnmon import Card, Readings
-from mlubench.engines.openvino.engine import core_group
-from mlubench.errors import ConfigError, EngineError
-from mlubench.pipeline.device_list import (
+from mlubench.devices.device import addresses
+from mlubench.devices.listing import (
     Counted,
     DeviceFacts,
     card_devices,
@@ -19,7 +17,9 @@ from mlubench.pipeline.device_list import (
     cpu_devices,
     mlu_devices,
 )
-from mlubench.pipeline.devices import addresses
+from mlubench.engines.magicmind.cnmon import Card, Readings
+from mlubench.engines.openvino.engine import core_group
+from mlubench.errors import ConfigError, EngineError
 
 #: user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice
 BEFORE = """\

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from mlubench.catalogue.engines import Silence
+from mlubench.devices.device import EngineHost, addresses, engine_host
+from mlubench.devices.pool import DevicePool, Job
+from mlubench.devices.shard_queue import Work
+from mlubench.devices.shards import Shard, cut
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import ConfigError, EngineError, MlubenchError, StoreError, WorkerError
-from mlubench.pipeline.devices import EngineHost, addresses, engine_host
-from mlubench.pipeline.dispatch import DevicePool, Job
-from mlubench.pipeline.shards import Shard, cut
-from mlubench.pipeline.work import Work
 
 ENGINE = "tests.support.fault_engine"
 SPEC = BuildSpec("force_float32", 4, False, (4, 4), (0.0,) * 3, (1.0,) * 3)

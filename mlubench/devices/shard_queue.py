@@ -6,8 +6,8 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
+from mlubench.devices.shards import Shard
 from mlubench.errors import DeviceError, MlubenchError
-from mlubench.pipeline.shards import Shard
 
 #: A shard that failed on so many devices, or so often on all that are left, ends the run.
 ATTEMPTS = 3

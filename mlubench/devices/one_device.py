@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mlubench.devices.device import EngineHost
+from mlubench.devices.pool import DevicePool
 from mlubench.engines.traits import device_names
 from mlubench.errors import ConfigError
-from mlubench.pipeline.devices import EngineHost
-from mlubench.pipeline.dispatch import DevicePool
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlubench import catalogue
 from mlubench.catalogue.engines import EngineEntry, Silence
+from mlubench.devices.listing import Counted
 from mlubench.engines.traits import traits
 from mlubench.errors import DeviceError, MlubenchError
-from mlubench.pipeline.device_list import Counted
 from mlubench.worker.client import Worker
 
 if TYPE_CHECKING:

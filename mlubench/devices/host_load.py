@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlubench.pipeline.device_list import core_times, proc_text
+from mlubench.devices.listing import core_times, proc_text
 
 #: Above this share of the cores, others disturbed a measurement: a few percent are any system's.
 DISTURBED = 0.05

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mlubench.devices.card_power import sampled
+from mlubench.devices.device import EngineHost
 from mlubench.engines.magicmind.cnmon import Card, Readings
 from mlubench.engines.magicmind.sampler import Sampler
-from mlubench.pipeline.card_use import sampled
-from mlubench.pipeline.devices import EngineHost
 from tests.support.cnmon_screens import new_screen, show
 
 CARDS = [
@@ -25,7 +25,7 @@ def _cnmon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLU_VISIBLE_DEVICES", raising=False)
     # The block below ends at once, which would end a cnmon that has just been started.
     at_once = functools.partial(Sampler, read=lambda stop: Readings(tuple(CARDS)))
-    monkeypatch.setattr("mlubench.pipeline.card_use.Sampler", at_once)
+    monkeypatch.setattr("mlubench.devices.card_power.Sampler", at_once)
 
 
 def _power(engine: EngineHost, *names: str) -> dict[str, float | None]:
@@ -56,5 +56,5 @@ def test_cards_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, value: str) ->
 
 
 def test_an_engine_without_cards_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlubench.pipeline.card_use.read_cards", lambda: pytest.fail("asked"))
+    monkeypatch.setattr("mlubench.devices.card_power.read_cards", lambda: pytest.fail("asked"))
     assert _power(EngineHost("openvino"), "cpu:0") == {}

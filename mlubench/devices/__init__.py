@@ -1,0 +1,1 @@
+"""What can be run on, and how shards reach it."""
