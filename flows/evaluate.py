@@ -42,8 +42,8 @@ from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.run import Run
 from mlubench.pipeline.shared_runs import RUNS
 from mlubench.pipeline.workspace import unfinished_shards
+from mlubench.presentation.text import verdict_text
 from mlubench.reports.run_json import TuningRecord
-from mlubench.reports.wording import verdict_text
 from mlubench.store import Store
 from tasks.artifacts import open_run, share
 from tasks.images import choose_images, decode_images

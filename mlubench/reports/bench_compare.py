@@ -14,10 +14,10 @@ from rich.text import Text
 from mlubench.errors import ConfigError
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict, worst
+from mlubench.presentation.text import NONE, verdict_text
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.schemas import THROUGHPUT, read_parquet
 from mlubench.reports.throughput import row_name
-from mlubench.reports.wording import NONE, verdict_text
 
 #: What makes two rows of two runs one configuration.
 _KEYS = (

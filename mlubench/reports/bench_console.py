@@ -11,9 +11,9 @@ from rich.text import Text
 from mlubench.devices.names import grouped
 from mlubench.metrics.latency import Percentile
 from mlubench.metrics.speed import SpeedChange
+from mlubench.presentation.text import NONE
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.throughput import ThroughputRow
-from mlubench.reports.wording import NONE
 
 _HEADINGS = (
     "precision\nruns as",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlubench.metrics.verdict import Verdict, worst
+from mlubench.presentation.history_plots import history_picture
+from mlubench.presentation.text import NONE, verdict_text
 from mlubench.reports.bench_console import figure
 from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.bench_plots import (
@@ -20,12 +22,10 @@ from mlubench.reports.bench_plots import (
 )
 from mlubench.reports.gates import GateRecord, worst_first
 from mlubench.reports.history import Series
-from mlubench.reports.history_plots import history_picture
 from mlubench.reports.html import page_environment
 from mlubench.reports.plots import Picture
 from mlubench.reports.throughput import speed_notes
 from mlubench.reports.tuning import tuning_rows
-from mlubench.reports.wording import NONE, verdict_text
 
 _PERCENTILES = (("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"), ("p999", "p99.9"))
 _KIB = 1024

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mlubench.engines.precisions import PRECISIONS
+from mlubench.presentation.drawing import LIGHT, SERIES, as_png, drawing
 from mlubench.reports.bench_console import figure as short
-from mlubench.reports.drawing import LIGHT, SERIES, as_png, drawing
 from mlubench.reports.plots import Picture
 
 #: A row of throughput.parquet.

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from mlubench.devices.names import grouped
 from mlubench.metrics.verdict import Verdict
+from mlubench.presentation.text import NONE, RowText, markdown_text, row_text, verdict_text
 from mlubench.reports.accuracy import AccuracyRow
 from mlubench.reports.run_json import RunRecord
-from mlubench.reports.wording import NONE, RowText, markdown_text, row_text, verdict_text
 
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 

@@ -20,9 +20,9 @@ from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import Paired
 from mlubench.metrics.verdict import in_points
+from mlubench.presentation.text import NONE
 from mlubench.reports.flips import Flip
 from mlubench.reports.schemas import write_parquet
-from mlubench.reports.wording import NONE
 from mlubench.store import write_json
 
 _SHOWN = 15

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.metrics.verdict import Verdict
+from mlubench.presentation.text import verdict_text
 from mlubench.reports.console import COLOURS
 from mlubench.reports.gates import Gate, Judged
-from mlubench.reports.wording import verdict_text
 
 
 def render_gates(gates: Sequence[Gate]) -> Table:

@@ -16,19 +16,19 @@ from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.levels import CLASS_LEVEL
 from mlubench.metrics.verdict import Verdict, in_points
+from mlubench.presentation.drawing import DARK, LIGHT
+from mlubench.presentation.history_plots import accuracy_history
+from mlubench.presentation.text import NONE, RowText, p_text, row_text, verdict_text
 from mlubench.reports.accuracy import AccuracyRow
-from mlubench.reports.drawing import DARK, LIGHT
 from mlubench.reports.explanation import Explanation, decibels
 from mlubench.reports.fallback import Curve, fallback_end
 from mlubench.reports.flip_lists import FlipGroup, flip_lists
 from mlubench.reports.flips import FlipPart, parts_of
-from mlubench.reports.history_plots import accuracy_history
 from mlubench.reports.layer_plots import curve_picture, layer_picture
 from mlubench.reports.page_verdict import PageVerdict
 from mlubench.reports.plots import Picture, accuracy_plots
 from mlubench.reports.run_json import PublishedRecord, RunRecord
 from mlubench.reports.tuning import tuning_rows
-from mlubench.reports.wording import NONE, RowText, p_text, row_text, verdict_text
 
 #: Rows of the tables of classes and of layers; the files have all of them.
 _WORST = 15
@@ -133,7 +133,7 @@ def main_picture(page: EvaluationPage) -> Picture:
 def page_environment() -> jinja2.Environment:
     """Return how pages are rendered: all names escaped, a missing one is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mlubench.reports"),
+        loader=jinja2.PackageLoader("mlubench.presentation"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

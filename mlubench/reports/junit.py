@@ -13,8 +13,8 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from mlubench.metrics.verdict import Verdict
+from mlubench.presentation.text import verdict_text
 from mlubench.reports.gates import Gate, Judged
-from mlubench.reports.wording import verdict_text
 from mlubench.store import write_atomic
 
 #: What XML 1.0 has no character for.

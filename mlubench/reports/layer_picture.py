@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from mlubench.metrics.layer_times import LayerTimes, TimedLayer, side_by_side
+from mlubench.presentation.drawing import LIGHT, SERIES, as_svg_file, drawing
+from mlubench.presentation.text import NONE
 from mlubench.reports.bench_console import figure as short
-from mlubench.reports.drawing import LIGHT, SERIES, as_svg_file, drawing
 from mlubench.reports.layer_table import more_layers, short_arithmetic
-from mlubench.reports.wording import NONE
 
 _WIDTH_INCHES = 9.0
 _INCHES_PER_BAR, _INCHES_BETWEEN, _INCHES_OF_HEAD = 0.13, 0.08, 1.1

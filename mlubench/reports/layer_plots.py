@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlubench.metrics.layer_noise import LayerNoise
-from mlubench.reports.drawing import LIGHT, drawing
+from mlubench.presentation.drawing import LIGHT, drawing
 from mlubench.reports.fallback import Curve, CurvePoint
 from mlubench.reports.plots import Picture
 

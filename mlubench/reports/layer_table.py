@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.metrics.layer_times import JOINT, LayerPair, LayerTimes, TimedLayer, side_by_side
+from mlubench.presentation.text import NONE
 from mlubench.reports.bench_console import figure
-from mlubench.reports.wording import NONE
 
 _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 _FIELDS = ("layer", "layers", "kinds", "arithmetic", "milliseconds", "share")

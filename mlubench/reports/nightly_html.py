@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict
+from mlubench.presentation.text import verdict_text
 from mlubench.reports.gates import GateRecord, worst_first
 from mlubench.reports.html import page_environment
 from mlubench.reports.nightly_json import Explained, NightlyRecord, RunEnding
@@ -19,7 +20,6 @@ from mlubench.reports.nightly_text import (
     verdict_words,
 )
 from mlubench.reports.nightly_why import PastNight, Step, bad_since, explained_lines, next_steps
-from mlubench.reports.wording import verdict_text
 
 #: How an ending is shown: its style's name, and a sign for those who see no colours.
 _LOOKS = {

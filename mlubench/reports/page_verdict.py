@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict, worst
+from mlubench.presentation.text import verdict_text
 from mlubench.reports.accuracy import AccuracyRow, verdict_reasons
 from mlubench.reports.gates import GateRecord, worst_first
-from mlubench.reports.wording import verdict_text
 
 _SEVERITY = list(Verdict)
 

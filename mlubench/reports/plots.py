@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlubench.metrics.verdict import in_points
+from mlubench.presentation.drawing import LIGHT, as_png, as_svg, drawing
+from mlubench.presentation.text import RowText, row_text
 from mlubench.reports.accuracy import AccuracyRow
-from mlubench.reports.drawing import LIGHT, as_png, as_svg, drawing
 from mlubench.reports.run_json import PublishedRecord
-from mlubench.reports.wording import RowText, row_text
 
 _INCHES_PER_LINE, _INCHES_OF_AXIS = 0.56, 0.36
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.metrics.latency import Latencies, Percentile
+from mlubench.presentation.text import NONE
 from mlubench.reports.bench_console import figure
-from mlubench.reports.wording import NONE
 
 STAGES = {"h2d": "copy in", "compute": "compute", "d2h": "copy out", "total": "total"}
 CLOCKS = {"host": "", "dev": "device's\nclock", "interface": "the call"}

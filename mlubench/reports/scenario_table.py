@@ -11,9 +11,9 @@ from rich.text import Text
 
 from mlubench.metrics.latency import Latencies, Percentile
 from mlubench.metrics.server_search import RateSearch
+from mlubench.presentation.text import NONE
 from mlubench.reports.bench_console import figure
 from mlubench.reports.run_table import interval_text
-from mlubench.reports.wording import NONE
 
 
 @dataclass(frozen=True)

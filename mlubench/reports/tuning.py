@@ -9,8 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.presentation.text import NONE
 from mlubench.reports.run_json import TuningRecord
-from mlubench.reports.wording import NONE
 
 _HEADINGS = ("batch", "streams", "requests", "threads", "images/s", "over usual", "p faster", "")
 

@@ -23,7 +23,7 @@ from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.network import choose_network, import_network
 from mlubench.pipeline.parameters import NetworkParameters
 from mlubench.pipeline.run import Run
-from mlubench.reports.wording import verdict_text
+from mlubench.presentation.text import verdict_text
 
 _SLOW = "tests.bench.slow_engine"
 _ROUNDS = 20

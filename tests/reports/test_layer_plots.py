@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlubench.metrics.layer_noise import LayerNoise
-from mlubench.reports.drawing import LIGHT
+from mlubench.presentation.drawing import LIGHT
 from mlubench.reports.fallback import read_curve, write_fallback
 from mlubench.reports.layer_plots import curve_picture, layer_picture
 from tests.support.pages import fallback

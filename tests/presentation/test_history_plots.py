@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlubench.reports.drawing import LIGHT, SERIES
+from mlubench.presentation.drawing import LIGHT, SERIES
+from mlubench.presentation.history_plots import accuracy_history
 from mlubench.reports.history import ACCURACY_HISTORY, accuracy_until
-from mlubench.reports.history_plots import accuracy_history
 from mlubench.reports.run_json import RunRecord
 from mlubench.reports.schemas import ACCURACY, read_parquet, write_parquet
 from tests.support.pages import INT8, LOST, NIGHTS, STEP, write_nights

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
-from mlubench.reports.drawing import DARK, LIGHT, as_png, as_svg, drawing
+from mlubench.presentation.drawing import DARK, LIGHT, as_png, as_svg, drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

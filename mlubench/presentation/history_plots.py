@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from mlubench.metrics.verdict import in_points
+from mlubench.presentation.drawing import LIGHT, SERIES, panels
 from mlubench.reports.bench_plots import WIDTH, place_key
-from mlubench.reports.drawing import LIGHT, SERIES, panels
 from mlubench.reports.history import (
     ACCURACY_SERIES,
     Point,

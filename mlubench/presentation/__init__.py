@@ -1,0 +1,1 @@
+"""Shared drawing and text: console, plots, page templates."""
