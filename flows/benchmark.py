@@ -23,8 +23,8 @@ from mlubench.pipeline.compile import CalibrationImages
 from mlubench.pipeline.measuring import Measuring
 from mlubench.pipeline.network import Network
 from mlubench.pipeline.offline import calibration_dataset, network_in_any_order
-from mlubench.pipeline.run import Run
-from mlubench.pipeline.shared_runs import RUNS
+from mlubench.runs.folders import Run
+from mlubench.runs.sharing import RUNS
 from tasks.artifacts import open_run, share
 from tasks.benchmark import (
     measure_rounds,

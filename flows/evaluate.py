@@ -39,11 +39,11 @@ from mlubench.pipeline.layer_graph import check_keep_float
 from mlubench.pipeline.network import ImportedNetwork, Network, choose_network
 from mlubench.pipeline.outcome import Evaluation, Outcome
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.pipeline.run import Run
-from mlubench.pipeline.shared_runs import RUNS
 from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.presentation.text import verdict_text
-from mlubench.reports.run_json import TuningRecord
+from mlubench.runs.folders import Run
+from mlubench.runs.record import TuningRecord
+from mlubench.runs.sharing import RUNS
 from mlubench.store import Store
 from tasks.artifacts import open_run, share
 from tasks.images import choose_images, decode_images

@@ -28,9 +28,9 @@ from mlubench.object_store.store import Depot
 from mlubench.pipeline.nightly import NightlyOutcome, run_ending, skipped, with_shared
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.pipeline.shared_runs import NIGHTS, RUNS
 from mlubench.pipeline.suite import SuiteRun, read_suite
 from mlubench.reports.nightly_json import RunEnding
+from mlubench.runs.sharing import NIGHTS, RUNS
 from tasks.artifacts import share, take_baselines
 from tasks.nightly import artifact_key, explain_failure, publish_nightly, write_nightly
 from tasks.progress import remark, runs_progress

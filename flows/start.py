@@ -144,7 +144,7 @@ def _checked_images(parameters: EvaluateParameters) -> ChosenImages:
     from mlubench.pipeline.compile import build_spec
     from mlubench.pipeline.images import choose_images
     from mlubench.pipeline.network import choose_network
-    from mlubench.pipeline.run import Run
+    from mlubench.runs.folders import Run
 
     network = choose_network(parameters)
     for precision in parameters.precision:

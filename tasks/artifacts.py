@@ -9,10 +9,10 @@ from prefect.cache_policies import NO_CACHE
 
 from mlubench.object_store.option import open_depot
 from mlubench.object_store.store import Depot
-from mlubench.pipeline import shared_runs
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.pipeline.run import Run
+from mlubench.runs import sharing
+from mlubench.runs.folders import Run
 from tasks.progress import remark, step_progress
 
 
@@ -32,7 +32,7 @@ def open_run(asked: EvaluateParameters | BenchParameters) -> Run:
 def take_history(depot: Depot, out: Path) -> None:
     """Take the history's rows of other hosts' runs."""
     with step_progress("take history", "take-history") as progress:
-        depot.attempt(lambda: shared_runs.pull_history(depot, out, progress), None)
+        depot.attempt(lambda: sharing.pull_history(depot, out, progress), None)
 
 
 @task(task_run_name="take baselines", cache_policy=NO_CACHE)
@@ -42,8 +42,8 @@ def take_baselines(depot: Depot, out: Path, suite: str) -> None:
     Raises:
         DepotError: it cannot be told what runs are to be judged by.
     """
-    shared_runs.pull_pins(depot, out)
-    depot.attempt(lambda: shared_runs.pull_nights(depot, out, suite), None)
+    sharing.pull_pins(depot, out)
+    depot.attempt(lambda: sharing.pull_nights(depot, out, suite), None)
 
 
 @task(task_run_name="share {run_id}", cache_policy=NO_CACHE)
@@ -57,7 +57,7 @@ def share(depot: Depot, out: Path, what: str, run_id: str) -> str:
             sent = done
             progress(done // 1000, total // 1000)
 
-        unshared = shared_runs.share(depot, out, what, run_id, tell)
+        unshared = sharing.share(depot, out, what, run_id, tell)
         if not sent:  # it was there
             progress(1, 1)
     return unshared

@@ -19,8 +19,8 @@ from mlubench.pipeline.benchmark import Variant
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.measuring import Measuring
 from mlubench.reports.bench_console import bench_summary, seed_table, throughput_cells
-from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.throughput import Measured
+from mlubench.runs.record import TuningRecord
 from mlubench.store import Store
 from tasks.pages import link_page
 from tasks.progress import step_progress

@@ -16,7 +16,7 @@ from mlubench.pipeline import batch_search, infer, tuning
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.workspace import Workspace
-from mlubench.reports.run_json import TuningRecord
+from mlubench.runs.record import TuningRecord
 from mlubench.store import Store
 from tasks.progress import step_progress
 

@@ -48,7 +48,7 @@ def brought_run(run: str, out: Path, artifacts: str | None) -> str:
     depot = depot_of(artifacts)
     if depot is None:
         return run  # who looks for it says that it is not there
-    from mlubench.pipeline.shared_runs import bring_run, pull_history
+    from mlubench.runs.sharing import bring_run, pull_history
 
     pull_history(depot, out)  # its page shows the runs before it
     bring_run(depot, out, run)

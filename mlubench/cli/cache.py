@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mlubench.errors import ConfigError, StoreError
-from mlubench.pipeline.caches import list_entries, prune_entries, verify_entries
-from mlubench.pipeline.run import Run
+from mlubench.runs.cache import list_entries, prune_entries, verify_entries
+from mlubench.runs.folders import Run
 
 app = App(
     name="cache",

@@ -40,9 +40,9 @@ def explain(
     from mlubench.pipeline import explain as explaining
     from mlubench.pipeline.fallback import fallback_of_run
     from mlubench.pipeline.page import page_again
-    from mlubench.pipeline.runs import find_run
     from mlubench.reports.explanation import render_explanation
     from mlubench.reports.fallback import render_fallback
+    from mlubench.runs.lookup import find_run
 
     if budget is not None and (baseline is not None or not 0 <= budget <= 100):
         raise ConfigError(

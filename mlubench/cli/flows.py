@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlubench.pipeline.bench_outcome import BenchOutcome
     from mlubench.pipeline.nightly import NightlyOutcome
     from mlubench.pipeline.outcome import Outcome
-    from mlubench.reports.run_json import TuningRecord
+    from mlubench.runs.record import TuningRecord
 
 _EVALUATE = EvaluateParameters()
 _BENCH = BenchParameters()

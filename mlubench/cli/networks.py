@@ -25,7 +25,7 @@ from mlubench.errors import ConfigError, DownloadError, NetworkError
 from mlubench.pipeline.fetch import Fetched, chosen_models, fetch_files, files_to_fetch
 from mlubench.pipeline.layers import layer_rows, print_layers
 from mlubench.pipeline.onnx_layers import onnx_rows
-from mlubench.pipeline.run import models_folder
+from mlubench.runs.folders import models_folder
 
 
 def fetch(

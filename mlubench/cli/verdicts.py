@@ -15,8 +15,8 @@ from mlubench.reports.thresholds import Gates
 
 if TYPE_CHECKING:
     from mlubench.object_store.store import Depot
-    from mlubench.pipeline.baselines import Pin
-    from mlubench.reports.gates import Judged
+    from mlubench.runs.baselines import Pin
+    from mlubench.runs.verdict import Judged
 
 _USUAL = Gates()
 
@@ -43,11 +43,11 @@ def compare(
     3 inconclusive.
     """
     from mlubench.metrics.verdict import Verdict
-    from mlubench.pipeline.baselines import judge_by
-    from mlubench.pipeline.runs import find_run
     from mlubench.reports.bench_compare import render_comparison
     from mlubench.reports.gates_console import judged_lines, render_gates
     from mlubench.reports.junit import write_junit
+    from mlubench.runs.baselines import judge_by
+    from mlubench.runs.lookup import find_run
 
     run, baseline = _brought(run, baseline, out, artifacts)
     judged = judge_by(run, baseline, gates, out, conf)
@@ -73,15 +73,15 @@ def compare(
 
 def _brought(run: str, baseline: str, out: Path, artifacts: str | None) -> tuple[str, str]:
     """Return the two runs by their names in OUT, taken from the store where they are not there."""
-    from mlubench.pipeline.baselines import LAST_GOOD, PINNED
     from mlubench.pipeline.gates import PUBLISHED
-    from mlubench.pipeline.runs import find_run
+    from mlubench.runs.baselines import LAST_GOOD, PINNED
+    from mlubench.runs.lookup import find_run
 
     run = brought_run(run, out, artifacts)
     if baseline not in (PINNED, LAST_GOOD, PUBLISHED):
         return run, brought_run(baseline, out, artifacts)
     if (depot := depot_of(artifacts)) is not None:
-        from mlubench.pipeline.shared_runs import bring_baseline, pull_pins
+        from mlubench.runs.sharing import bring_baseline, pull_pins
 
         pull_pins(depot, out)
         bring_baseline(depot, out, find_run(run, out), baseline)
@@ -90,8 +90,8 @@ def _brought(run: str, baseline: str, out: Path, artifacts: str | None) -> tuple
 
 def _show(judged: Judged, folder: Path) -> str:
     """Keep the verdict in the run's folder and on its page; return why that could not be."""
-    from mlubench.pipeline.baselines import keep_judgement
     from mlubench.pipeline.page import page_again
+    from mlubench.runs.baselines import keep_judgement
 
     try:
         keep_judgement(judged, folder)
@@ -113,7 +113,7 @@ _ARTIFACTS = Path("artifacts")
 @pins.command
 def pin(run: _Run, *, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
     """Make a run the baseline of those with its network, images, engine and precisions."""
-    from mlubench.pipeline import baselines
+    from mlubench.runs import baselines
 
     depot = _with_pins(artifacts, out)
     one = baselines.pin(brought_run(run, out, artifacts), out)
@@ -125,7 +125,7 @@ def pin(run: _Run, *, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
 @pins.command
 def unpin(run: _Run, *, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
     """Make a run no baseline any more."""
-    from mlubench.pipeline import baselines
+    from mlubench.runs import baselines
 
     depot = _with_pins(artifacts, out)
     one = baselines.unpin(run, out)
@@ -137,7 +137,7 @@ def unpin(run: _Run, *, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> in
 @pins.command(name="list")
 def list_pins(*, artifacts: _Shared = None, out: _Out = _ARTIFACTS) -> int:
     """List the pinned runs and what they are the baseline of."""
-    from mlubench.pipeline import baselines
+    from mlubench.runs import baselines
 
     _with_pins(artifacts, out)
     screen = console()
@@ -155,7 +155,7 @@ def _with_pins(artifacts: str | None, out: Path) -> Depot | None:
     """Return the store that is named, once what was pinned on other hosts is pinned here."""
     depot = depot_of(artifacts)
     if depot is not None:
-        from mlubench.pipeline.shared_runs import pull_pins
+        from mlubench.runs.sharing import pull_pins
 
         pull_pins(depot, out)
     return depot
@@ -163,7 +163,7 @@ def _with_pins(artifacts: str | None, out: Path) -> Depot | None:
 
 def _tell(depot: Depot | None, out: Path, pin: Pin, *, pinned: bool) -> None:
     if depot is not None:
-        from mlubench.pipeline.shared_runs import push_pin
+        from mlubench.runs.sharing import push_pin
 
         push_pin(depot, out, pin, pinned=pinned)
 
@@ -188,7 +188,7 @@ def report(
     Nothing is measured. The same files give the same page. A run of a store is taken into OUT.
     """
     from mlubench.pipeline.page import write_page
-    from mlubench.pipeline.runs import find_run
+    from mlubench.runs.lookup import find_run
 
     path = write_page(find_run(brought_run(run, out, artifacts), out))
     Console(highlight=False, soft_wrap=True, markup=False).print(str(path))

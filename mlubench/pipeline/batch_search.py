@@ -17,7 +17,7 @@ from mlubench.devices.pool import DevicePool
 from mlubench.engines.traits import traits
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.tuning import Candidate, Search, chosen, measuring_apart, tuned, ways
-from mlubench.reports.run_json import TuningRecord
+from mlubench.runs.record import TuningRecord
 from mlubench.store import Store
 
 

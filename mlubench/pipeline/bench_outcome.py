@@ -11,11 +11,6 @@ from mlubench.errors import DepotError
 from mlubench.pipeline.bench_page import write_bench_page
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.network import ImportedNetwork, Network
-from mlubench.pipeline.run import RunName, name_run
-from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.history import append_throughput, settle
-from mlubench.reports.run_json import ModelRecord, TuningRecord
-from mlubench.reports.schemas import write_parquet
 from mlubench.reports.throughput import (
     Measured,
     ThroughputRow,
@@ -24,6 +19,11 @@ from mlubench.reports.throughput import (
     throughput_rows,
     throughput_table,
 )
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.folders import RunName, name_run
+from mlubench.runs.history import append_throughput, settle
+from mlubench.runs.record import ModelRecord, TuningRecord
+from mlubench.runs.schemas import write_parquet
 from mlubench.store import atomic_folder, locked
 
 

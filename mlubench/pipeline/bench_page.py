@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from mlubench.errors import StoreError
-from mlubench.pipeline.baselines import judgement_of
 from mlubench.reports.bench_html import render_bench
-from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.bench_plots import throughput_png
-from mlubench.reports.history import THROUGHPUT_SERIES, Series, find_series, throughput_until
-from mlubench.reports.schemas import THROUGHPUT, read_parquet
+from mlubench.runs.baselines import judgement_of
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.history import THROUGHPUT_SERIES, Series, find_series, throughput_until
+from mlubench.runs.schemas import THROUGHPUT, read_parquet
 from mlubench.store import write_atomic
 
 

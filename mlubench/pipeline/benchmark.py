@@ -19,8 +19,8 @@ from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
 from mlubench.pipeline.network import Network
 from mlubench.pipeline.tuning import Candidate, Search, tuned, ways
-from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.throughput import Configuration, Measured, RequestTimes, RoundFigures
+from mlubench.runs.record import TuningRecord
 from mlubench.store import Store
 
 #: Every activation's range in a network that is compiled for its speed alone; mm_build's own.

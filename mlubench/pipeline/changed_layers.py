@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mlubench.pipeline.network import imported_before
-from mlubench.reports.run_json import ModelRecord
+from mlubench.runs.record import ModelRecord
 from mlubench.store import Store
 
 

@@ -24,8 +24,8 @@ from mlubench.pipeline.images import decode_images, lone_option, true_labels
 from mlubench.pipeline.network import chosen_preprocess, label_order
 from mlubench.pipeline.offline import OfflineModel, read_offline_model
 from mlubench.pipeline.parameters import InferParameters
-from mlubench.pipeline.run import Run
 from mlubench.reports.seed_files import Text, answer_texts, label_text, write_text
+from mlubench.runs.folders import Run
 from mlubench.store import atomic_path
 
 #: The options that name a result, and the file that it is in a folder of results.

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.classes import ClassDrop, class_drops
-from mlubench.pipeline.baselines import VerdictRecord, judgement_of
 from mlubench.pipeline.gates import PUBLISHED
 from mlubench.pipeline.network import label_order
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
@@ -24,12 +23,13 @@ from mlubench.reports.accuracy import AccuracyRow, rows_of
 from mlubench.reports.explanation import read_explanation
 from mlubench.reports.fallback import read_curve
 from mlubench.reports.flips import find_flips
-from mlubench.reports.history import accuracy_until
 from mlubench.reports.html import EvaluationPage, Explained, main_picture, render_report
 from mlubench.reports.page_verdict import PageVerdict, by_own_limits
 from mlubench.reports.predictions import scored_part
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, PREDICTIONS, SHARDS, read_parquet
+from mlubench.runs.baselines import VerdictRecord, judgement_of
+from mlubench.runs.history import accuracy_until
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS, SHARDS, read_parquet
 from mlubench.store import write_atomic
 
 _Found = TypeVar("_Found")

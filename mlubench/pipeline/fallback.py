@@ -32,7 +32,7 @@ from mlubench.pipeline.prepared import Prepared, prepared_again
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.fallback import Fallback, FallbackPoint, write_fallback
 from mlubench.reports.predictions import merge_shards
-from mlubench.reports.run_json import RunRecord
+from mlubench.runs.record import RunRecord
 
 #: Types of layers that multiply weights, of Caffe and of ONNX: those that quantisation is about.
 WEIGHTED = (

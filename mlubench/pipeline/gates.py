@@ -24,12 +24,12 @@ from mlubench.reports.accuracy_gates import (
     reference_gates,
 )
 from mlubench.reports.bench_compare import RunsCompared, compare_benchmarks
-from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.gates import Gate, Judged
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, PREDICTIONS, read_parquet
 from mlubench.reports.speed_gates import speed_gates
 from mlubench.reports.thresholds import Gates
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS, read_parquet
+from mlubench.runs.verdict import Gate, Judged
 from mlubench.store import Store
 
 #: Given in place of a baseline's folder.

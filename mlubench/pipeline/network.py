@@ -20,7 +20,7 @@ from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.pipeline.fetch import FilesToFetch
 from mlubench.pipeline.onnx_file import classes_of, read_checked, write_onnx
 from mlubench.pipeline.parameters import NetworkSource
-from mlubench.pipeline.run import models_folder
+from mlubench.runs.folders import models_folder
 from mlubench.store import Store, sha256_file, source_digest, write_atomic
 
 SAMPLE = "sample"

@@ -12,27 +12,27 @@ from typing import Any
 from mlubench.errors import DepotError, MlubenchError, StoreError
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.object_store.store import Depot
-from mlubench.pipeline.baselines import (
+from mlubench.pipeline.bench_outcome import BenchOutcome
+from mlubench.pipeline.gates import PUBLISHED, judge, judge_alone
+from mlubench.pipeline.nightly_parameters import NightlyParameters
+from mlubench.pipeline.outcome import Outcome
+from mlubench.pipeline.page import page_again
+from mlubench.pipeline.suite import Suite, SuiteRun
+from mlubench.reports.junit import write_junit
+from mlubench.reports.nightly_html import render_nightly_page
+from mlubench.reports.nightly_json import NightlyRecord, RunEnding
+from mlubench.reports.nightly_text import headline, nightly_markdown
+from mlubench.reports.nightly_why import PastNight
+from mlubench.runs.baselines import (
     LAST_GOOD,
     PINNED,
     find_baseline,
     judge_by,
     record_verdict,
 )
-from mlubench.pipeline.bench_outcome import BenchOutcome
-from mlubench.pipeline.gates import PUBLISHED, judge, judge_alone
-from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.outcome import Outcome
-from mlubench.pipeline.page import page_again
-from mlubench.pipeline.run import free_run_id
-from mlubench.pipeline.shared_runs import bring_baseline
-from mlubench.pipeline.suite import Suite, SuiteRun
-from mlubench.reports.gates import Gate, Judged, gate_records
-from mlubench.reports.junit import write_junit
-from mlubench.reports.nightly_html import render_nightly_page
-from mlubench.reports.nightly_json import NightlyRecord, RunEnding
-from mlubench.reports.nightly_text import headline, nightly_markdown
-from mlubench.reports.nightly_why import PastNight
+from mlubench.runs.folders import free_run_id
+from mlubench.runs.sharing import bring_baseline
+from mlubench.runs.verdict import Gate, Judged, gate_records
 from mlubench.store import atomic_folder, locked, write_atomic
 
 #: Exit statuses, the worst first: a gate that failed is news of a network, and no other run's

@@ -12,19 +12,8 @@ from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.gates import PUBLISHED, read_evaluation
 from mlubench.pipeline.page import page_again
-from mlubench.pipeline.runs import find_run
 from mlubench.pipeline.suite import SuiteRun
-from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.explanation import Explanation
-from mlubench.reports.gates import GateRecord
-from mlubench.reports.history import (
-    ACCURACY_SERIES,
-    THROUGHPUT_SERIES,
-    Series,
-    accuracy_until,
-    find_series,
-    throughput_until,
-)
 from mlubench.reports.nightly_json import (
     Explained,
     ExplainedClass,
@@ -33,9 +22,20 @@ from mlubench.reports.nightly_json import (
     RunEnding,
 )
 from mlubench.reports.pairing import pair_images
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet
 from mlubench.reports.throughput import row_name
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.history import (
+    ACCURACY_SERIES,
+    THROUGHPUT_SERIES,
+    Series,
+    accuracy_until,
+    find_series,
+    throughput_until,
+)
+from mlubench.runs.lookup import find_run
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet
+from mlubench.runs.verdict import GateRecord
 
 Progress = Callable[[int, int], None]
 

@@ -31,8 +31,8 @@ from mlubench.pipeline.network import (
     import_network,
 )
 from mlubench.pipeline.parameters import CompileParameters, NetworkSource
-from mlubench.pipeline.run import Run
 from mlubench.reports.seed_files import seed_folder_name
+from mlubench.runs.folders import Run
 from mlubench.store import (
     MANIFEST,
     atomic_folder,

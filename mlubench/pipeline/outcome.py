@@ -23,7 +23,6 @@ from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
 from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.pipeline.run import RunName, name_run
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy import (
     AccuracyRow,
@@ -33,13 +32,15 @@ from mlubench.reports.accuracy import (
     verdict_reasons,
 )
 from mlubench.reports.flips import find_flips
-from mlubench.reports.history import append_accuracy, settle
 from mlubench.reports.predictions import (
     merge_shards,
     predictions_table,
     shards_table,
 )
-from mlubench.reports.run_json import (
+from mlubench.reports.seed_files import seed_folder_name, write_seed_files
+from mlubench.runs.folders import RunName, name_run
+from mlubench.runs.history import append_accuracy, settle
+from mlubench.runs.record import (
     DatasetRecord,
     DeviceUse,
     ImageCounts,
@@ -48,8 +49,7 @@ from mlubench.reports.run_json import (
     RunRecord,
     TuningRecord,
 )
-from mlubench.reports.schemas import write_parquet
-from mlubench.reports.seed_files import seed_folder_name, write_seed_files
+from mlubench.runs.schemas import write_parquet
 from mlubench.store import atomic_folder, locked
 
 #: Per precision, the best classes of all images: int16 [N, C], best first.

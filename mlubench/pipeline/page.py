@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlubench.errors import MlubenchError
-from mlubench.reports.bench_json import BenchRecord
+from mlubench.runs.bench_record import BenchRecord
 
 
 def write_page(folder: Path) -> Path:

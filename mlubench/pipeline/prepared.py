@@ -24,8 +24,8 @@ from mlubench.pipeline.network import (
     import_network,
 )
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
-from mlubench.pipeline.run import Run
-from mlubench.reports.run_json import RunRecord
+from mlubench.runs.folders import Run
+from mlubench.runs.record import RunRecord
 
 
 @dataclass(frozen=True)

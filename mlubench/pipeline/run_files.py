@@ -22,7 +22,6 @@ from mlubench.reports.layer_table import (
     pair_table,
     table_text,
 )
-from mlubench.reports.schemas import write_parquet
 from mlubench.reports.throughput import (
     Configuration,
     Measured,
@@ -30,6 +29,7 @@ from mlubench.reports.throughput import (
     throughput_rows,
     throughput_table,
 )
+from mlubench.runs.schemas import write_parquet
 from mlubench.store import write_atomic, write_json
 
 #: The phases of a request and the moments between which they lie.

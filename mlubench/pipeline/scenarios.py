@@ -36,7 +36,7 @@ from mlubench.pipeline.run_model import (
 from mlubench.pipeline.run_parameters import MULTI_STREAM_SAMPLES, RunParameters
 from mlubench.pipeline.run_parameters import PERCENTILES as JUDGED
 from mlubench.reports.scenario_table import ScenarioResult
-from mlubench.reports.schemas import QUERIES, write_parquet
+from mlubench.runs.schemas import QUERIES, write_parquet
 
 _KEY = "scenario"
 #: Of the arrivals of the Server scenario.

@@ -10,7 +10,7 @@ import pyarrow as pa
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.thumbnail import thumbnail
 from mlubench.reports.flips import FlipPart, pictured
-from mlubench.reports.schemas import THUMBNAILS, read_parquet, write_parquet
+from mlubench.runs.schemas import THUMBNAILS, read_parquet, write_parquet
 
 _FILE = "thumbnails.parquet"
 

@@ -31,7 +31,7 @@ from mlubench.metrics.rounds import interleave
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring
-from mlubench.reports.run_json import TriedRecord, TuningRecord
+from mlubench.runs.record import TriedRecord, TuningRecord
 from mlubench.store import Store, write_json
 
 _FILE = "tuning.json"

@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from mlubench.metrics.verdict import in_points
 from mlubench.presentation.drawing import LIGHT, SERIES, panels
 from mlubench.reports.bench_plots import WIDTH, place_key
-from mlubench.reports.history import (
+from mlubench.reports.plots import Picture
+from mlubench.runs.history import (
     ACCURACY_SERIES,
     Point,
     Series,
     find_series,
     what_changed,
 )
-from mlubench.reports.plots import Picture
 
 _INCHES_PER_PANEL, _INCHES_OF_KEY = 1.7, 0.4
 _TICKS = 5
@@ -31,7 +31,7 @@ def accuracy_history(rows: pa.Table) -> tuple[Picture | None, list[str]]:
     """Return top-1 of each precision over the runs as a picture, and its steps in sentences.
 
     Args:
-        rows: of :func:`mlubench.reports.history.accuracy_until`; of one run there is no picture.
+        rows: of :func:`mlubench.runs.history.accuracy_until`; of one run there is no picture.
     """
     series = find_series(rows, ACCURACY_SERIES, "top1")
     if len(set(rows["run_id"].to_pylist())) < 2:

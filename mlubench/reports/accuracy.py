@@ -18,7 +18,7 @@ from mlubench.metrics.accuracy import wilson_interval
 from mlubench.metrics.paired import Paired, compare_paired
 from mlubench.metrics.verdict import Verdict, judge_drop
 from mlubench.reports.predictions import best, scored_part
-from mlubench.reports.schemas import ACCURACY
+from mlubench.runs.schemas import ACCURACY
 
 #: The columns that are looked at; the names of images are the most of a table.
 _JUDGED = ("image_index", "label", "top5_index", "correct1", "correct5")
@@ -122,7 +122,7 @@ def accuracy_rows(
 
 
 def accuracy_table(rows: Iterable[AccuracyRow]) -> pa.Table:
-    """Return the rows as a table of schema :data:`~mlubench.reports.schemas.ACCURACY`."""
+    """Return the rows as a table of schema :data:`~mlubench.runs.schemas.ACCURACY`."""
     return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=ACCURACY)
 
 

@@ -17,10 +17,10 @@ from mlubench.metrics.accuracy import wilson_interval
 from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.metrics.paired import Paired, equivalence
 from mlubench.metrics.verdict import Verdict, in_points, judge_drop, judge_loss, judge_share
-from mlubench.reports.gates import Gate
 from mlubench.reports.pairing import Pairs, pair_images
-from mlubench.reports.run_json import ImageCounts, ModelRecord, RunRecord
 from mlubench.reports.thresholds import Gates
+from mlubench.runs.record import ImageCounts, ModelRecord, RunRecord
+from mlubench.runs.verdict import Gate
 
 #: Classes that lost are listed so many at most; the reason of the last says how many more.
 _CLASSES = 10

@@ -12,8 +12,8 @@ from mlubench.devices.names import grouped
 from mlubench.metrics.latency import Percentile
 from mlubench.metrics.speed import SpeedChange
 from mlubench.presentation.text import NONE
-from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.throughput import ThroughputRow
+from mlubench.runs.bench_record import BenchRecord
 
 _HEADINGS = (
     "precision\nruns as",

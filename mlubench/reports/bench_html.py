@@ -11,7 +11,6 @@ from mlubench.metrics.verdict import Verdict, worst
 from mlubench.presentation.history_plots import history_picture
 from mlubench.presentation.text import NONE, verdict_text
 from mlubench.reports.bench_console import figure
-from mlubench.reports.bench_json import BenchRecord
 from mlubench.reports.bench_plots import (
     Row,
     bench_plots,
@@ -20,12 +19,13 @@ from mlubench.reports.bench_plots import (
     precision_order,
     scaling_rows,
 )
-from mlubench.reports.gates import GateRecord, worst_first
-from mlubench.reports.history import Series
 from mlubench.reports.html import page_environment
 from mlubench.reports.plots import Picture
 from mlubench.reports.throughput import speed_notes
 from mlubench.reports.tuning import tuning_rows
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.history import Series
+from mlubench.runs.verdict import GateRecord, worst_first
 
 _PERCENTILES = (("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"), ("p999", "p99.9"))
 _KIB = 1024

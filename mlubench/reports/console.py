@@ -12,7 +12,7 @@ from mlubench.devices.names import grouped
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import NONE, RowText, markdown_text, row_text, verdict_text
 from mlubench.reports.accuracy import AccuracyRow
-from mlubench.reports.run_json import RunRecord
+from mlubench.runs.record import RunRecord
 
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 

@@ -22,7 +22,7 @@ from mlubench.metrics.paired import Paired
 from mlubench.metrics.verdict import in_points
 from mlubench.presentation.text import NONE
 from mlubench.reports.flips import Flip
-from mlubench.reports.schemas import write_parquet
+from mlubench.runs.schemas import write_parquet
 from mlubench.store import write_json
 
 _SHOWN = 15

@@ -11,7 +11,7 @@ from rich.text import Text
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import verdict_text
 from mlubench.reports.console import COLOURS
-from mlubench.reports.gates import Gate, Judged
+from mlubench.runs.verdict import Gate, Judged
 
 
 def render_gates(gates: Sequence[Gate]) -> Table:

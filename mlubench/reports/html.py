@@ -27,8 +27,8 @@ from mlubench.reports.flips import FlipPart, parts_of
 from mlubench.reports.layer_plots import curve_picture, layer_picture
 from mlubench.reports.page_verdict import PageVerdict
 from mlubench.reports.plots import Picture, accuracy_plots
-from mlubench.reports.run_json import PublishedRecord, RunRecord
 from mlubench.reports.tuning import tuning_rows
+from mlubench.runs.record import PublishedRecord, RunRecord
 
 #: Rows of the tables of classes and of layers; the files have all of them.
 _WORST = 15
@@ -65,8 +65,8 @@ class EvaluationPage:
         class_ids: of the network's classes, in its own order.
         class_names: likewise.
         explained: what ``mlubench explain`` left, by precision.
-        history: of :func:`mlubench.reports.history.accuracy_until`.
-        shards: of schema :data:`~mlubench.reports.schemas.SHARDS`.
+        history: of :func:`mlubench.runs.history.accuracy_until`.
+        shards: of schema :data:`~mlubench.runs.schemas.SHARDS`.
         remarks: what of this could not be read, a sentence each.
     """
 

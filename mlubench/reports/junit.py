@@ -14,7 +14,7 @@ from xml.etree import ElementTree as Xml
 
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import verdict_text
-from mlubench.reports.gates import Gate, Judged
+from mlubench.runs.verdict import Gate, Judged
 from mlubench.store import write_atomic
 
 #: What XML 1.0 has no character for.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import verdict_text
-from mlubench.reports.gates import GateRecord, worst_first
 from mlubench.reports.html import page_environment
 from mlubench.reports.nightly_json import Explained, NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import (
@@ -20,6 +19,7 @@ from mlubench.reports.nightly_text import (
     verdict_words,
 )
 from mlubench.reports.nightly_why import PastNight, Step, bad_since, explained_lines, next_steps
+from mlubench.runs.verdict import GateRecord, worst_first
 
 #: How an ending is shown: its style's name, and a sign for those who see no colours.
 _LOOKS = {

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import AwareDatetime, JsonValue, NonNegativeFloat, NonNegativeInt
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.gates import GateRecord
-from mlubench.reports.run_json import Record
+from mlubench.runs.record import Record
+from mlubench.runs.verdict import GateRecord
 
 
 class ExplainedLayer(Record):

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import NONE, markdown_text, verdict_text
-from mlubench.reports.gates import GateRecord, worst_first
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_why import next_steps, why_lines
+from mlubench.runs.verdict import GateRecord, worst_first
 
 #: What a run counts as, in the order in which it is told of.
 _WORDS = ("failed", "broken", "inconclusive", "passed", "not judged", "skipped")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.presentation.text import verdict_text
 from mlubench.reports.accuracy import AccuracyRow, verdict_reasons
-from mlubench.reports.gates import GateRecord, worst_first
+from mlubench.runs.verdict import GateRecord, worst_first
 
 _SEVERITY = list(Verdict)
 

@@ -47,7 +47,7 @@ def pair_images(reference: pa.Table, candidate: pa.Table, precision: str, other:
     """Pair the scored images of two tables of predictions by name and true class.
 
     Args:
-        reference: predictions, of schema :data:`~mlubench.reports.schemas.PREDICTIONS`.
+        reference: predictions, of schema :data:`~mlubench.runs.schemas.PREDICTIONS`.
         candidate: likewise.
         precision: of the candidate's answers.
         other: of the reference's answers.

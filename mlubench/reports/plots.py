@@ -14,7 +14,7 @@ from mlubench.metrics.verdict import in_points
 from mlubench.presentation.drawing import LIGHT, as_png, as_svg, drawing
 from mlubench.presentation.text import RowText, row_text
 from mlubench.reports.accuracy import AccuracyRow
-from mlubench.reports.run_json import PublishedRecord
+from mlubench.runs.record import PublishedRecord
 
 _INCHES_PER_LINE, _INCHES_OF_AXIS = 0.56, 0.36
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mlubench.errors import StoreError, in_words
 from mlubench.metrics.accuracy import correct_at_k
-from mlubench.reports.schemas import (
+from mlubench.runs.schemas import (
     PREDICTIONS,
     SHARD_RESULT,
     SHARDS,
@@ -105,7 +105,7 @@ def predictions_table(
         by_precision: the answers of every image, corrupt ones included.
 
     Returns:
-        A table of schema :data:`~mlubench.reports.schemas.PREDICTIONS`, sorted by precision,
+        A table of schema :data:`~mlubench.runs.schemas.PREDICTIONS`, sorted by precision,
         then image_index.
 
     Raises:
@@ -297,7 +297,7 @@ def shards_table(paths: Sequence[Path]) -> pa.Table:
     """Return the table of shards.parquet, from the metadata of the shards' files.
 
     Returns:
-        A table of schema :data:`~mlubench.reports.schemas.SHARDS`, sorted by precision, shard.
+        A table of schema :data:`~mlubench.runs.schemas.SHARDS`, sorted by precision, shard.
 
     Raises:
         StoreError: a file is absent, damaged or no shard.

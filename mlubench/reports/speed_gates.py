@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mlubench.metrics.verdict import Verdict
 from mlubench.reports.bench_compare import Comparison, RunsCompared
-from mlubench.reports.gates import Gate
 from mlubench.reports.thresholds import Gates
+from mlubench.runs.verdict import Gate
 
 
 def speed_gates(compared: RunsCompared, gates: Gates) -> list[Gate]:

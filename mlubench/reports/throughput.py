@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlubench.engines.precisions import REFERENCE
 from mlubench.metrics.latency import Latencies, interval_ranks, summarise
 from mlubench.metrics.speed import SpeedChange, compare_speed
-from mlubench.reports.schemas import LATENCIES, THROUGHPUT
+from mlubench.runs.schemas import LATENCIES, THROUGHPUT
 
 _MS = 1e3
 #: Configurations are measured side by side where all but their precision is equal.
@@ -203,12 +203,12 @@ def throughput_rows(
 
 
 def throughput_table(rows: Sequence[ThroughputRow]) -> pa.Table:
-    """Return the rows as a table of schema :data:`~mlubench.reports.schemas.THROUGHPUT`."""
+    """Return the rows as a table of schema :data:`~mlubench.runs.schemas.THROUGHPUT`."""
     return pa.Table.from_pylist([_columns(row) for row in rows], schema=THROUGHPUT)
 
 
 def latencies_table(rows: Sequence[ThroughputRow]) -> pa.Table:
-    """Return every request of the rows, of schema :data:`~mlubench.reports.schemas.LATENCIES`."""
+    """Return every request of the rows, of schema :data:`~mlubench.runs.schemas.LATENCIES`."""
     parts = [
         _requests(place, number, figures.requests)
         for place, row in enumerate(rows)

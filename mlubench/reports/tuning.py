@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.presentation.text import NONE
-from mlubench.reports.run_json import TuningRecord
+from mlubench.runs.record import TuningRecord
 
 _HEADINGS = ("batch", "streams", "requests", "threads", "images/s", "over usual", "p faster", "")
 

@@ -30,7 +30,7 @@ from mlubench.pipeline.compile import CalibrationImages, build_spec, compile_net
 from mlubench.pipeline.images import choose_images
 from mlubench.pipeline.network import choose_network, import_network
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
-from mlubench.pipeline.run import Run
+from mlubench.runs.folders import Run
 from tests.bench.pipeline import bare_rate, networks
 
 _PRECISIONS = ("force_float32", "force_float16", "qint8_mixed_float16")

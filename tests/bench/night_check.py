@@ -22,7 +22,7 @@ from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.pipeline.network import choose_network
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.pipeline.run import Run
+from mlubench.runs.folders import Run
 from tests.bench.machine import machine
 from tests.bench.night import Night, Place, Rates, simulate
 from tests.bench.night_runs import NETWORKS, PRECISION, SHARDS, Cluster, Observed, observed

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from flows.start import prepare_prefect
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
-from mlubench.pipeline.run import Run
+from mlubench.runs.folders import Run
 from tests.bench.machine import machine
 from tests.bench.photographs import photographs
 

@@ -32,9 +32,9 @@ from mlubench.pipeline.images import choose_images, decode_images
 from mlubench.pipeline.infer import infer_images
 from mlubench.pipeline.network import Network, choose_network, import_network
 from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
-from mlubench.pipeline.run import Run
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import read_shard
+from mlubench.runs.folders import Run
 from tests.bench.photographs import photographs
 
 _PRECISION = "qint8_mixed_float16"

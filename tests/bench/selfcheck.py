@@ -22,8 +22,8 @@ from mlubench.pipeline.compile import Compiled, build_spec, compile_network
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.network import choose_network, import_network
 from mlubench.pipeline.parameters import NetworkParameters
-from mlubench.pipeline.run import Run
 from mlubench.presentation.text import verdict_text
+from mlubench.runs.folders import Run
 
 _SLOW = "tests.bench.slow_engine"
 _ROUNDS = 20

@@ -258,8 +258,8 @@ def newest_run(out: Path) -> Path:
 
 def outputs(out: Path) -> dict[str, str]:
     """Return what the newest run and the caches hold, but for times, by what it is."""
-    from mlubench.reports.history import ACCURACY_HISTORY
-    from mlubench.reports.schemas import read_parquet
+    from mlubench.runs.history import ACCURACY_HISTORY
+    from mlubench.runs.schemas import read_parquet
 
     run = newest_run(out)
     found = {f"run/{name}": digest for name, digest in _run_files(run).items()}
@@ -278,7 +278,7 @@ def outputs(out: Path) -> dict[str, str]:
 
 
 def _run_files(run: Path) -> dict[str, str]:
-    from mlubench.reports.schemas import SHARDS, read_parquet
+    from mlubench.runs.schemas import SHARDS, read_parquet
 
     found = {}
     for file in sorted(run.rglob("*")):

@@ -19,10 +19,10 @@ from mlubench.images.datasets.dataset import Dataset
 from mlubench.images.decoding.cache import verify_block
 from mlubench.images.decoding.decoder import decode_dataset
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.reports.history import append_accuracy, read_accuracy_history
 from mlubench.reports.predictions import ShardFacts, read_shard, write_shard
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, read_parquet
+from mlubench.runs.history import append_accuracy, read_accuracy_history
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, read_parquet
 from mlubench.store import Store, entry_damage
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import Place, outputs

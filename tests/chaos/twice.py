@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from mlubench.errors import StoreError
-from mlubench.reports.history import ACCURACY_HISTORY
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, PREDICTIONS, SHARDS, read_parquet
+from mlubench.runs.history import ACCURACY_HISTORY
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS, SHARDS, read_parquet
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import (
     VICTIM,

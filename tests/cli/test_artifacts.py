@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlubench.cli import main
-from mlubench.pipeline.shared_runs import push_run
+from mlubench.runs.sharing import push_run
 from tests.support.depots import Bucket
 from tests.support.runs import write_evaluation
 

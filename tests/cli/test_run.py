@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mlubench.mm_run.options import MmRunOptions
-from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
+from mlubench.runs.schemas import LATENCIES, THROUGHPUT, read_parquet
 from tests.cli.conftest import Run
 from tests.mm_run.trace_format import check_trace
 

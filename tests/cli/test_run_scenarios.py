@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlubench.reports.schemas import QUERIES, read_parquet
+from mlubench.runs.schemas import QUERIES, read_parquet
 from tests.cli.conftest import Run
 
 _QUICK = ("--iterations", 24)

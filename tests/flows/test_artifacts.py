@@ -16,7 +16,7 @@ from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline import compile as compiling
 from mlubench.pipeline.nightly import NightlyOutcome
 from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.reports.history import read_accuracy_history
+from mlubench.runs.history import read_accuracy_history
 from tests.flows.conftest import Evaluate
 from tests.support.depots import Bucket
 
@@ -106,13 +106,11 @@ def test_a_store_that_ends_meanwhile_costs_no_result(
     run: Evaluate, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was there when the run began; then it is gone."""
-    from mlubench.pipeline import shared_runs
+    from mlubench.runs import sharing
 
     gone = f"s3://{bucket.name}/p?endpoint_override=127.0.0.1:9&scheme=http"
-    push = shared_runs.push_run
-    monkeypatch.setattr(
-        shared_runs, "push_run", lambda _depot, *rest: push(bucket.open(gone), *rest)
-    )
+    push = sharing.push_run
+    monkeypatch.setattr(sharing, "push_run", lambda _depot, *rest: push(bucket.open(gone), *rest))
     options = {"precision": ("force_float32",), "image_num": 20, "artifacts": bucket.address}
     outcome = run(**options)
     assert outcome.exit_status == 4

@@ -15,7 +15,7 @@ from mlubench.images.datasets.digits import write_digits
 from mlubench.pipeline import tuning
 from mlubench.pipeline.bench_outcome import BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet
+from mlubench.runs.schemas import LATENCIES, THROUGHPUT, read_parquet
 from tests.support.long import long
 from tests.support.plain_flow import plainly
 from tests.support.simulated_sdk import environment

@@ -13,7 +13,7 @@ from mlubench.devices.pool import DevicePool
 from mlubench.errors import DatasetError, EngineError
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.pipeline import batch_search, tuning
-from mlubench.reports.run_json import TuningRecord
+from mlubench.runs.record import TuningRecord
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 

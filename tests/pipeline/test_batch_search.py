@@ -16,7 +16,7 @@ from mlubench.pipeline.batch_search import other_batches, quickest, search_batch
 from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.parameters import check_parameters
 from mlubench.pipeline.tuning import Search
-from mlubench.reports.run_json import TriedRecord, TuningRecord
+from mlubench.runs.record import TriedRecord, TuningRecord
 from mlubench.store import Store
 
 ROUNDS = 8

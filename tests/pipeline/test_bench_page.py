@@ -10,9 +10,9 @@ import pytest
 
 from mlubench.cli import main
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.baselines import record_verdict
 from mlubench.pipeline.page import write_page
-from mlubench.reports.gates import Gate, Judged
+from mlubench.runs.baselines import record_verdict
+from mlubench.runs.verdict import Gate, Judged
 from tests.support.markup import ParsedPage
 from tests.support.speed_pages import HOSTILE, INT8, RATES, write_bench
 from tests.support.undrawn import undrawn as undrawn

@@ -12,8 +12,8 @@ from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.gates import judge, judge_alone, judge_by_published
 from mlubench.reports.accuracy_gates import PublishedFigure
-from mlubench.reports.gates import Gate, Judged
 from mlubench.reports.thresholds import Gates
+from mlubench.runs.verdict import Gate, Judged
 from tests.support.runs import (
     CLASSES,
     answers,

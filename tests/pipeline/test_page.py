@@ -13,7 +13,6 @@ import pytest
 from mlubench.cli import main
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.baselines import record_verdict
 from mlubench.pipeline.nightly import judge_run
 from mlubench.pipeline.page import page_again, write_page
 from mlubench.pipeline.parameters import EvaluateParameters
@@ -21,8 +20,9 @@ from mlubench.pipeline.suite import SuiteRun
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.explanation import write_explanation
 from mlubench.reports.flips import parts_of, pictured
-from mlubench.reports.gates import Gate, Judged
 from mlubench.reports.thresholds import Gates
+from mlubench.runs.baselines import record_verdict
+from mlubench.runs.verdict import Gate, Judged
 from tests.support import pages
 from tests.support.runs import answers, right_ones, write_evaluation
 from tests.support.undrawn import undrawn as undrawn

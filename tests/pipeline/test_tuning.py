@@ -13,8 +13,8 @@ from mlubench.devices.device import cores_of
 from mlubench.engines.interface import Concurrency
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.pipeline.tuning import Candidate, Search, Way, chosen, concurrency_of, tuned, ways
-from mlubench.reports.run_json import TuningRecord
 from mlubench.reports.tuning import render_tuning
+from mlubench.runs.record import TuningRecord
 from mlubench.store import Store
 from tests.support.console import text_of
 

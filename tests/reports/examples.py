@@ -10,7 +10,7 @@ import pyarrow as pa
 from mlubench.metrics.verdict import Verdict
 from mlubench.reports.accuracy import Setup
 from mlubench.reports.predictions import Top, predictions_table
-from mlubench.reports.run_json import DatasetRecord, ImageCounts, ModelRecord, RunRecord
+from mlubench.runs.record import DatasetRecord, ImageCounts, ModelRecord, RunRecord
 
 IMAGES = 400
 CORRUPT = {7, 30}

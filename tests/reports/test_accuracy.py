@@ -19,7 +19,7 @@ from mlubench.reports.accuracy import (
     verdict_reasons,
 )
 from mlubench.reports.predictions import predictions_table
-from mlubench.reports.schemas import ACCURACY, read_parquet, write_parquet
+from mlubench.runs.schemas import ACCURACY, read_parquet, write_parquet
 from tests.reports import examples
 
 _LIMITS = {"force_float16": 0.02, "qint8_mixed_float16": 0.0}

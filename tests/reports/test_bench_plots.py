@@ -18,7 +18,7 @@ from mlubench.reports.bench_plots import (
     stages_picture,
     throughput_picture,
 )
-from mlubench.reports.schemas import THROUGHPUT, read_parquet
+from mlubench.runs.schemas import THROUGHPUT, read_parquet
 from tests.support.speed_pages import INT8, RATES, write_bench
 
 ROUNDS = 8

@@ -15,11 +15,11 @@ import pytest
 from mlubench.metrics.classes import ClassDrop
 from mlubench.reports.accuracy import AccuracyRow, accuracy_rows, accuracy_table
 from mlubench.reports.flips import Flip, find_flips, parts_of
-from mlubench.reports.history import accuracy_until
 from mlubench.reports.html import EvaluationPage, command, render_report
 from mlubench.reports.page_verdict import by_own_limits
-from mlubench.reports.run_json import PublishedRecord, RunRecord, TriedRecord, TuningRecord
-from mlubench.reports.schemas import SHARDS
+from mlubench.runs.history import accuracy_until
+from mlubench.runs.record import PublishedRecord, RunRecord, TriedRecord, TuningRecord
+from mlubench.runs.schemas import SHARDS
 from tests.reports import examples
 from tests.support.markup import ParsedPage
 

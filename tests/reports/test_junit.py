@@ -6,8 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.gates import Gate, Judged
 from mlubench.reports.junit import junit_xml, write_junit
+from mlubench.runs.verdict import Gate, Judged
 
 _GATES = [
     Gate("model", "tiny", Verdict.PASS, "the same"),

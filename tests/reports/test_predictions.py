@@ -22,7 +22,7 @@ from mlubench.reports.predictions import (
     shards_table,
     write_shard,
 )
-from mlubench.reports.schemas import PREDICTIONS, SHARD_RESULT, SHARDS, read_parquet, write_parquet
+from mlubench.runs.schemas import PREDICTIONS, SHARD_RESULT, SHARDS, read_parquet, write_parquet
 
 _STARTED = datetime(2026, 11, 3, 9, 30, 15, 250_000, UTC)
 

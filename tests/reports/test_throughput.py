@@ -9,7 +9,6 @@ import pytest
 
 from mlubench.metrics.speed import compare_speed
 from mlubench.reports.bench_console import render_throughput, seed_table, throughput_cells
-from mlubench.reports.schemas import LATENCIES, THROUGHPUT, read_parquet, write_parquet
 from mlubench.reports.throughput import (
     Configuration,
     Measured,
@@ -20,6 +19,7 @@ from mlubench.reports.throughput import (
     throughput_rows,
     throughput_table,
 )
+from mlubench.runs.schemas import LATENCIES, THROUGHPUT, read_parquet, write_parquet
 from tests.support.console import text_of
 
 ROUNDS, REQUESTS = 8, 100

@@ -12,15 +12,15 @@ from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import compare_right
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.baselines import record_verdict
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.explanation import Explanation, write_explanation
 from mlubench.reports.fallback import Fallback, FallbackPoint, write_fallback
 from mlubench.reports.flips import FlipPart, find_flips
-from mlubench.reports.gates import Gate, Judged
-from mlubench.reports.history import append_accuracy
-from mlubench.reports.run_json import PublishedRecord, RunRecord
-from mlubench.reports.schemas import ACCURACY, PREDICTIONS, read_parquet
+from mlubench.runs.baselines import record_verdict
+from mlubench.runs.history import append_accuracy
+from mlubench.runs.record import PublishedRecord, RunRecord
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS, read_parquet
+from mlubench.runs.verdict import Gate, Judged
 from tests.support.runs import PRECISIONS, answers, right_ones, write_evaluation
 
 REFERENCE, INT8 = PRECISIONS

@@ -36,7 +36,7 @@ def _compile(folder: Path) -> None:
     from mlubench.pipeline.images import choose_images, decode_images
     from mlubench.pipeline.network import choose_network, import_network
     from mlubench.pipeline.parameters import EvaluateParameters
-    from mlubench.pipeline.run import Run
+    from mlubench.runs.folders import Run
 
     asked = EvaluateParameters(out=folder)
     run = Run(folder)

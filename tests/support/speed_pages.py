@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.gates import GateRecord
-from mlubench.reports.history import append_throughput
 from mlubench.reports.nightly_json import (
     Explained,
     ExplainedClass,
@@ -21,8 +18,6 @@ from mlubench.reports.nightly_json import (
     NightlyRecord,
     RunEnding,
 )
-from mlubench.reports.run_json import ModelRecord
-from mlubench.reports.schemas import write_parquet
 from mlubench.reports.throughput import (
     Configuration,
     Measured,
@@ -32,6 +27,11 @@ from mlubench.reports.throughput import (
     throughput_rows,
     throughput_table,
 )
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.history import append_throughput
+from mlubench.runs.record import ModelRecord
+from mlubench.runs.schemas import write_parquet
+from mlubench.runs.verdict import GateRecord
 
 START = datetime(2026, 11, 1, 2, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\"'&"

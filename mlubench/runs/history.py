@@ -24,9 +24,9 @@ import pyarrow as pa
 from mlubench.metrics.steps import stretches
 from mlubench.metrics.verdict import in_points
 from mlubench.reports.bench_console import figure
-from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
 from mlubench.store import name_finished
 
 #: The folders of the history that have a file of each run.
@@ -164,7 +164,7 @@ def append_accuracy(
     Args:
         history: the folder of the history.
         record: the run's.
-        rows: of schema :data:`~mlubench.reports.schemas.ACCURACY`.
+        rows: of schema :data:`~mlubench.runs.schemas.ACCURACY`.
 
     Raises:
         StoreError: it cannot be written.

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, NonNegativeFloat
 
-from mlubench.reports.run_json import ModelRecord, Record, TuningRecord
+from mlubench.runs.record import ModelRecord, Record, TuningRecord
 
 
 class BenchRecord(Record):

@@ -16,7 +16,8 @@ from mlubench.errors import ConfigError, DepotError, StoreError
 from mlubench.object_store.manifest import is_key
 from mlubench.object_store.store import Depot
 from mlubench.object_store.transfer import Progress, Source, at_once, sources_below, untold
-from mlubench.pipeline.baselines import (
+from mlubench.pipeline.gates import PUBLISHED
+from mlubench.runs.baselines import (
     LAST_GOOD,
     PINNED,
     Pin,
@@ -25,10 +26,9 @@ from mlubench.pipeline.baselines import (
     is_older_and_good,
     pins,
 )
-from mlubench.pipeline.gates import PUBLISHED
-from mlubench.pipeline.run import id_words
-from mlubench.pipeline.runs import BENCHMARK, RunFacts, read_facts
-from mlubench.reports.history import TABLES, named_alike
+from mlubench.runs.folders import id_words
+from mlubench.runs.history import TABLES, named_alike
+from mlubench.runs.lookup import BENCHMARK, RunFacts, read_facts
 from mlubench.store import content_key, locked, write_json
 
 RUNS, HISTORY, VERDICTS, NIGHTS, PINS = "runs", "history", "verdicts", "nightly", "pins"
@@ -205,7 +205,7 @@ def bring_baseline(depot: Depot, out: Path, run: Path, which: str) -> None:
         depot: the store.
         out: folder of runs and caches.
         run: the folder of the run to judge.
-        which: as :func:`mlubench.pipeline.baselines.find_baseline` takes it.
+        which: as :func:`mlubench.runs.baselines.find_baseline` takes it.
 
     Raises:
         ConfigError: a run is named that is nowhere.

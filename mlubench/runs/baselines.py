@@ -18,11 +18,11 @@ from mlubench import catalogue
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.gates import PUBLISHED, judge, judge_by_published
-from mlubench.pipeline.runs import RunFacts, all_facts, find_run, read_facts
 from mlubench.reports.accuracy_gates import PublishedFigure
-from mlubench.reports.gates import GateRecord, Judged, gate_records
-from mlubench.reports.run_json import Record
 from mlubench.reports.thresholds import Gates
+from mlubench.runs.lookup import RunFacts, all_facts, find_run, read_facts
+from mlubench.runs.record import Record
+from mlubench.runs.verdict import GateRecord, Judged, gate_records
 from mlubench.store import locked, write_json
 
 PINNED = "pinned"

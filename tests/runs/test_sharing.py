@@ -16,11 +16,18 @@ from mlubench.metrics.verdict import Verdict
 from mlubench.object_store.address import parse_address
 from mlubench.object_store.store import Depot
 from mlubench.object_store.transfer import Source
-from mlubench.pipeline.baselines import pin, pins, record_verdict, unpin
 from mlubench.pipeline.nightly import judge_run, with_shared
 from mlubench.pipeline.outcome import Outcome
 from mlubench.pipeline.parameters import EvaluateParameters
-from mlubench.pipeline.shared_runs import (
+from mlubench.pipeline.suite import SuiteRun
+from mlubench.reports.nightly_json import NightlyRecord, RunEnding
+from mlubench.reports.thresholds import Gates
+from mlubench.runs.baselines import pin, pins, record_verdict, unpin
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.history import append_accuracy, append_throughput, read_accuracy_history
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet
+from mlubench.runs.sharing import (
     NIGHTS,
     RUNS,
     bring_run,
@@ -32,14 +39,7 @@ from mlubench.pipeline.shared_runs import (
     push_run,
     share,
 )
-from mlubench.pipeline.suite import SuiteRun
-from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.gates import Gate, Judged
-from mlubench.reports.history import append_accuracy, append_throughput, read_accuracy_history
-from mlubench.reports.nightly_json import NightlyRecord, RunEnding
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet
-from mlubench.reports.thresholds import Gates
+from mlubench.runs.verdict import Gate, Judged
 from mlubench.store import write_json
 from tests.support.depots import Bucket
 from tests.support.runs import answers, right_ones, write_benchmark, write_evaluation

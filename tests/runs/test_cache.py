@@ -17,8 +17,8 @@ from mlubench.images.datasets.labels import simple_order
 from mlubench.images.datasets.parquet import unpack_shards
 from mlubench.images.decoding.decoder import decode_dataset
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.pipeline.caches import list_entries, prune_entries, verify_entries
-from mlubench.pipeline.run import Run
+from mlubench.runs.cache import list_entries, prune_entries, verify_entries
+from mlubench.runs.folders import Run
 from mlubench.store import MANIFEST, locked
 from tests.images import packing
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.reports.bench_compare import RunsCompared
-from mlubench.reports.run_json import Record
+from mlubench.runs.record import Record
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pytest
 
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.baselines import (
+from mlubench.reports.thresholds import Gates
+from mlubench.runs.baselines import (
     find_baseline,
     judge_by,
     pin,
@@ -19,8 +20,7 @@ from mlubench.pipeline.baselines import (
     recorded_verdict,
     unpin,
 )
-from mlubench.reports.gates import Gate, Judged
-from mlubench.reports.thresholds import Gates
+from mlubench.runs.verdict import Gate, Judged
 from tests.support.runs import answers, write_benchmark, write_evaluation
 
 RATES = {"force_float32": [1.0, 2.0]}

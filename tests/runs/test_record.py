@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlubench.errors import StoreError
-from mlubench.reports.run_json import RunRecord
+from mlubench.runs.record import RunRecord
 from tests.reports import examples
 
 

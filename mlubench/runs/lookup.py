@@ -12,9 +12,9 @@ from pydantic import JsonValue
 
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, read_parquet
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, read_parquet
 
 EVALUATION = "evaluation"
 BENCHMARK = "benchmark"

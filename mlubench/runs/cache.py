@@ -19,7 +19,7 @@ from pathlib import Path
 from mlubench.errors import ConfigError
 from mlubench.images.datasets import parquet
 from mlubench.images.decoding.blocks import BlockFiles
-from mlubench.pipeline.run import Run
+from mlubench.runs.folders import Run
 from mlubench.sealed import open_sealed
 from mlubench.store import MANIFEST, entry_damage, locked_if_free
 

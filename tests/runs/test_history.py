@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from mlubench.errors import StoreError
-from mlubench.reports.bench_json import BenchRecord
-from mlubench.reports.history import (
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.history import (
     ACCURACY_SERIES,
     THROUGHPUT_SERIES,
     append_accuracy,
@@ -23,8 +23,8 @@ from mlubench.reports.history import (
     read_throughput_history,
     settle,
 )
-from mlubench.reports.run_json import RunRecord
-from mlubench.reports.schemas import ACCURACY, THROUGHPUT, read_parquet
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet
 from mlubench.store import sweep
 from tests.support.runs import PRECISIONS, answers, right_ones, write_benchmark, write_evaluation
 

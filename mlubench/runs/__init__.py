@@ -1,0 +1,1 @@
+"""What runs leave behind: folders, records, Parquet schemas, history, baselines, caches."""
