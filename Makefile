@@ -177,7 +177,7 @@ format: $(VENV)/ready-dev  ## mend the style
 	$(BIN)/ruff format
 
 proto: $(VENV)/ready-dev  ## regenerate the reader of Caffe's format
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. mlubench/caffe/caffe.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. mlubench/networks/caffe/caffe.proto
 
 clean:  ## remove the environment and what tools left; artifacts stay
 	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

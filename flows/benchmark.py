@@ -16,13 +16,13 @@ from flows.lifeline import end_with_worker
 from mlubench.devices.device import build_addresses, engine_host
 from mlubench.engines.precisions import is_quantised
 from mlubench.images.decoding.decoder import Decoding
+from mlubench.networks.choose import Network
+from mlubench.networks.compile import CalibrationImages
+from mlubench.networks.compiled_file import calibration_dataset, network_in_any_order
 from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.benchmark import bench_spec, variants
-from mlubench.pipeline.compile import CalibrationImages
 from mlubench.pipeline.measuring import Measuring
-from mlubench.pipeline.network import Network
-from mlubench.pipeline.offline import calibration_dataset, network_in_any_order
 from mlubench.runs.folders import Run
 from mlubench.runs.sharing import RUNS
 from tasks.artifacts import open_run, share

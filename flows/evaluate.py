@@ -32,13 +32,13 @@ from mlubench.devices.shards import cut
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError
 from mlubench.images.decoding.decoder import Decoding
+from mlubench.networks.choose import ImportedNetwork, Network, choose_network
+from mlubench.networks.compile import CalibrationImages, Compiled, build_spec
+from mlubench.networks.layer_graph import check_keep_float
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.batch_search import other_batches
-from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec
 from mlubench.pipeline.images import ChosenImages
-from mlubench.pipeline.layer_graph import check_keep_float
-from mlubench.pipeline.network import ImportedNetwork, Network, choose_network
 from mlubench.pipeline.outcome import Evaluation, Outcome
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.presentation.text import verdict_text
 from mlubench.runs.folders import Run

@@ -23,11 +23,11 @@ from flows.benchmark import benchmark
 from flows.ending import ended, outcome_of
 from flows.evaluate import evaluate
 from flows.lifeline import end_with_worker
+from mlubench.networks.options import EvaluateParameters
 from mlubench.object_store.option import open_depot
 from mlubench.object_store.store import Depot
 from mlubench.pipeline.nightly import NightlyOutcome, run_ending, skipped, with_shared
 from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import SuiteRun, read_suite
 from mlubench.reports.nightly_json import RunEnding
 from mlubench.runs.sharing import NIGHTS, RUNS

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 from flows.server import OwnServer, answers, usual_url
 from mlubench.devices.device import engine_host, require_engine
 from mlubench.errors import ConfigError, MlubenchError
+from mlubench.networks.options import EvaluateParameters
 from mlubench.object_store.option import open_depot
 from mlubench.pipeline.dask_cluster import require_dask
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.store import locked, make_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -141,9 +141,9 @@ def _checked_images(parameters: EvaluateParameters) -> ChosenImages:
     Returns:
         The images that are chosen, so that the flow need not look at them again.
     """
-    from mlubench.pipeline.compile import build_spec
+    from mlubench.networks.choose import choose_network
+    from mlubench.networks.compile import build_spec
     from mlubench.pipeline.images import choose_images
-    from mlubench.pipeline.network import choose_network
     from mlubench.runs.folders import Run
 
     network = choose_network(parameters)

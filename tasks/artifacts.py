@@ -7,10 +7,10 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from mlubench.networks.options import EvaluateParameters
 from mlubench.object_store.option import open_depot
 from mlubench.object_store.store import Depot
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.runs import sharing
 from mlubench.runs.folders import Run
 from tasks.progress import remark, step_progress

@@ -12,11 +12,11 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline import bench_outcome, benchmark
 from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.benchmark import Variant
-from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.measuring import Measuring
 from mlubench.reports.bench_console import bench_summary, seed_table, throughput_cells
 from mlubench.reports.throughput import Measured

@@ -10,9 +10,9 @@ from prefect.cache_policies import NO_CACHE
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline import images
 from mlubench.pipeline.images import ChosenImages
-from mlubench.pipeline.parameters import EvaluateParameters
 from tasks.progress import step_progress
 
 

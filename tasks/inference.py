@@ -12,8 +12,8 @@ from mlubench.devices.shards import Shard
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline import batch_search, infer, tuning
-from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.workspace import Workspace
 from mlubench.runs.record import TuningRecord

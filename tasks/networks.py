@@ -9,14 +9,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
 from mlubench.devices.device import EngineHost
-from mlubench.download import Downloads
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DownloadError
-from mlubench.pipeline import compile as compiling
-from mlubench.pipeline import network as networks
-from mlubench.pipeline.compile import CalibrationImages, Compiled
-from mlubench.pipeline.fetch import FilesToFetch, fetch_files
-from mlubench.pipeline.network import ImportedNetwork, Network
+from mlubench.networks import choose as networks
+from mlubench.networks import compile as compiling
+from mlubench.networks.choose import ImportedNetwork, Network
+from mlubench.networks.compile import CalibrationImages, Compiled
+from mlubench.networks.fetch.download import Downloads
+from mlubench.networks.fetch.files import FilesToFetch, fetch_files
 from mlubench.store import Store
 from tasks.progress import remark, step_progress
 

@@ -15,13 +15,13 @@ from mlubench.devices.shards import Shard
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
+from mlubench.networks.choose import check_classes
+from mlubench.networks.compile import Compiled
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline import remote, spread
-from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.dask_cluster import no_scheduler, require_dask
 from mlubench.pipeline.hosts import Hosts, Pending
 from mlubench.pipeline.infer import Inferred
-from mlubench.pipeline.network import check_classes
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.parcels import PackedNetwork, ShardAnswer, ShardOrder
 from mlubench.pipeline.workspace import Workspace
 from tasks.progress import step_progress

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlubench import catalogue, cli
-from mlubench.caffe.layers import LAYER_TYPES
+from mlubench.networks.caffe.layers import LAYER_TYPES
 from mlubench.pipeline.run_parameters import RunParameters
 from tests.conftest import LONGEST
 

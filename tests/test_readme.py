@@ -270,7 +270,7 @@ def test_the_cache_of_such_an_evaluation(own: Path) -> None:
 
 def _write_own_files(folder: Path, digits: DigitsPaths) -> None:
     """Write the files that the examples name: a network with random weights, digits, a list."""
-    from mlubench.caffe import write_random_caffemodel
+    from mlubench.networks.caffe import write_random_caffemodel
 
     folder.mkdir(exist_ok=True)
     (folder / "deploy.prototxt").write_text(PROTOTXT)

@@ -43,8 +43,8 @@ from conf.sample.network import (
     prototxt,
     sample_layers,
 )
-from mlubench.caffe import write_caffemodel
 from mlubench.images.datasets.digits import write_digits
+from mlubench.networks.caffe import write_caffemodel
 from mlubench.store import write_atomic
 
 _LOG = logging.getLogger("train")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from mlubench.cli.console import console
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.nightly_parameters import DEFAULT_SUITE, NightlyOptions, NightlyParameters
-from mlubench.pipeline.parameters import EvaluateParameters
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -20,11 +20,11 @@ from rich.progress import (
 from mlubench import catalogue
 from mlubench.catalogue import ModelEntry
 from mlubench.cli.console import console
-from mlubench.download import Downloads
 from mlubench.errors import ConfigError, DownloadError, NetworkError
-from mlubench.pipeline.fetch import Fetched, chosen_models, fetch_files, files_to_fetch
-from mlubench.pipeline.layers import layer_rows, print_layers
-from mlubench.pipeline.onnx_layers import onnx_rows
+from mlubench.networks.fetch.download import Downloads
+from mlubench.networks.fetch.files import Fetched, chosen_models, fetch_files, files_to_fetch
+from mlubench.networks.inspect.caffe_layers import layer_rows, print_layers
+from mlubench.networks.inspect.onnx_layers import onnx_rows
 from mlubench.runs.folders import models_folder
 
 

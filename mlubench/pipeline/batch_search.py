@@ -15,7 +15,7 @@ import numpy as np
 from mlubench.devices.device import cores_of
 from mlubench.devices.pool import DevicePool
 from mlubench.engines.traits import traits
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline.tuning import Candidate, Search, chosen, measuring_apart, tuned, ways
 from mlubench.runs.record import TuningRecord
 from mlubench.store import Store

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlubench.errors import DepotError
+from mlubench.networks.choose import ImportedNetwork, Network
 from mlubench.pipeline.bench_page import write_bench_page
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.network import ImportedNetwork, Network
 from mlubench.reports.throughput import (
     Measured,
     ThroughputRow,

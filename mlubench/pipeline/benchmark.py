@@ -13,11 +13,11 @@ from mlubench.engines.interface import BuildSpec
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.precisions import is_quantised
 from mlubench.metrics.rounds import interleave
+from mlubench.networks.choose import Network
+from mlubench.networks.compile import Compiled, build_spec
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.compile import Compiled, build_spec
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
-from mlubench.pipeline.network import Network
 from mlubench.pipeline.tuning import Candidate, Search, tuned, ways
 from mlubench.reports.throughput import Configuration, Measured, RequestTimes, RoundFigures
 from mlubench.runs.record import TuningRecord
@@ -56,7 +56,7 @@ def bench_spec(
     speed.
 
     Raises:
-        ConfigError: as :func:`mlubench.pipeline.compile.build_spec`.
+        ConfigError: as :func:`mlubench.networks.compile.build_spec`.
     """
     options = asked.network(variant.batch_size, variant.dynamic_shape)
     spec = build_spec(network, options, variant.precision)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.classes import ClassDrop, class_drops
+from mlubench.networks.choose import label_order
+from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.pipeline.gates import PUBLISHED
-from mlubench.pipeline.network import label_order
-from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
 from mlubench.pipeline.thumbnails import read_thumbnails
 from mlubench.reports.accuracy import AccuracyRow, rows_of
 from mlubench.reports.explanation import read_explanation

@@ -15,9 +15,9 @@ from mlubench.errors import ConfigError
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
+from mlubench.networks.choose import label_order
+from mlubench.networks.layer_graph import layer_graph
 from mlubench.pipeline.gates import read_evaluation
-from mlubench.pipeline.layer_graph import layer_graph
-from mlubench.pipeline.network import label_order
 from mlubench.pipeline.prepared import Prepared, prepared_again
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy_gates import EvaluatedRun

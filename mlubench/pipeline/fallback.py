@@ -22,12 +22,12 @@ from mlubench.errors import ConfigError
 from mlubench.metrics.layer_noise import rank_by_added_noise
 from mlubench.metrics.paired import Paired, compare_paired
 from mlubench.metrics.rounds import interleave
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
+from mlubench.networks.layer_graph import layer_graph
+from mlubench.networks.options import CompileParameters, EvaluateParameters
 from mlubench.pipeline.explain import chosen_rows, compared_layers
 from mlubench.pipeline.infer import infer_images
-from mlubench.pipeline.layer_graph import layer_graph
 from mlubench.pipeline.measuring import Load, Measuring
-from mlubench.pipeline.parameters import CompileParameters, EvaluateParameters
 from mlubench.pipeline.prepared import Prepared, prepared_again
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.fallback import Fallback, FallbackPoint, write_fallback

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlubench.errors import ConfigError
-from mlubench.pipeline.changed_layers import changed_layers
+from mlubench.networks.changed_weights import changed_layers
 from mlubench.reports.accuracy_gates import (
     EvaluatedRun,
     PublishedFigure,

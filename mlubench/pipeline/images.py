@@ -31,8 +31,8 @@ from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages, check_disjoint
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.pipeline.network import SAMPLE, label_order
-from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.networks.choose import SAMPLE, label_order
+from mlubench.networks.options import EvaluateParameters
 from mlubench.store import note_use
 
 _SAMPLE_IMAGES = "digits"

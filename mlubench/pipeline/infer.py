@@ -22,8 +22,8 @@ from mlubench.errors import StoreError, WorkerError
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.network import check_classes
+from mlubench.networks.choose import check_classes
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import ShardFacts, read_shard, write_shard
 

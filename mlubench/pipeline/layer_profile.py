@@ -11,8 +11,8 @@ from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.traits import device_names, traits
 from mlubench.errors import ConfigError
 from mlubench.metrics.layer_times import LayerTimes, merged, usual_times
+from mlubench.networks.compiled_file import OfflineModel, read_offline_model
 from mlubench.pipeline.measuring import Load, Measuring
-from mlubench.pipeline.offline import OfflineModel, read_offline_model
 
 _KEY = "layers"
 #: An engine tells of the last requests only; so many rounds of them make a mean.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlubench.networks.flags import Positive
 from mlubench.object_store.option import ARTIFACTS_HELP, ArtifactsAddress
 from mlubench.options import form
-from mlubench.pipeline.flags import Positive
 
 DEFAULT_SUITE = "nightly"
 

@@ -18,11 +18,11 @@ from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import DepotError
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict, worst
+from mlubench.networks.choose import ImportedNetwork, Network
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
-from mlubench.pipeline.network import ImportedNetwork, Network
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy import (
     AccuracyRow,

@@ -9,21 +9,21 @@ from pathlib import Path
 
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
-from mlubench.download import Downloads
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError
 from mlubench.images.decoding.cache import DecodedImages
-from mlubench.pipeline.compile import CalibrationImages, Compiled, build_spec, compile_network
-from mlubench.pipeline.fetch import fetch_files
-from mlubench.pipeline.images import ChosenImages, choose_images, decode_images
-from mlubench.pipeline.network import (
+from mlubench.networks.choose import (
     ImportedNetwork,
     Network,
     check_label_order,
     choose_network,
     import_network,
 )
-from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
+from mlubench.networks.compile import CalibrationImages, Compiled, build_spec, compile_network
+from mlubench.networks.fetch.download import Downloads
+from mlubench.networks.fetch.files import fetch_files
+from mlubench.networks.options import EvaluateParameters, check_parameters
+from mlubench.pipeline.images import ChosenImages, choose_images, decode_images
 from mlubench.runs.folders import Run
 from mlubench.runs.record import RunRecord
 

@@ -15,10 +15,10 @@ from mlubench.errors import ConfigError
 from mlubench.metrics.layer_times import LayerTimes
 from mlubench.mm_run.results import Shape, Timing
 from mlubench.mm_run.shapes import shape_groups
+from mlubench.networks.compiled_file import OfflineModel, read_offline_model
 from mlubench.pipeline.layer_profile import profile_layers
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring, Prepared, WarmedUp
-from mlubench.pipeline.offline import OfflineModel, read_offline_model
 from mlubench.pipeline.run_parameters import RunParameters
 from mlubench.store import make_folder
 

@@ -23,8 +23,8 @@ from mlubench.metrics.early_stopping import late_allowed, needed_queries
 from mlubench.metrics.latency import PERCENTILES, summarise
 from mlubench.metrics.server_search import bound_holds, highest_rate
 from mlubench.mm_run.shapes import shape_groups
+from mlubench.networks.compiled_file import OfflineModel, read_offline_model
 from mlubench.pipeline.measuring import Measuring, Prepared, WarmedUp
-from mlubench.pipeline.offline import OfflineModel, read_offline_model
 from mlubench.pipeline.run_model import (
     Bed,
     check_batch,

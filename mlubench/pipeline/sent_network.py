@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlubench.errors import DeviceError
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline.hosts import Hosts
 from mlubench.pipeline.parcels import PackedNetwork
 

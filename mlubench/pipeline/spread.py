@@ -23,7 +23,7 @@ from mlubench.devices.shards import Shard
 from mlubench.errors import DeviceError, WorkerError
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline.hosts import Hosts, Pending
 from mlubench.pipeline.infer import Inferred, read_results, shard_files
 from mlubench.pipeline.losses import ENDED, Losses

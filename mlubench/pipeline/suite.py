@@ -18,11 +18,11 @@ from mlubench.devices.listing import Counted
 from mlubench.engines.precisions import REFERENCE
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, MlubenchError
+from mlubench.networks.choose import choose_network
+from mlubench.networks.compiled_file import network_in_any_order
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.network import choose_network
 from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.offline import network_in_any_order
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.reports.thresholds import Gates
 from mlubench.validation import fault_text
 

@@ -28,7 +28,7 @@ from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.traits import traits
 from mlubench.metrics.rank_sum import greater_p
 from mlubench.metrics.rounds import interleave
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline.measurement import Measurement
 from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.runs.record import TriedRecord, TuningRecord

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
 from mlubench.store import content_key, locked_if_free, make_folder
 
 

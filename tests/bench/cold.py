@@ -26,10 +26,10 @@ from flows.start import prepare_prefect
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.pipeline.compile import CalibrationImages, build_spec, compile_network
+from mlubench.networks.choose import choose_network, import_network
+from mlubench.networks.compile import CalibrationImages, build_spec, compile_network
+from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.pipeline.images import choose_images
-from mlubench.pipeline.network import choose_network, import_network
-from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
 from tests.bench.pipeline import bare_rate, networks
 

@@ -34,15 +34,15 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.caffe import write_random_caffemodel
 from mlubench.devices.device import engine_host
 from mlubench.devices.host_load import DISTURBED, between, now
 from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.metrics.latency import interval_ranks
+from mlubench.networks.caffe import write_random_caffemodel
+from mlubench.networks.compiled_file import OfflineModel, compile_offline
+from mlubench.networks.options import CompileParameters
 from mlubench.pipeline.measuring import Load, Measuring
-from mlubench.pipeline.offline import OfflineModel, compile_offline
-from mlubench.pipeline.parameters import CompileParameters
 from mlubench.worker.measure.bench import input_groups
 from mlubench.worker.measure.loadgen import Limits, closed_loop
 from mlubench.worker.measure.pump import Feed

@@ -25,7 +25,7 @@ from mlubench.images.datasets.dataset import Dataset, read_image_folder
 from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline.infer import infer_images
 from mlubench.pipeline.workspace import Workspace
 from tests.bench.machine import machine

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.caffe import write_random_caffemodel
+from mlubench.networks.caffe import write_random_caffemodel
 from tests.bench.machine import machine
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,7 +30,7 @@ import resource, sys, time
 from pathlib import Path
 from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.pipeline.network import CaffeFiles, Network, check_label_order, import_network
+from mlubench.networks.choose import CaffeFiles, Network, check_label_order, import_network
 from mlubench.store import Store
 
 def resident():

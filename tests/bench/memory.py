@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.caffe import write_random_caffemodel
+from mlubench.networks.caffe import write_random_caffemodel
 from tests.bench.machine import machine
 from tests.bench.photographs import photographs
 

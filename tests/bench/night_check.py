@@ -20,8 +20,8 @@ from rich.table import Table
 
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
-from mlubench.pipeline.network import choose_network
-from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.networks.choose import choose_network
+from mlubench.networks.options import EvaluateParameters
 from mlubench.runs.folders import Run
 from tests.bench.machine import machine
 from tests.bench.night import Night, Place, Rates, simulate

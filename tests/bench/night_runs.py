@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from flows.server import START_SECONDS, answers, free_port
-from mlubench.pipeline.parameters import EvaluateParameters
+from mlubench.networks.options import EvaluateParameters
 
 #: As :func:`tests.bench.pipeline.networks` yields them.
 NETWORKS = ("squeezenet", "se_resnet50")

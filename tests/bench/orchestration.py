@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.start import prepare_prefect
-from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
+from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
 from tests.bench.machine import machine
 from tests.bench.photographs import photographs

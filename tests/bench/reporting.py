@@ -31,11 +31,11 @@ from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.datasets.source import FolderSource
 from mlubench.images.decoding.cache import DecodedImages, Records
 from mlubench.images.decoding.preprocess import Preprocess
+from mlubench.networks.choose import ImportedNetwork, Network, OnnxFile
+from mlubench.networks.options import DEFAULT_PRECISIONS, EvaluateParameters
 from mlubench.pipeline import outcome
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.infer import Inferred
-from mlubench.pipeline.network import ImportedNetwork, Network, OnnxFile
-from mlubench.pipeline.parameters import DEFAULT_PRECISIONS, EvaluateParameters
 from mlubench.reports.predictions import ShardFacts, write_shard
 from tests.bench.machine import machine
 

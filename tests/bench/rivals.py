@@ -41,7 +41,7 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.caffe import import_caffe
+from mlubench.networks.caffe import import_caffe
 from tests.bench.photographs import photographs
 
 _ROOT = Path(__file__).resolve().parent.parent.parent

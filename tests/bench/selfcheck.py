@@ -18,10 +18,10 @@ from mlubench.devices.device import engine_host
 from mlubench.metrics.rounds import interleave
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.compile import Compiled, build_spec, compile_network
+from mlubench.networks.choose import choose_network, import_network
+from mlubench.networks.compile import Compiled, build_spec, compile_network
+from mlubench.networks.options import NetworkParameters
 from mlubench.pipeline.measuring import Load, Measuring
-from mlubench.pipeline.network import choose_network, import_network
-from mlubench.pipeline.parameters import NetworkParameters
 from mlubench.presentation.text import verdict_text
 from mlubench.runs.folders import Run
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mlubench.caffe import write_random_caffemodel
 from mlubench.devices.device import engine_host
 from mlubench.images.datasets.dataset import Dataset, ImageRef
 from mlubench.images.datasets.source import FolderSource, ImageSource
@@ -33,9 +32,10 @@ from mlubench.images.decoding.blocks import Block, Outcome
 from mlubench.images.decoding.cache import cache_files, finish_cache
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.pipeline.compile import build_spec, compile_network
-from mlubench.pipeline.network import choose_network, import_network
-from mlubench.pipeline.parameters import EvaluateParameters, check_parameters
+from mlubench.networks.caffe import write_random_caffemodel
+from mlubench.networks.choose import choose_network, import_network
+from mlubench.networks.compile import build_spec, compile_network
+from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.store import Store
 from tests.bench.machine import machine
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlubench.caffe.graph import Role, Shape
-from mlubench.caffe.importer import build_graph
-from mlubench.caffe.layers import LAYER_TYPES
-from mlubench.caffe.prototxt import Layer, read_network
 from mlubench.catalogue import ModelEntry, models
 from mlubench.catalogue.table import networks_tables, with_tables
-from mlubench.download import Wanted
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.errors import ConfigError
-from mlubench.pipeline.fetch import edited
+from mlubench.networks.caffe.graph import Role, Shape
+from mlubench.networks.caffe.importer import build_graph
+from mlubench.networks.caffe.layers import LAYER_TYPES
+from mlubench.networks.caffe.prototxt import Layer, read_network
+from mlubench.networks.fetch.download import Wanted
+from mlubench.networks.fetch.files import edited
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Where the reference describes a converted network, and the entry that of Caffe.

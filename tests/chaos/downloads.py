@@ -8,8 +8,8 @@ import random
 from contextlib import ExitStack
 from pathlib import Path
 
-from mlubench.download import Downloads, Wanted
 from mlubench.errors import DownloadError, NetworkError
+from mlubench.networks.fetch.download import Downloads, Wanted
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.kills import Undisturbed
 from tests.support.file_server import (

@@ -43,7 +43,7 @@ _CHUNK, _CHUNK_SECONDS = 1 << 16, 0.02
 @contextmanager
 def slow_server() -> Iterator[FileServer]:
     """Give a server of the sample's network, so slow that a transfer takes half a second."""
-    from tests.pipeline.test_fetch import TEXT, WEIGHTS
+    from tests.networks.fetch.test_files import TEXT, WEIGHTS
     from tests.support.file_server import FileServer
 
     def answer(handler: FileHandler) -> None:
@@ -98,7 +98,7 @@ def sample_options(
         server: has the network.
         second: the precision beside force_float32; one that is not quantised is compiled sooner.
     """
-    from tests.pipeline.test_fetch import catalogue
+    from tests.networks.fetch.test_files import catalogue
 
     conf = catalogue(folder / "conf", server.root)
     return (

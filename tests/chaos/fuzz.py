@@ -17,7 +17,9 @@ from tests.chaos.reading import READERS, forbid, read_file
 
 def main() -> None:
     """Fuzz until libFuzzer has done what it was asked for."""
-    with atheris.instrument_imports(include=["mlubench.caffe", "google.protobuf.text_format"]):
+    with atheris.instrument_imports(
+        include=["mlubench.networks.caffe", "google.protobuf.text_format"]
+    ):
         reader = READERS[sys.argv[1]]()
     forbid()
     with tempfile.TemporaryDirectory() as folder:

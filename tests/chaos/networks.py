@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mlubench.caffe import caffe_pb2
-from tests.caffe.synthetic import layer, network
+from mlubench.networks.caffe import caffe_pb2
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.inputs import bounded, disturbed, read_files
 from tests.chaos.kills import Undisturbed
 from tests.chaos.reading import NEVER_OPENED
+from tests.networks.caffe.synthetic import layer, network
 
 _BATCH = 150
 #: Layers, dimensions and so on of the longest networks.
@@ -136,7 +136,7 @@ TEXTS: dict[str, str] = {
     "an HDF5 source": _net(layer("HDF5Data", f'hdf5_data_param {{ source: "{NEVER_OPENED}" }}')),
     "a window file": _net(layer("WindowData", f'window_data_param {{ source: "{NEVER_OPENED}" }}')),
     "an include": f'#include "{NEVER_OPENED}"\nimport "{NEVER_OPENED}";\n' + _net(RELU),
-    "an Any": "[type.googleapis.com/mlubench.caffe.NetParameter] { }",
+    "an Any": "[type.googleapis.com/mlubench.networks.caffe.NetParameter] { }",
     "an extension": _net("layer { [a.b.c]: 1 }"),
     "a name of paths": _net(layer("ReLU", "", "../../../etc/passwd")),
     "a name of NUL": _net(layer("ReLU", "", "a\\000b")),

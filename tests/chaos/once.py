@@ -30,7 +30,7 @@ from mlubench.errors import DeviceError, EngineError, WorkerError
 from mlubench.images.datasets.labels import simple_order
 from mlubench.images.decoding.blocks import BLOCK_IMAGES
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline.infer import Inferred, infer_images
 from mlubench.pipeline.workspace import Workspace
 from mlubench.reports.predictions import CORRUPT, SCORED, merge_shards, predictions_table

@@ -79,11 +79,11 @@ def _image() -> Reader:
 
 
 def _prototxt() -> Reader:
-    from mlubench.caffe.graph import Role, Shape
-    from mlubench.caffe.importer import build_graph
-    from mlubench.caffe.layers import LAYER_TYPES
-    from mlubench.caffe.prototxt import Layer, read_network
-    from mlubench.caffe.weights import Array
+    from mlubench.networks.caffe.graph import Role, Shape
+    from mlubench.networks.caffe.importer import build_graph
+    from mlubench.networks.caffe.layers import LAYER_TYPES
+    from mlubench.networks.caffe.prototxt import Layer, read_network
+    from mlubench.networks.caffe.weights import Array
 
     class AnyWeights:
         """Gives every layer the blobs it wants: zeros, which take no memory by themselves."""
@@ -104,7 +104,7 @@ def _prototxt() -> Reader:
 
 
 def _caffemodel() -> Reader:
-    from mlubench.caffe.weights import read_caffemodel
+    from mlubench.networks.caffe.weights import read_caffemodel
 
     return lambda path: f"{len(read_caffemodel(path))} layers"
 

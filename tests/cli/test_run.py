@@ -106,7 +106,7 @@ def reference(small_network: dict[str, Any]) -> Reference:
     """What the network, or a layer of it, answers to images by ONNX Runtime."""
     import onnxruntime
 
-    from mlubench.caffe import import_caffe
+    from mlubench.networks.caffe import import_caffe
 
     def reference(images: np.ndarray, tensor: str = "prob") -> np.ndarray:
         model = import_caffe(small_network["prototxt"], small_network["caffemodel"])

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mlubench.pipeline.offline import compile_offline
-from mlubench.pipeline.parameters import CompileParameters
+from mlubench.networks.compiled_file import compile_offline
+from mlubench.networks.options import CompileParameters
 from tests.cli.conftest import Run
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mlubench import caffe
 from mlubench.errors import ConfigError
 from mlubench.images.decoding import decoder
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline import compile as compiling
+from mlubench.networks import caffe
+from mlubench.networks import compile as compiling
 from mlubench.pipeline.nightly import NightlyOutcome
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.runs.history import read_accuracy_history

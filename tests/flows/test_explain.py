@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlubench.caffe.weights import read_caffemodel, write_caffemodel
 from mlubench.cli import main
 from mlubench.errors import ConfigError
+from mlubench.networks.caffe.weights import read_caffemodel, write_caffemodel
 from mlubench.pipeline import fallback
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.outcome import Outcome

@@ -154,7 +154,7 @@ def test_an_onnx_network_and_the_cards_that_are_visible(
 ) -> None:
     import onnx
 
-    from mlubench.caffe import import_caffe
+    from mlubench.networks.caffe import import_caffe
 
     caffe = ("prototxt", "caffemodel")
     onnx.save(import_caffe(*(few[part] for part in caffe)), tmp_path / "network.onnx")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from mlubench.download import Downloads
 from mlubench.errors import EngineError, NetworkError
-from mlubench.pipeline.network import OnnxFile, choose_network, import_network
-from mlubench.pipeline.parameters import check_parameters
+from mlubench.networks.choose import OnnxFile, choose_network, import_network
+from mlubench.networks.fetch.download import Downloads
+from mlubench.networks.options import check_parameters
 from mlubench.store import Store
 from tests.flows.conftest import Evaluate
-from tests.pipeline.test_fetch import TEXT, WEIGHTS, catalogue
+from tests.networks.fetch.test_files import TEXT, WEIGHTS, catalogue
 from tests.support.file_server import FileServer, status, whole
 from tests.support.long import long
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlubench.caffe import write_random_caffemodel
+from mlubench.networks.caffe import write_random_caffemodel
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 

@@ -11,8 +11,8 @@ import pytest
 from flows import start
 from mlubench import cli
 from mlubench.errors import MlubenchError, StoreError
+from mlubench.networks.options import check_parameters
 from mlubench.pipeline import images
-from mlubench.pipeline.parameters import check_parameters
 from tests.flows.conftest import Evaluate
 from tests.support.plain_command import plain_evaluations
 

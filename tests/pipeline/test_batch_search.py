@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from mlubench.devices.pool import DevicePool
+from mlubench.networks.compile import Compiled
+from mlubench.networks.options import check_parameters
 from mlubench.pipeline import batch_search
 from mlubench.pipeline.batch_search import other_batches, quickest, search_batch
-from mlubench.pipeline.compile import Compiled
-from mlubench.pipeline.parameters import check_parameters
 from mlubench.pipeline.tuning import Search
 from mlubench.runs.record import TriedRecord, TuningRecord
 from mlubench.store import Store

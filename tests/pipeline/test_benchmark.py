@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mlubench.errors import ConfigError
+from mlubench.networks.compiled_file import network_in_any_order
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.benchmark import Variant, bench_spec, configurations, device_sets, variants
-from mlubench.pipeline.offline import network_in_any_order
 
 
 def test_the_whole_matrix_is_measured_once() -> None:

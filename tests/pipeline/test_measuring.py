@@ -17,9 +17,9 @@ from mlubench.devices.device import engine_host
 from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.errors import ConfigError, EngineError
+from mlubench.networks.compiled_file import compile_offline
+from mlubench.networks.options import CompileParameters
 from mlubench.pipeline.measuring import Load, Measuring
-from mlubench.pipeline.offline import compile_offline
-from mlubench.pipeline.parameters import CompileParameters
 from mlubench.worker import __main__ as worker
 from tests.support.long import long
 from tests.support.simulated_sdk import environment, misuses

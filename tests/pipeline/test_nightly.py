@@ -9,10 +9,10 @@ import pytest
 
 from mlubench.errors import ConfigError, DeviceError
 from mlubench.metrics.verdict import Verdict
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.nightly import exit_status, run_ending, skipped, write_nightly
 from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import Suite, SuiteRun
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import ending, headline, nightly_cells, nightly_markdown

@@ -9,10 +9,10 @@ import pytest
 
 from mlubench.errors import DeviceError
 from mlubench.metrics.verdict import Verdict
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline import nightly_explain
 from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.nightly_explain import explain_ending, needs_explaining, with_history
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import SuiteRun
 from mlubench.reports.nightly_json import RunEnding
 from mlubench.reports.thresholds import Gates

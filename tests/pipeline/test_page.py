@@ -13,9 +13,9 @@ import pytest
 from mlubench.cli import main
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict
+from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.nightly import judge_run
 from mlubench.pipeline.page import page_again, write_page
-from mlubench.pipeline.parameters import EvaluateParameters
 from mlubench.pipeline.suite import SuiteRun
 from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.explanation import write_explanation

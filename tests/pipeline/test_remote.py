@@ -13,8 +13,8 @@ import distributed
 import pytest
 
 from mlubench.errors import ConfigError, DeviceError
+from mlubench.networks.options import check_parameters
 from mlubench.pipeline.dask_cluster import require_dask
-from mlubench.pipeline.parameters import check_parameters
 from mlubench.pipeline.parcels import NetworkAbsent, PackedNetwork, ShardOrder
 from mlubench.pipeline.remote import close_devices, infer_shard
 from mlubench.pipeline.same_hosts import check_same, same_facts

@@ -13,8 +13,8 @@ from distributed.client import FutureCancelledError
 from mlubench.devices.shards import cut
 from mlubench.errors import DeviceError
 from mlubench.images.decoding.cache import DecodedImages
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline import sent_network
-from mlubench.pipeline.compile import Compiled
 from mlubench.pipeline.hosts import Hosts
 from mlubench.pipeline.spread import Inference, infer_on_hosts
 from mlubench.pipeline.workspace import Workspace

@@ -8,7 +8,7 @@ import pytest
 
 from mlubench.errors import StoreError
 from mlubench.images.decoding.cache import DecodedImages
-from mlubench.pipeline.compile import Compiled
+from mlubench.networks.compile import Compiled
 from mlubench.pipeline.workspace import unfinished_shards
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from conf.sample.network import INPUT_SIDE, MEANS, exchange_axpy, prototxt, sample_layers
-from mlubench.caffe import import_caffe
 from mlubench.images.datasets.digits import write_digits
+from mlubench.networks.caffe import import_caffe
 
 _SAMPLE = Path(__file__).resolve().parents[2] / "conf" / "sample"
 _PROTOTXT = _SAMPLE / "se_resnet50_digits.prototxt"

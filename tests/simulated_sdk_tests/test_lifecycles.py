@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mlubench.caffe import import_caffe
 from mlubench.images.datasets.digits import write_digits
-from tests.caffe.oracle import for_opencv
+from mlubench.networks.caffe import import_caffe
+from tests.networks.caffe.oracle import for_opencv
 from tests.simulated_sdk_tests.lifecycle import (
     Plan,
     Runner,

@@ -34,8 +34,8 @@ def write_fitted_network(folder: Path, *, outlier: bool = False) -> dict[str, An
         outlier: whether a filter whose answers nobody reads is so large that int8, which has a
             single scale for all answers of the layer, rounds the others to nothing.
     """
-    from mlubench.caffe.weights import write_caffemodel
     from mlubench.images.datasets.digits import write_digits
+    from mlubench.networks.caffe.weights import write_caffemodel
 
     digits = write_digits(folder / "fitted-digits")
     lines = [line.split() for line in digits.train_labels.read_text().splitlines()]

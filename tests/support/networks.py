@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mlubench.caffe import write_random_caffemodel
+from mlubench.networks.caffe import write_random_caffemodel
 
 SIDE = 16
 CLASSES = 10

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mlubench.caffe import caffe_pb2
 from mlubench.conf import CONF
+from mlubench.networks.caffe import caffe_pb2
 
 SAMPLE_WEIGHTS = CONF / "sample" / "se_resnet50_digits.caffemodel"
 #: A suite whose int8 network is ruined: it is calibrated on black images alone.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlubench.caffe import write_random_caffemodel
 from mlubench.conf import CONF
+from mlubench.networks.caffe import write_random_caffemodel
 
 _CLASSES_OF_BLOCKS = 20_000
 _PROTOTXT = """

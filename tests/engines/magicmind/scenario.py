@@ -10,7 +10,7 @@ import numpy as np
 
 from mlubench.engines.interface import BuildSpec, Calibration, NetworkFiles, load_engine
 from mlubench.engines.measuring import MeasureSetup
-from tests.caffe import synthetic
+from tests.networks.caffe import synthetic
 from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
 
 SPEC = BuildSpec(

@@ -42,8 +42,8 @@ def read_network(kind, files):
     import onnx
 
     if kind is ModelKind.kCaffe:
-        from mlubench.caffe import import_caffe
         from mlubench.errors import MlubenchError
+        from mlubench.networks.caffe import import_caffe
 
         weights, prototxt = files
         try:

@@ -1,0 +1,1 @@
+"""From a name to a compiled network: choose, fetch, import, calibrate, compile, inspect."""

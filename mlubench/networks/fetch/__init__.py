@@ -1,0 +1,1 @@
+"""The files of networks: downloads, checked and resumed."""
