@@ -43,7 +43,7 @@ def infer(*, parameters: Annotated[InferParameters, Parameter(name="*")]) -> int
     folders or names tell them. Damaged images are in none of them; they are told, and
     the exit status is then 2.
     """
-    from mlubench.pipeline.classify import classify_folder
+    from mlubench.magicmind_sample.infer_cpp import classify_folder
 
     done = classify_folder(parameters, lambda *_: None)
     console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -74,8 +74,8 @@ def accuracy(
         result_5_file: eval_result_5.txt, five classes of each image.
         top1andtop5_file: where the two figures are written too.
     """
-    from mlubench.reports.samples_accuracy import samples_accuracy
-    from mlubench.reports.seed_files import accuracy_text, write_text
+    from mlubench.magicmind_sample.accuracy import samples_accuracy
+    from mlubench.magicmind_sample.files import accuracy_text, write_text
     from mlubench.store import atomic_path
 
     text = accuracy_text(*samples_accuracy(result_label_file, result_1_file, result_5_file))

@@ -19,6 +19,7 @@ from mlubench.images.datasets.calibration_list import calibration_images
 from mlubench.images.datasets.dataset import Dataset, calibration_split
 from mlubench.images.datasets.digits import write_digits
 from mlubench.images.decoding.preprocess import Preprocess
+from mlubench.magicmind_sample.files import seed_folder_name
 from mlubench.networks.choose import (
     SAMPLE,
     Network,
@@ -31,7 +32,6 @@ from mlubench.networks.fetch.download import Downloads
 from mlubench.networks.fetch.files import fetch_files
 from mlubench.networks.options import CompileParameters, NetworkSource
 from mlubench.pipeline.images import decode_images
-from mlubench.reports.seed_files import seed_folder_name
 from mlubench.runs.folders import Run
 from mlubench.store import (
     MANIFEST,

@@ -17,6 +17,7 @@ from mlubench.devices.names import grouped
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import DepotError
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
+from mlubench.magicmind_sample.files import seed_folder_name, write_seed_files
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.networks.choose import ImportedNetwork, Network
 from mlubench.networks.options import EvaluateParameters
@@ -37,7 +38,6 @@ from mlubench.reports.predictions import (
     predictions_table,
     shards_table,
 )
-from mlubench.reports.seed_files import seed_folder_name, write_seed_files
 from mlubench.runs.folders import RunName, name_run
 from mlubench.runs.history import append_accuracy, settle
 from mlubench.runs.record import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlubench import cli
-from mlubench.reports.seed_files import write_seed_files
+from mlubench.magicmind_sample.files import write_seed_files
 
 FILES = {
     "result_label_file": "eval_labels.txt",

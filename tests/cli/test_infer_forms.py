@@ -147,16 +147,16 @@ def test_a_device_that_is_not_there_is_told_by_the_option(
 
 def test_a_run_holds_the_cache(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is pruned from under infer."""
-    from mlubench.pipeline import classify
+    from mlubench.magicmind_sample import infer_cpp
 
     tried = []
-    decode = classify.decode_images
+    decode = infer_cpp.decode_images
 
     def pruning(*given: object) -> object:
         tried.append(cli.main(["cache", "prune", "--older_than", "0", "--out", str(site.out)]))
         return decode(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(classify, "decode_images", pruning)
+    monkeypatch.setattr(infer_cpp, "decode_images", pruning)
     flat = packing.flat(tmp_path / "flat", site.files)
     assert site.infer("--image_dir", flat) == 0
     assert tried == [2]

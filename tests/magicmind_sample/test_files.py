@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlubench.errors import DatasetError
+from mlubench.magicmind_sample.files import seed_folder_name, write_seed_files
 from mlubench.metrics.accuracy import correct_at_k
-from mlubench.reports.seed_files import seed_folder_name, write_seed_files
 
 
 def _samples_accuracy(folder: Path) -> tuple[float, float]:

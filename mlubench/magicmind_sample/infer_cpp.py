@@ -20,11 +20,11 @@ from mlubench.images.datasets.dataset import Dataset
 from mlubench.images.datasets.forms import LabelList, read_images, read_told
 from mlubench.images.datasets.labels import LabelOrder, read_label_list, simple_order
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
+from mlubench.magicmind_sample.files import Text, answer_texts, label_text, write_text
 from mlubench.networks.choose import chosen_preprocess, label_order
 from mlubench.networks.compiled_file import OfflineModel, read_offline_model
 from mlubench.networks.options import InferParameters
 from mlubench.pipeline.images import decode_images, lone_option, true_labels
-from mlubench.reports.seed_files import Text, answer_texts, label_text, write_text
 from mlubench.runs.folders import Run
 from mlubench.store import atomic_path
 

@@ -1,0 +1,1 @@
+"""The scripts of MagicMind's sample, by their own flags and files."""
