@@ -19,12 +19,12 @@ from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.choose import Network
 from mlubench.networks.compile import CalibrationImages
 from mlubench.networks.compiled_file import calibration_dataset, network_in_any_order
-from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
-from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.benchmark import bench_spec, variants
-from mlubench.pipeline.measuring import Measuring
 from mlubench.runs.folders import Run
 from mlubench.runs.sharing import RUNS
+from mlubench.speed.benchmark.options import BenchParameters
+from mlubench.speed.benchmark.results import Benchmark, BenchOutcome
+from mlubench.speed.benchmark.rounds import bench_spec, variants
+from mlubench.speed.measure.session import Measuring
 from tasks.artifacts import open_run, share
 from tasks.benchmark import (
     measure_rounds,

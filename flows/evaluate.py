@@ -36,7 +36,6 @@ from mlubench.networks.choose import ImportedNetwork, Network, choose_network
 from mlubench.networks.compile import CalibrationImages, Compiled, build_spec
 from mlubench.networks.layer_graph import check_keep_float
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.batch_search import other_batches
 from mlubench.pipeline.images import ChosenImages
 from mlubench.pipeline.outcome import Evaluation, Outcome
 from mlubench.pipeline.workspace import unfinished_shards
@@ -44,6 +43,7 @@ from mlubench.presentation.text import verdict_text
 from mlubench.runs.folders import Run
 from mlubench.runs.record import TuningRecord
 from mlubench.runs.sharing import RUNS
+from mlubench.speed.measure.batch_tuning import other_batches
 from mlubench.store import Store
 from tasks.artifacts import open_run, share
 from tasks.images import choose_images, decode_images

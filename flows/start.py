@@ -20,12 +20,12 @@ from mlubench.pipeline.dask_cluster import require_dask
 from mlubench.store import locked, make_folder, write_atomic
 
 if TYPE_CHECKING:
-    from mlubench.pipeline.bench_outcome import BenchOutcome
-    from mlubench.pipeline.bench_parameters import BenchParameters
     from mlubench.pipeline.images import ChosenImages
     from mlubench.pipeline.nightly import NightlyOutcome
     from mlubench.pipeline.nightly_parameters import NightlyParameters
     from mlubench.pipeline.outcome import Outcome
+    from mlubench.speed.benchmark.options import BenchParameters
+    from mlubench.speed.benchmark.results import BenchOutcome
 
 #: More than a database's page and journal.
 _PROBE_BYTES = 1 << 18

@@ -10,9 +10,9 @@ from prefect.cache_policies import NO_CACHE
 from mlubench.networks.options import EvaluateParameters
 from mlubench.object_store.option import open_depot
 from mlubench.object_store.store import Depot
-from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.runs import sharing
 from mlubench.runs.folders import Run
+from mlubench.speed.benchmark.options import BenchParameters
 from tasks.progress import remark, step_progress
 
 

@@ -13,14 +13,14 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline import bench_outcome, benchmark
-from mlubench.pipeline.bench_outcome import Benchmark, BenchOutcome
-from mlubench.pipeline.bench_parameters import BenchParameters
-from mlubench.pipeline.benchmark import Variant
-from mlubench.pipeline.measuring import Measuring
-from mlubench.reports.bench_console import bench_summary, seed_table, throughput_cells
-from mlubench.reports.throughput import Measured
 from mlubench.runs.record import TuningRecord
+from mlubench.speed.benchmark import results, rounds
+from mlubench.speed.benchmark.options import BenchParameters
+from mlubench.speed.benchmark.results import Benchmark, BenchOutcome
+from mlubench.speed.benchmark.rounds import Variant
+from mlubench.speed.benchmark.table import bench_summary, seed_table, throughput_cells
+from mlubench.speed.benchmark.throughput import Measured
+from mlubench.speed.measure.session import Measuring
 from mlubench.store import Store
 from tasks.pages import link_page
 from tasks.progress import step_progress
@@ -35,7 +35,7 @@ def tune_configurations(
 ) -> dict[str, TuningRecord]:
     """Search how all devices are best kept busy."""
     with step_progress("tune", "tune") as progress:
-        return benchmark.tune_configurations(measuring, asked, compiled, store, progress)
+        return rounds.tune_configurations(measuring, asked, compiled, store, progress)
 
 
 @task(task_run_name="measure", cache_policy=NO_CACHE)
@@ -47,13 +47,13 @@ def measure_rounds(
 ) -> list[Measured]:
     """Measure every configuration in interleaved rounds."""
     with step_progress("measure", "measure") as progress:
-        return benchmark.measure_rounds(measuring, asked, compiled, tuning, progress)
+        return rounds.measure_rounds(measuring, asked, compiled, tuning, progress)
 
 
 @task(task_run_name="write", cache_policy=NO_CACHE)
 def write_benchmark(measured: Benchmark, runs: Path) -> BenchOutcome:
     """Write the run folder."""
-    return bench_outcome.write_benchmark(measured, runs)
+    return results.write_benchmark(measured, runs)
 
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)

@@ -13,10 +13,11 @@ from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline import batch_search, infer, tuning
+from mlubench.pipeline import infer
 from mlubench.pipeline.infer import Inferred
 from mlubench.pipeline.workspace import Workspace
 from mlubench.runs.record import TuningRecord
+from mlubench.speed.measure import batch_tuning, tuning
 from mlubench.store import Store
 from tasks.progress import step_progress
 
@@ -36,7 +37,7 @@ def search_batch(
 ) -> tuple[int, dict[str, TuningRecord]]:
     """Search which batch gets the images through all precisions soonest."""
     with step_progress("tune batch", "tune-batch") as progress:
-        return batch_search.search_batch(devices, compiled, store, progress)
+        return batch_tuning.search_batch(devices, compiled, store, progress)
 
 
 @task(task_run_name="infer {compiled.precision}", cache_policy=NO_CACHE)

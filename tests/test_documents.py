@@ -9,7 +9,7 @@ import pytest
 
 from mlubench import catalogue, cli
 from mlubench.networks.caffe.layers import LAYER_TYPES
-from mlubench.pipeline.run_parameters import RunParameters
+from mlubench.speed.mm_run.options import RunParameters
 from tests.conftest import LONGEST
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,16 +9,16 @@ from cyclopts import Parameter
 
 from mlubench.cli.console import console
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.nightly_parameters import DEFAULT_SUITE, NightlyOptions, NightlyParameters
+from mlubench.speed.benchmark.options import BenchParameters
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mlubench.pipeline.bench_outcome import BenchOutcome
     from mlubench.pipeline.nightly import NightlyOutcome
     from mlubench.pipeline.outcome import Outcome
     from mlubench.runs.record import TuningRecord
+    from mlubench.speed.benchmark.results import BenchOutcome
 
 _EVALUATE = EvaluateParameters()
 _BENCH = BenchParameters()
@@ -87,7 +87,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 def print_benchmark(outcome: BenchOutcome) -> None:
     """Print the table, what must be known beside it, and where the files are."""
-    from mlubench.reports.bench_console import bench_summary, render_throughput
+    from mlubench.speed.benchmark.table import bench_summary, render_throughput
 
     screen = console()
     _print_tuning(screen, outcome.record.tuning)
@@ -120,7 +120,7 @@ def print_nightly(outcome: NightlyOutcome) -> None:
 
 
 def _print_tuning(screen: Console, tuning: Mapping[str, TuningRecord]) -> None:
-    from mlubench.reports.tuning import render_tuning
+    from mlubench.speed.measure.tuning_table import render_tuning
 
     if tuning:
         screen.print(render_tuning(tuning))

@@ -14,10 +14,10 @@ from cyclopts.validators import Number
 
 from mlubench.cli.console import console
 from mlubench.errors import ConfigError
-from mlubench.pipeline.run_parameters import RunParameters
+from mlubench.speed.mm_run.options import RunParameters
 
 if TYPE_CHECKING:
-    from mlubench.reports.run_table import StageTimes
+    from mlubench.speed.mm_run.stages import StageTimes
 
 
 def run(
@@ -38,12 +38,12 @@ def run(
         return _native(parameters, json=json, table=table)
     if parameters.scenario is not None:
         return _scenario(parameters, json=json)
-    from mlubench.mm_run.text import to_text
-    from mlubench.pipeline.run_document import notes, run_document
-    from mlubench.pipeline.run_files import write_files
-    from mlubench.pipeline.run_model import run_model
-    from mlubench.pipeline.run_report import run_report, stage_times
-    from mlubench.reports.layer_table import layer_table
+    from mlubench.speed.mm_run.document import notes, run_document
+    from mlubench.speed.mm_run.files import write_files
+    from mlubench.speed.mm_run.report import run_report, stage_times
+    from mlubench.speed.mm_run.run import run_model
+    from mlubench.speed.mm_run.tool.text import to_text
+    from mlubench.speed.profile.table import layer_table
 
     done = run_model(parameters)
     files = write_files(done)
@@ -68,9 +68,9 @@ def run(
 
 
 def _native(parameters: RunParameters, *, json: bool, table: bool) -> int:
-    from mlubench.mm_run.native import run_native
-    from mlubench.mm_run.text import to_text
-    from mlubench.pipeline.run_document import native_document, native_times
+    from mlubench.speed.mm_run.document import native_document, native_times
+    from mlubench.speed.mm_run.tool.native import run_native
+    from mlubench.speed.mm_run.tool.text import to_text
 
     usual = Path("artifacts", "output", parameters.magicmind_model.resolve().name)
     done = run_native(parameters, (parameters.out or usual) / "mm_run.log")
@@ -91,9 +91,9 @@ def _native(parameters: RunParameters, *, json: bool, table: bool) -> int:
 
 
 def _scenario(parameters: RunParameters, *, json: bool) -> int:
-    from mlubench.pipeline.scenario_document import scenario_document, scenario_notes
-    from mlubench.pipeline.scenarios import run_scenario, write_queries
-    from mlubench.reports.scenario_table import scenario_lines, scenario_table
+    from mlubench.speed.mm_run.scenario_document import scenario_document, scenario_notes
+    from mlubench.speed.mm_run.scenario_table import scenario_lines, scenario_table
+    from mlubench.speed.mm_run.scenarios import run_scenario, write_queries
 
     done = run_scenario(parameters)
     files = write_queries(done)
@@ -133,7 +133,7 @@ def _finite(value: Any) -> Any:
 
 
 def _print_stages(heading: str, times: Sequence[StageTimes]) -> None:
-    from mlubench.reports.run_table import stage_table
+    from mlubench.speed.mm_run.stages import stage_table
 
     screen = console()
     screen.print(heading, markup=False, soft_wrap=True)
@@ -174,9 +174,9 @@ def layers(
     Layers that either precision runs as one count as one in both. To time layers slows them: the
     sum is more than an inference takes. The ratio is the first's time over the second's.
     """
-    from mlubench.pipeline.layer_profile import ProfileAsked, profile_models
-    from mlubench.pipeline.run_files import write_layers, write_pair
-    from mlubench.reports.layer_table import (
+    from mlubench.speed.mm_run.files import write_layers, write_pair
+    from mlubench.speed.profile.layers import ProfileAsked, profile_models
+    from mlubench.speed.profile.table import (
         layer_table,
         layers_document,
         pair_document,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from mlubench.mm_run.spellings import OLDER_SPELLINGS
+from mlubench.speed.mm_run.tool.spellings import OLDER_SPELLINGS
 
 #: MagicMind's samples up to 0.14, and gen_model's own names for what calibrates.
 _NETWORK = {

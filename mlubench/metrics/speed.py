@@ -67,7 +67,7 @@ def compare_speed(
 ) -> SpeedChange:
     """Judge a candidate's throughput by its rounds and the reference's.
 
-    The rounds of the two should be interleaved (:func:`mlubench.metrics.rounds.interleave`);
+    The rounds of the two should be interleaved (:func:`mlubench.speed.measure.rounds.interleave`);
     each gives one figure, so that what is alike within a round counts once. It fails where the
     rounds show that the candidate is slower and the loss is at least the minimum effect; it
     passes where the interval excludes a loss of that size; else the rounds cannot tell. An

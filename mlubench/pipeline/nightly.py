@@ -12,7 +12,6 @@ from typing import Any
 from mlubench.errors import DepotError, MlubenchError, StoreError
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.object_store.store import Depot
-from mlubench.pipeline.bench_outcome import BenchOutcome
 from mlubench.pipeline.gates import PUBLISHED, judge, judge_alone
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.outcome import Outcome
@@ -33,6 +32,7 @@ from mlubench.runs.baselines import (
 from mlubench.runs.folders import free_run_id
 from mlubench.runs.sharing import bring_baseline
 from mlubench.runs.verdict import Gate, Judged, gate_records
+from mlubench.speed.benchmark.results import BenchOutcome
 from mlubench.store import atomic_folder, locked, write_atomic
 
 #: Exit statuses, the worst first: a gate that failed is news of a network, and no other run's

@@ -22,7 +22,6 @@ from mlubench.reports.nightly_json import (
     RunEnding,
 )
 from mlubench.reports.pairing import pair_images
-from mlubench.reports.throughput import row_name
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import (
     ACCURACY_SERIES,
@@ -36,6 +35,7 @@ from mlubench.runs.lookup import find_run
 from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet
 from mlubench.runs.verdict import GateRecord
+from mlubench.speed.benchmark.throughput import row_name
 
 Progress = Callable[[int, int], None]
 

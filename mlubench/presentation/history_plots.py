@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 
 from mlubench.metrics.verdict import in_points
 from mlubench.presentation.drawing import LIGHT, SERIES, panels
-from mlubench.reports.bench_plots import WIDTH, place_key
 from mlubench.reports.plots import Picture
 from mlubench.runs.history import (
     ACCURACY_SERIES,
@@ -21,6 +20,7 @@ from mlubench.runs.history import (
     find_series,
     what_changed,
 )
+from mlubench.speed.benchmark.plots import WIDTH, place_key
 
 _INCHES_PER_PANEL, _INCHES_OF_KEY = 1.7, 0.4
 _TICKS = 5

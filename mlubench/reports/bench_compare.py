@@ -15,9 +15,9 @@ from mlubench.errors import ConfigError
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.presentation.text import NONE, verdict_text
-from mlubench.reports.throughput import row_name
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.schemas import THROUGHPUT, read_parquet
+from mlubench.speed.benchmark.throughput import row_name
 
 #: What makes two rows of two runs one configuration.
 _KEYS = (

@@ -27,8 +27,8 @@ from mlubench.reports.flips import FlipPart, parts_of
 from mlubench.reports.layer_plots import curve_picture, layer_picture
 from mlubench.reports.page_verdict import PageVerdict
 from mlubench.reports.plots import Picture, accuracy_plots
-from mlubench.reports.tuning import tuning_rows
 from mlubench.runs.record import PublishedRecord, RunRecord
+from mlubench.speed.measure.tuning_table import tuning_rows
 
 #: Rows of the tables of classes and of layers; the files have all of them.
 _WORST = 15

@@ -23,10 +23,10 @@ import pyarrow as pa
 
 from mlubench.metrics.steps import stretches
 from mlubench.metrics.verdict import in_points
-from mlubench.reports.bench_console import figure
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
+from mlubench.speed.benchmark.table import figure
 from mlubench.store import name_finished
 
 #: The folders of the history that have a file of each run.

@@ -42,7 +42,7 @@ from mlubench.metrics.latency import interval_ranks
 from mlubench.networks.caffe import write_random_caffemodel
 from mlubench.networks.compiled_file import OfflineModel, compile_offline
 from mlubench.networks.options import CompileParameters
-from mlubench.pipeline.measuring import Load, Measuring
+from mlubench.speed.measure.session import Load, Measuring
 from mlubench.worker.measure.bench import input_groups
 from mlubench.worker.measure.loadgen import Limits, closed_loop
 from mlubench.worker.measure.pump import Feed

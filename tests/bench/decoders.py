@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlubench.images.decoding.image_file import decode
-from mlubench.metrics.rounds import interleave
+from mlubench.speed.measure.rounds import interleave
 from tests.bench.machine import machine
 from tests.images.pictures import jpeg, picture
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from rich.console import Console
 
 from mlubench.devices.device import engine_host
-from mlubench.metrics.rounds import interleave
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.choose import choose_network, import_network
 from mlubench.networks.compile import Compiled, build_spec, compile_network
 from mlubench.networks.options import NetworkParameters
-from mlubench.pipeline.measuring import Load, Measuring
 from mlubench.presentation.text import verdict_text
 from mlubench.runs.folders import Run
+from mlubench.speed.measure.rounds import interleave
+from mlubench.speed.measure.session import Load, Measuring
 
 _SLOW = "tests.bench.slow_engine"
 _ROUNDS = 20

@@ -10,10 +10,10 @@ import pytest
 
 from mlubench import cli
 from mlubench.images.datasets.digits import DigitsPaths, write_digits
-from mlubench.mm_run.parse import parse_report
-from mlubench.mm_run.results import Report
 from mlubench.networks.compiled_file import compile_offline
 from mlubench.networks.options import CompileParameters
+from mlubench.speed.mm_run.tool.parse import parse_report
+from mlubench.speed.mm_run.tool.results import Report
 from mlubench.store import atomic_folder, locked
 from tests.support.lasting_workers import LastingWorkers
 from tests.support.session import session_folder

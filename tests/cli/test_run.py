@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlubench.mm_run.options import MmRunOptions
 from mlubench.runs.schemas import LATENCIES, THROUGHPUT, read_parquet
+from mlubench.speed.mm_run.tool.options import MmRunOptions
 from tests.cli.conftest import Run
-from tests.mm_run.trace_format import check_trace
+from tests.speed.mm_run.tool.trace_format import check_trace
 
 
 def _simulated(run: Run) -> str:

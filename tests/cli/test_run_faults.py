@@ -97,7 +97,7 @@ def test_folders_are_made_before_anything_is_measured(
     openvino: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr("mlubench.pipeline.run_model.Measuring", None)
+    monkeypatch.setattr("mlubench.speed.mm_run.run.Measuring", None)
     openvino(option, tmp_path / "file", status=2)
     assert str(tmp_path / "file") in openvino.err
 
@@ -135,7 +135,7 @@ def test_a_disturbed_machine_is_told(openvino: Run, monkeypatch: pytest.MonkeyPa
 def test_a_warm_up_that_did_not_get_steady_is_told(
     openvino: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlubench.pipeline.measuring import Measuring, WarmedUp
+    from mlubench.speed.measure.session import Measuring, WarmedUp
 
     configure: Callable[..., Any] = Measuring.configure
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from mlubench import cli
-from mlubench.mm_run.parse import parse_report
-from mlubench.mm_run.results import ShapeGroup, Stage
-from mlubench.mm_run.text import to_text
-from tests.mm_run.samples import NEW, OLD, with_log
-from tests.mm_run.tools import NEW_OPTIONS, OLD_OPTIONS, prints, write_tool
+from mlubench.speed.mm_run.tool.parse import parse_report
+from mlubench.speed.mm_run.tool.results import ShapeGroup, Stage
+from mlubench.speed.mm_run.tool.text import to_text
+from tests.speed.mm_run.tool.samples import NEW, OLD, with_log
+from tests.speed.mm_run.tool.tools import NEW_OPTIONS, OLD_OPTIONS, prints, write_tool
 
 GENERATIONS = pytest.mark.parametrize(
     ("options", "printed"),

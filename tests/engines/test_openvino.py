@@ -22,7 +22,7 @@ from mlubench.engines.interface import (
 )
 from mlubench.engines.openvino.engine import core_group
 from mlubench.errors import ConfigError, EngineError, StoreError
-from mlubench.pipeline.tuning import ways
+from mlubench.speed.measure.tuning import ways
 from mlubench.store import write_json
 from tests.support.networks import CLASSES, SIDE, random_images, write_small_network
 

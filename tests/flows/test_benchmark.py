@@ -12,10 +12,10 @@ import pytest
 
 from mlubench import cli
 from mlubench.images.datasets.digits import write_digits
-from mlubench.pipeline import tuning
-from mlubench.pipeline.bench_outcome import BenchOutcome
-from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.runs.schemas import LATENCIES, THROUGHPUT, read_parquet
+from mlubench.speed.benchmark.options import BenchParameters
+from mlubench.speed.benchmark.results import BenchOutcome
+from mlubench.speed.measure import tuning
 from tests.support.long import long
 from tests.support.plain_flow import plainly
 from tests.support.simulated_sdk import environment

@@ -12,8 +12,8 @@ import pytest
 from mlubench.devices.pool import DevicePool
 from mlubench.errors import DatasetError, EngineError
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.pipeline import batch_search, tuning
 from mlubench.runs.record import TuningRecord
+from mlubench.speed.measure import batch_tuning, tuning
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 
@@ -34,13 +34,13 @@ def quick(flow: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches that take no time and are disturbed by nobody; one other batch, which is chosen."""
     monkeypatch.setattr(tuning, "_SECONDS", 0.01)
     monkeypatch.setattr(flow, "other_batches", lambda engine, usual: (1,))
-    monkeypatch.setattr(batch_search, "quickest", lambda searches: 1)
-    search = batch_search.tuned
+    monkeypatch.setattr(batch_tuning, "quickest", lambda searches: 1)
+    search = batch_tuning.tuned
 
     def undisturbed(*given: Any) -> TuningRecord:
         return search(*given).model_copy(update={"disturbed": False})
 
-    monkeypatch.setattr(batch_search, "tuned", undisturbed)
+    monkeypatch.setattr(batch_tuning, "tuned", undisturbed)
 
 
 @long

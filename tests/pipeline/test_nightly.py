@@ -10,7 +10,6 @@ import pytest
 from mlubench.errors import ConfigError, DeviceError
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.nightly import exit_status, run_ending, skipped, write_nightly
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.suite import Suite, SuiteRun
@@ -18,6 +17,7 @@ from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import ending, headline, nightly_cells, nightly_markdown
 from mlubench.reports.thresholds import Gates
 from mlubench.runs.verdict import GateRecord
+from mlubench.speed.benchmark.options import BenchParameters
 
 RUN = SuiteRun("sample on digits", EvaluateParameters(), Gates())
 STATUS = {Verdict.PASS: 0, Verdict.NOT_JUDGED: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}

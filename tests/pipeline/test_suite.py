@@ -11,9 +11,9 @@ from mlubench.catalogue.suites import SuiteEntry, SuiteFile, suite_files
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.errors import ConfigError
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.bench_parameters import BenchParameters
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.suite import Suite, read_suite
+from mlubench.speed.benchmark.options import BenchParameters
 
 SEED_PRECISIONS = ("force_float32", "force_float16", "qint8_mixed_float16")
 

@@ -13,7 +13,10 @@ import pyarrow as pa
 from mlubench.metrics.verdict import Verdict
 from mlubench.reports.accuracy import Setup, accuracy_rows, accuracy_table
 from mlubench.reports.predictions import predictions_table
-from mlubench.reports.throughput import (
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.record import DatasetRecord, ImageCounts, ModelRecord, RunRecord
+from mlubench.runs.schemas import SHARDS, write_parquet
+from mlubench.speed.benchmark.throughput import (
     Configuration,
     Measured,
     RequestTimes,
@@ -22,9 +25,6 @@ from mlubench.reports.throughput import (
     throughput_rows,
     throughput_table,
 )
-from mlubench.runs.bench_record import BenchRecord
-from mlubench.runs.record import DatasetRecord, ImageCounts, ModelRecord, RunRecord
-from mlubench.runs.schemas import SHARDS, write_parquet
 
 START = datetime(2026, 11, 1, 2, tzinfo=UTC)
 CLASSES = 10

@@ -18,7 +18,12 @@ from mlubench.reports.nightly_json import (
     NightlyRecord,
     RunEnding,
 )
-from mlubench.reports.throughput import (
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.history import append_throughput
+from mlubench.runs.record import ModelRecord
+from mlubench.runs.schemas import write_parquet
+from mlubench.runs.verdict import GateRecord
+from mlubench.speed.benchmark.throughput import (
     Configuration,
     Measured,
     RequestTimes,
@@ -27,11 +32,6 @@ from mlubench.reports.throughput import (
     throughput_rows,
     throughput_table,
 )
-from mlubench.runs.bench_record import BenchRecord
-from mlubench.runs.history import append_throughput
-from mlubench.runs.record import ModelRecord
-from mlubench.runs.schemas import write_parquet
-from mlubench.runs.verdict import GateRecord
 
 START = datetime(2026, 11, 1, 2, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\"'&"

@@ -1,0 +1,1 @@
+"""How fast a network is: benchmarks, mm_run, layer times."""

@@ -1,0 +1,1 @@
+"""``mlubench bench``: throughput and latency of every configuration, in interleaved rounds."""

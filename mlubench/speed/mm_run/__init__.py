@@ -1,0 +1,1 @@
+"""``mlubench run``: a compiled network measured as mm_run does."""

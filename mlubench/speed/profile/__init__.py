@@ -1,0 +1,1 @@
+"""``mlubench layers``: how long each layer takes."""
