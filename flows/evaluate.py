@@ -31,14 +31,14 @@ from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError
+from mlubench.evaluate.images import ChosenImages
+from mlubench.evaluate.results import Evaluation, Outcome
+from mlubench.evaluate.shard_files import unfinished_shards
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.choose import ImportedNetwork, Network, choose_network
 from mlubench.networks.compile import CalibrationImages, Compiled, build_spec
 from mlubench.networks.layer_graph import check_keep_float
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.images import ChosenImages
-from mlubench.pipeline.outcome import Evaluation, Outcome
-from mlubench.pipeline.workspace import unfinished_shards
 from mlubench.presentation.text import verdict_text
 from mlubench.runs.folders import Run
 from mlubench.runs.record import TuningRecord

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, cast
 from flows.server import OwnServer, answers, usual_url
 from mlubench.devices.device import engine_host, require_engine
 from mlubench.errors import ConfigError, MlubenchError
+from mlubench.evaluate.cluster.preflight import require_dask
 from mlubench.networks.options import EvaluateParameters
 from mlubench.object_store.option import open_depot
-from mlubench.pipeline.dask_cluster import require_dask
 from mlubench.store import locked, make_folder, write_atomic
 
 if TYPE_CHECKING:
-    from mlubench.pipeline.images import ChosenImages
+    from mlubench.evaluate.images import ChosenImages
+    from mlubench.evaluate.results import Outcome
     from mlubench.pipeline.nightly import NightlyOutcome
     from mlubench.pipeline.nightly_parameters import NightlyParameters
-    from mlubench.pipeline.outcome import Outcome
     from mlubench.speed.benchmark.options import BenchParameters
     from mlubench.speed.benchmark.results import BenchOutcome
 
@@ -141,9 +141,9 @@ def _checked_images(parameters: EvaluateParameters) -> ChosenImages:
     Returns:
         The images that are chosen, so that the flow need not look at them again.
     """
+    from mlubench.evaluate.images import choose_images
     from mlubench.networks.choose import choose_network
     from mlubench.networks.compile import build_spec
-    from mlubench.pipeline.images import choose_images
     from mlubench.runs.folders import Run
 
     network = choose_network(parameters)

@@ -7,12 +7,12 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from mlubench.evaluate import images
+from mlubench.evaluate.images import ChosenImages
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline import images
-from mlubench.pipeline.images import ChosenImages
 from tasks.progress import step_progress
 
 

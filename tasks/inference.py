@@ -9,13 +9,13 @@ from prefect.cache_policies import NO_CACHE
 
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import Shard
+from mlubench.evaluate import inference
+from mlubench.evaluate.inference import Inferred
+from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline import infer
-from mlubench.pipeline.infer import Inferred
-from mlubench.pipeline.workspace import Workspace
 from mlubench.runs.record import TuningRecord
 from mlubench.speed.measure import batch_tuning, tuning
 from mlubench.store import Store
@@ -54,6 +54,6 @@ def infer_images(
     key = compiled.precision.replace("_", "-")
     with step_progress(f"infer {compiled.precision}", f"infer-{key}") as progress:
         concurrency = tuning.concurrency_of(tuned.get(compiled.precision))
-        return infer.infer_images(
+        return inference.infer_images(
             devices, compiled, images, shards, order, kept, progress, concurrency
         )

@@ -11,17 +11,17 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
-from mlubench.pipeline import outcome
-from mlubench.pipeline.outcome import Evaluation, Outcome
+from mlubench.evaluate import results
+from mlubench.evaluate.results import Evaluation, Outcome
+from mlubench.evaluate.table import accuracy_cells, accuracy_markdown, summary_lines
 from mlubench.pipeline.page import write_page
-from mlubench.reports.console import accuracy_cells, accuracy_markdown, summary_lines
 from tasks.pages import link_page
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
 def write_run(evaluation: Evaluation, runs: Path) -> Outcome:
     """Merge the shards, judge every precision, write the run folder."""
-    return outcome.write_run(evaluation, runs, write_page)
+    return results.write_run(evaluation, runs, write_page)
 
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)

@@ -12,18 +12,19 @@ from prefect.settings import PREFECT_API_URL
 
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import Shard
+from mlubench.evaluate.cluster import dask_worker
+from mlubench.evaluate.cluster import inference as spread
+from mlubench.evaluate.cluster.hosts import Hosts, Pending
+from mlubench.evaluate.cluster.messages import PackedNetwork, ShardAnswer, ShardOrder
+from mlubench.evaluate.cluster.preflight import no_scheduler, require_dask
+from mlubench.evaluate.inference import Inferred
+from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.choose import check_classes
 from mlubench.networks.compile import Compiled
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline import remote, spread
-from mlubench.pipeline.dask_cluster import no_scheduler, require_dask
-from mlubench.pipeline.hosts import Hosts, Pending
-from mlubench.pipeline.infer import Inferred
-from mlubench.pipeline.parcels import PackedNetwork, ShardAnswer, ShardOrder
-from mlubench.pipeline.workspace import Workspace
 from tasks.progress import step_progress
 
 _CONNECT_SECONDS = 10
@@ -36,7 +37,7 @@ _CONNECT_SECONDS = 10
 )
 def infer_shard(order: ShardOrder, network: PackedNetwork | None) -> ShardAnswer:
     """Infer a shard on the host of a Dask worker."""
-    return remote.infer_shard(order, network)
+    return dask_worker.infer_shard(order, network)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from mlubench.speed.benchmark.options import BenchParameters
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mlubench.evaluate.results import Outcome
     from mlubench.pipeline.nightly import NightlyOutcome
-    from mlubench.pipeline.outcome import Outcome
     from mlubench.runs.record import TuningRecord
     from mlubench.speed.benchmark.results import BenchOutcome
 
@@ -74,7 +74,7 @@ def nightly(
 
 def print_outcome(outcome: Outcome) -> None:
     """Print the table, what must be known beside it, and where the report is."""
-    from mlubench.reports.console import render_accuracy, summary_lines
+    from mlubench.evaluate.table import render_accuracy, summary_lines
 
     screen = console()
     _print_tuning(screen, outcome.record.tuning)

@@ -15,6 +15,7 @@ from mlubench.engines.interface import BuildSpec, description_beside
 from mlubench.engines.precisions import is_quantised
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, StoreError, in_words
+from mlubench.evaluate.images import decode_images
 from mlubench.images.datasets.calibration_list import calibration_images
 from mlubench.images.datasets.dataset import Dataset, calibration_split
 from mlubench.images.datasets.digits import write_digits
@@ -31,7 +32,6 @@ from mlubench.networks.compile import CalibrationImages, Compiled, build_spec, c
 from mlubench.networks.fetch.download import Downloads
 from mlubench.networks.fetch.files import fetch_files
 from mlubench.networks.options import CompileParameters, NetworkSource
-from mlubench.pipeline.images import decode_images
 from mlubench.runs.folders import Run
 from mlubench.store import (
     MANIFEST,

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, StoreError
+from mlubench.evaluate.accuracy import AccuracyRow, rows_of
+from mlubench.evaluate.flips import find_flips
+from mlubench.evaluate.predictions import scored_part
+from mlubench.evaluate.thumbnails import read_thumbnails
 from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.networks.choose import label_order
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.pipeline.gates import PUBLISHED
-from mlubench.pipeline.thumbnails import read_thumbnails
-from mlubench.reports.accuracy import AccuracyRow, rows_of
 from mlubench.reports.explanation import read_explanation
 from mlubench.reports.fallback import read_curve
-from mlubench.reports.flips import find_flips
 from mlubench.reports.html import EvaluationPage, Explained, main_picture, render_report
 from mlubench.reports.page_verdict import PageVerdict, by_own_limits
-from mlubench.reports.predictions import scored_part
 from mlubench.runs.baselines import VerdictRecord, judgement_of
 from mlubench.runs.history import accuracy_until
 from mlubench.runs.record import RunRecord

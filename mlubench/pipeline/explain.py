@@ -12,18 +12,18 @@ import numpy as np
 from mlubench.devices.device import addresses
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError
+from mlubench.evaluate.finished_runs import Prepared, prepared_again
+from mlubench.evaluate.flips import flips_between, parts_of
+from mlubench.evaluate.pairing import common_rows, pair_images
+from mlubench.evaluate.thumbnails import write_thumbnails
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
 from mlubench.networks.choose import label_order
 from mlubench.networks.layer_graph import layer_graph
 from mlubench.pipeline.gates import read_evaluation
-from mlubench.pipeline.prepared import Prepared, prepared_again
-from mlubench.pipeline.thumbnails import write_thumbnails
 from mlubench.reports.accuracy_gates import EvaluatedRun
 from mlubench.reports.explanation import Explanation, write_explanation
-from mlubench.reports.flips import flips_between, parts_of
-from mlubench.reports.pairing import common_rows, pair_images
 
 #: Images on which layers are compared; each is some thousands to millions of numbers of a layer.
 IMAGES = 32

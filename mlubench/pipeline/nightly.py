@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mlubench.errors import DepotError, MlubenchError, StoreError
+from mlubench.evaluate.results import Outcome
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.object_store.store import Depot
 from mlubench.pipeline.gates import PUBLISHED, judge, judge_alone
 from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.outcome import Outcome
 from mlubench.pipeline.page import page_again
 from mlubench.pipeline.suite import Suite, SuiteRun
 from mlubench.reports.junit import write_junit

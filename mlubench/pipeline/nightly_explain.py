@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import MlubenchError
+from mlubench.evaluate.pairing import pair_images
 from mlubench.metrics.verdict import Verdict
 from mlubench.pipeline.explain import explain
 from mlubench.pipeline.gates import PUBLISHED, read_evaluation
@@ -21,7 +22,6 @@ from mlubench.reports.nightly_json import (
     ExplainedLayer,
     RunEnding,
 )
-from mlubench.reports.pairing import pair_images
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import (
     ACCURACY_SERIES,

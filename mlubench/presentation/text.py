@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlubench.engines.precisions import REFERENCE
+from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.metrics.verdict import Verdict, in_points
-from mlubench.reports.accuracy import AccuracyRow
 
 #: Stands where there is nothing to compare with.
 NONE = "-"

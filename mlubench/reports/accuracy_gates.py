@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlubench.engines.precisions import REFERENCE
+from mlubench.evaluate.pairing import Pairs, pair_images
 from mlubench.metrics.accuracy import wilson_interval
 from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.metrics.paired import Paired, equivalence
 from mlubench.metrics.verdict import Verdict, in_points, judge_drop, judge_loss, judge_share
-from mlubench.reports.pairing import Pairs, pair_images
 from mlubench.reports.thresholds import Gates
 from mlubench.runs.record import ImageCounts, ModelRecord, RunRecord
 from mlubench.runs.verdict import Gate

@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.errors import StoreError, in_words
+from mlubench.evaluate.flips import Flip
 from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import Paired
 from mlubench.metrics.verdict import in_points
 from mlubench.presentation.text import NONE
-from mlubench.reports.flips import Flip
 from mlubench.runs.schemas import write_parquet
 from mlubench.store import write_json
 

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mlubench.reports.flips import LISTED, PICTURED, Flip, FlipPart
+from mlubench.evaluate.flips import LISTED, PICTURED, Flip, FlipPart
 
 #: Pictures and rows of all lists together: a page of many thousands does not open on a phone.
 _PICTURES, _ROWS = 160, 2000

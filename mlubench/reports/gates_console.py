@@ -8,9 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.evaluate.table import COLOURS
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import verdict_text
-from mlubench.reports.console import COLOURS
 from mlubench.runs.verdict import Gate, Judged
 
 

@@ -13,17 +13,17 @@ import pyarrow as pa
 
 from mlubench.devices.names import grouped
 from mlubench.engines.precisions import REFERENCE, is_quantised
+from mlubench.evaluate.accuracy import AccuracyRow
+from mlubench.evaluate.flips import FlipPart, parts_of
 from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.levels import CLASS_LEVEL
 from mlubench.metrics.verdict import Verdict, in_points
 from mlubench.presentation.drawing import DARK, LIGHT
 from mlubench.presentation.history_plots import accuracy_history
 from mlubench.presentation.text import NONE, RowText, p_text, row_text, verdict_text
-from mlubench.reports.accuracy import AccuracyRow
 from mlubench.reports.explanation import Explanation, decibels
 from mlubench.reports.fallback import Curve, fallback_end
 from mlubench.reports.flip_lists import FlipGroup, flip_lists
-from mlubench.reports.flips import FlipPart, parts_of
 from mlubench.reports.layer_plots import curve_picture, layer_picture
 from mlubench.reports.page_verdict import PageVerdict
 from mlubench.reports.plots import Picture, accuracy_plots
@@ -56,10 +56,10 @@ class EvaluationPage:
 
     Attributes:
         run: the run's record.
-        rows: its accuracy, as :func:`mlubench.reports.accuracy.accuracy_rows` returned it.
+        rows: its accuracy, as :func:`mlubench.evaluate.accuracy.accuracy_rows` returned it.
         verdict: how it was judged.
         max_drop: per precision, the largest drop allowed, as a fraction.
-        flips: the changed images, as :func:`mlubench.reports.flips.find_flips` returned them.
+        flips: the changed images, as :func:`mlubench.evaluate.flips.find_flips` returned them.
         thumbnails: JPEGs of some of them, by name.
         classes: per precision, its classes against force_float32, the surest loss first.
         class_ids: of the network's classes, in its own order.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mlubench.evaluate.accuracy import AccuracyRow, verdict_reasons
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.presentation.text import verdict_text
-from mlubench.reports.accuracy import AccuracyRow, verdict_reasons
 from mlubench.runs.verdict import GateRecord, worst_first
 
 _SEVERITY = list(Verdict)

@@ -10,10 +10,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.metrics.verdict import in_points
 from mlubench.presentation.drawing import LIGHT, as_png, as_svg, drawing
 from mlubench.presentation.text import RowText, row_text
-from mlubench.reports.accuracy import AccuracyRow
 from mlubench.runs.record import PublishedRecord
 
 _INCHES_PER_LINE, _INCHES_OF_AXIS = 0.56, 0.36
@@ -75,7 +75,7 @@ def accuracy_plots(
     """Return the pictures of the accuracy rows: the accuracies, then the drops, if any.
 
     Args:
-        rows: as :func:`mlubench.reports.accuracy.accuracy_rows` returned them.
+        rows: as :func:`mlubench.evaluate.accuracy.accuracy_rows` returned them.
         max_drop: per precision, the largest drop allowed, as a fraction.
         published: what others measured.
     """

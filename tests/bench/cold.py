@@ -25,11 +25,11 @@ from rich.table import Table
 from flows.start import prepare_prefect
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
+from mlubench.evaluate.images import choose_images
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.choose import choose_network, import_network
 from mlubench.networks.compile import CalibrationImages, build_spec, compile_network
 from mlubench.networks.options import EvaluateParameters, check_parameters
-from mlubench.pipeline.images import choose_images
 from mlubench.runs.folders import Run
 from tests.bench.pipeline import bare_rate, networks
 

@@ -23,13 +23,13 @@ from rich.table import Table
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
+from mlubench.evaluate.inference import infer_images
+from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.datasets.dataset import Dataset, read_image_folder
 from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline.infer import infer_images
-from mlubench.pipeline.workspace import Workspace
 from tests.bench.machine import machine
 
 _ROOT = Path(__file__).resolve().parent.parent.parent

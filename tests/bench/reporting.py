@@ -26,6 +26,10 @@ from rich.table import Table
 
 from mlubench.devices.shards import cut
 from mlubench.engines.interface import NetworkFiles
+from mlubench.evaluate import results
+from mlubench.evaluate.images import ChosenImages
+from mlubench.evaluate.inference import Inferred
+from mlubench.evaluate.predictions import ShardFacts, write_shard
 from mlubench.images.datasets.dataset import Dataset, ImageRef
 from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.datasets.source import FolderSource
@@ -33,17 +37,13 @@ from mlubench.images.decoding.cache import DecodedImages, Records
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.networks.choose import ImportedNetwork, Network, OnnxFile
 from mlubench.networks.options import DEFAULT_PRECISIONS, EvaluateParameters
-from mlubench.pipeline import outcome
-from mlubench.pipeline.images import ChosenImages
-from mlubench.pipeline.infer import Inferred
-from mlubench.reports.predictions import ShardFacts, write_shard
 from tests.bench.machine import machine
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _SIZES = (50_000, 1_000_000)
 _CLASSES = 1000
 _CORRUPT_EVERY = 10_007
-#: What is measured by itself: functions of mlubench.pipeline.outcome, and what they do.
+#: What is measured by itself: functions of mlubench.evaluate.results, and what they do.
 _PARTS = {
     "_merged": "merge",
     "accuracy_rows": "judge",
@@ -94,10 +94,10 @@ def _measure(size: int, folder: Path) -> dict[str, Any]:
     evaluation = _evaluation(size, folder)
     parts: dict[str, float] = {}
     for name, part in _PARTS.items():
-        if hasattr(outcome, name):
-            setattr(outcome, name, _timed(getattr(outcome, name), part, parts))
+        if hasattr(results, name):
+            setattr(results, name, _timed(getattr(results, name), part, parts))
     start, busy = time.perf_counter(), time.process_time()
-    outcome.write_run(evaluation, folder / "runs", lambda _: None)  # measured elsewhere
+    results.write_run(evaluation, folder / "runs", lambda _: None)  # measured elsewhere
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"all": seconds, "processor": busy, "parts": parts, "memory": memory}
@@ -114,7 +114,7 @@ def _timed(function: Callable[..., Any], part: str, parts: dict[str, float]) -> 
     return timed
 
 
-def _evaluation(size: int, folder: Path) -> outcome.Evaluation:
+def _evaluation(size: int, folder: Path) -> results.Evaluation:
     """Make up what a run has measured: three quarters of the answers right, some flipped."""
     random = np.random.default_rng(0)
     order = imagenet_order("2012")
@@ -131,7 +131,7 @@ def _evaluation(size: int, folder: Path) -> outcome.Evaluation:
         stream.truncate(size * 227 * 227 * 3)  # black ones, that take no room
     records = Records(images, digests, dict.fromkeys(corrupt, ("truncated", "made up")))
     digest = "0" * 64
-    return outcome.Evaluation(
+    return results.Evaluation(
         asked=EvaluateParameters(model="squeezenet_v1_1", dataset="imagenet_val", out=folder),
         network=Network(
             name="made-up",

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from mlubench.errors import StoreError
+from mlubench.evaluate.predictions import ShardFacts, read_shard, write_shard
 from mlubench.images.datasets.dataset import Dataset
 from mlubench.images.decoding.cache import verify_block
 from mlubench.images.decoding.decoder import decode_dataset
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.reports.predictions import ShardFacts, read_shard, write_shard
 from mlubench.runs.history import append_accuracy, read_accuracy_history
 from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, read_parquet

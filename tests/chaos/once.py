@@ -27,13 +27,13 @@ from mlubench.devices.device import EngineHost
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
 from mlubench.errors import DeviceError, EngineError, WorkerError
+from mlubench.evaluate.inference import Inferred, infer_images
+from mlubench.evaluate.predictions import CORRUPT, SCORED, merge_shards, predictions_table
+from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.datasets.labels import simple_order
 from mlubench.images.decoding.blocks import BLOCK_IMAGES
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline.infer import Inferred, infer_images
-from mlubench.pipeline.workspace import Workspace
-from mlubench.reports.predictions import CORRUPT, SCORED, merge_shards, predictions_table
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.kills import Undisturbed
 

@@ -9,8 +9,8 @@ from unittest import mock
 
 import pytest
 
+from mlubench.evaluate.results import Outcome
 from mlubench.networks.options import check_parameters
-from mlubench.pipeline.outcome import Outcome
 from tests.support.fitted import write_fitted_network
 from tests.support.plain_flow import plainly
 from tests.support.sample import copy_compiled
@@ -48,7 +48,7 @@ def run_without_page(run: Evaluate) -> Evaluate:
     """Evaluates like ``run``, without the page, which takes as long as a small network's images."""
 
     def run_without_page(**options: Any) -> Outcome:
-        with mock.patch("mlubench.pipeline.outcome.write_page"):
+        with mock.patch("mlubench.evaluate.results.write_page"):
             return run(**options)
 
     return run_without_page

@@ -17,9 +17,9 @@ import pytest
 
 from mlubench.cli import main
 from mlubench.errors import ConfigError, DatasetError
+from mlubench.evaluate.results import Outcome
 from mlubench.images.datasets.digits import write_digits
 from mlubench.images.datasets.source import FolderSource
-from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 from tests.support.sample import copy_compiled

@@ -12,10 +12,10 @@ import pytest
 
 from mlubench.cli import main
 from mlubench.errors import ConfigError
+from mlubench.evaluate.results import Outcome
 from mlubench.networks.caffe.weights import read_caffemodel, write_caffemodel
 from mlubench.pipeline import fallback
 from mlubench.pipeline.explain import explain
-from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 

@@ -17,10 +17,10 @@ import pytest
 
 from mlubench.cli.flows import print_outcome
 from mlubench.errors import ConfigError
+from mlubench.evaluate import results as outcomes
+from mlubench.evaluate.results import Outcome
 from mlubench.images.datasets.digits import write_digits
-from mlubench.pipeline import outcome as outcomes
 from mlubench.pipeline.explain import explain
-from mlubench.pipeline.outcome import Outcome
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 from tests.support.pageless import pageless as pageless

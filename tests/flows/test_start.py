@@ -11,8 +11,8 @@ import pytest
 from flows import start
 from mlubench import cli
 from mlubench.errors import MlubenchError, StoreError
+from mlubench.evaluate import images
 from mlubench.networks.options import check_parameters
-from mlubench.pipeline import images
 from tests.flows.conftest import Evaluate
 from tests.support.plain_command import plain_evaluations
 

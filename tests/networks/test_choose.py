@@ -96,7 +96,7 @@ def test_onnx_stands_for_caffes_files(options: dict[str, Any], words: str) -> No
 
 
 def test_onnx_without_images_does_not_mean_the_samples() -> None:
-    from mlubench.pipeline.images import choose_images
+    from mlubench.evaluate.images import choose_images
 
     asked = check_parameters(onnx="a.onnx", **ONNX)
     with pytest.raises(ConfigError, match="no images are named"):

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
+from mlubench.evaluate.accuracy import Setup
+from mlubench.evaluate.predictions import Top, predictions_table
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.accuracy import Setup
-from mlubench.reports.predictions import Top, predictions_table
 from mlubench.runs.record import DatasetRecord, ImageCounts, ModelRecord, RunRecord
 
 IMAGES = 400

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 
+from mlubench.evaluate.flips import PICTURED, Flip, parts_of
 from mlubench.reports.flip_lists import FlipGroup, flip_lists
-from mlubench.reports.flips import PICTURED, Flip, parts_of
 
 LOST = Flip("int8", False, "a.JPEG", "n0", 0, 0, 0.9, 1, 0.8)
 

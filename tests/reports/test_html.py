@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from mlubench.evaluate.accuracy import AccuracyRow, accuracy_rows, accuracy_table
+from mlubench.evaluate.flips import Flip, find_flips, parts_of
 from mlubench.metrics.classes import ClassDrop
-from mlubench.reports.accuracy import AccuracyRow, accuracy_rows, accuracy_table
-from mlubench.reports.flips import Flip, find_flips, parts_of
 from mlubench.reports.html import EvaluationPage, command, render_report
 from mlubench.reports.page_verdict import by_own_limits
 from mlubench.runs.history import accuracy_until

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from mlubench.errors import ConfigError, StoreError
+from mlubench.evaluate.results import Outcome
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.options import EvaluateParameters
 from mlubench.object_store.address import parse_address
 from mlubench.object_store.store import Depot
 from mlubench.object_store.transfer import Source
 from mlubench.pipeline.nightly import judge_run, with_shared
-from mlubench.pipeline.outcome import Outcome
 from mlubench.pipeline.suite import SuiteRun
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.thresholds import Gates

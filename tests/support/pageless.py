@@ -8,6 +8,6 @@ import pytest
 @pytest.fixture
 def pageless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the page, which takes a third of an evaluation of few images."""
-    from mlubench.pipeline import outcome
+    from mlubench.evaluate import results
 
-    monkeypatch.setattr(outcome, "write_page", lambda _: None)
+    monkeypatch.setattr(results, "write_page", lambda _: None)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mlubench.evaluate.accuracy import Setup, accuracy_rows, accuracy_table
+from mlubench.evaluate.predictions import predictions_table
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.accuracy import Setup, accuracy_rows, accuracy_table
-from mlubench.reports.predictions import predictions_table
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.record import DatasetRecord, ImageCounts, ModelRecord, RunRecord
 from mlubench.runs.schemas import SHARDS, write_parquet

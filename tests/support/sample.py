@@ -32,10 +32,10 @@ def compiled_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _compile(folder: Path) -> None:
     from mlubench.devices.device import engine_host
     from mlubench.devices.pool import DevicePool
+    from mlubench.evaluate.images import choose_images, decode_images
     from mlubench.networks.choose import choose_network, import_network
     from mlubench.networks.compile import CalibrationImages, build_spec, compile_network
     from mlubench.networks.options import EvaluateParameters
-    from mlubench.pipeline.images import choose_images, decode_images
     from mlubench.runs.folders import Run
 
     asked = EvaluateParameters(out=folder)

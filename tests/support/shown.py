@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
-from mlubench.pipeline.outcome import Outcome
+from mlubench.evaluate.results import Outcome
 
 
 def shown(outcome: Outcome) -> dict[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Shards to the hosts of a Dask cluster: the flow's end of :mod:`mlubench.pipeline.remote`.
+"""Shards to the hosts of a Dask cluster; the hosts' end is :mod:`.dask_worker`.
 
 Dask chooses the host, and gives a shard whose Dask worker is lost to another one. A shard whose
 device fails is given to another host here.
@@ -21,16 +21,16 @@ from typing import Any
 from mlubench.devices.shard_queue import Work, told
 from mlubench.devices.shards import Shard
 from mlubench.errors import DeviceError, WorkerError
+from mlubench.evaluate.cluster.hosts import Hosts, Pending
+from mlubench.evaluate.cluster.lost_workers import ENDED, Losses
+from mlubench.evaluate.cluster.messages import NetworkAbsent, ShardAnswer, ShardOrder
+from mlubench.evaluate.cluster.network_transfer import PATIENCE, SentNetwork, none_left
+from mlubench.evaluate.inference import Inferred, read_results, shard_files
+from mlubench.evaluate.predictions import ShardFacts, write_shard
+from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline.hosts import Hosts, Pending
-from mlubench.pipeline.infer import Inferred, read_results, shard_files
-from mlubench.pipeline.losses import ENDED, Losses
-from mlubench.pipeline.parcels import NetworkAbsent, ShardAnswer, ShardOrder
-from mlubench.pipeline.sent_network import PATIENCE, SentNetwork, none_left
-from mlubench.pipeline.workspace import Workspace
-from mlubench.reports.predictions import ShardFacts, write_shard
 
 _PROGRESS_SECONDS = 0.25
 _LOOK_SECONDS = 2.0

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from mlubench.reports import flips as module
-from mlubench.reports.accuracy import accuracy_rows
-from mlubench.reports.flips import (
+from mlubench.evaluate import flips as module
+from mlubench.evaluate.accuracy import accuracy_rows
+from mlubench.evaluate.flips import (
     PICTURED,
     Flip,
     FlipPart,
@@ -18,7 +18,7 @@ from mlubench.reports.flips import (
     parts_of,
     pictured,
 )
-from mlubench.reports.predictions import scored_part
+from mlubench.evaluate.predictions import scored_part
 from tests.reports import examples
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlubench.errors import DeviceError
+from mlubench.evaluate.cluster.hosts import Hosts
+from mlubench.evaluate.cluster.messages import PackedNetwork
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline.hosts import Hosts
-from mlubench.pipeline.parcels import PackedNetwork
 
 #: How long a run waits where no host is left: a nanny, or somebody, may start a worker again.
 PATIENCE = 60.0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from mlubench.evaluate.flips import FlipPart, pictured
+from mlubench.evaluate.thumbnail import thumbnail
 from mlubench.images.decoding.cache import DecodedImages
-from mlubench.images.thumbnail import thumbnail
-from mlubench.reports.flips import FlipPart, pictured
 from mlubench.runs.schemas import THUMBNAILS, read_parquet, write_parquet
 
 _FILE = "thumbnails.parquet"
@@ -20,7 +20,7 @@ def write_thumbnails(folder: Path, flips: Sequence[FlipPart], scored: DecodedIma
 
     Args:
         folder: of the run or the explanation.
-        flips: by precision and direction, as :mod:`mlubench.reports.flips` returns them.
+        flips: by precision and direction, as :mod:`mlubench.evaluate.flips` returns them.
         scored: the decoded images, these among them.
 
     Raises:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from mlubench.pipeline.hosts import Hosts
+from mlubench.evaluate.cluster.hosts import Hosts
 
 #: How a shard is said to have failed, after the host's name.
 ENDED = "its Dask worker ended"

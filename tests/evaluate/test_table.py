@@ -8,9 +8,9 @@ import io
 import pytest
 from rich.console import Console
 
+from mlubench.evaluate.accuracy import AccuracyRow, accuracy_rows
+from mlubench.evaluate.table import accuracy_markdown, render_accuracy, summary_lines
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.accuracy import AccuracyRow, accuracy_rows
-from mlubench.reports.console import accuracy_markdown, render_accuracy, summary_lines
 from tests.reports import examples
 
 

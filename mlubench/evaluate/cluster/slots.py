@@ -14,7 +14,7 @@ from mlubench.devices.device import Device, addresses, engine_host
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.traits import traits
 from mlubench.errors import StoreError
-from mlubench.pipeline.parcels import ShardAnswer, ShardOrder
+from mlubench.evaluate.cluster.messages import ShardAnswer, ShardOrder
 from mlubench.store import make_folder
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mlubench.pipeline.thumbnails import read_thumbnails, write_thumbnails
-from mlubench.reports.flips import PICTURED
+from mlubench.evaluate.flips import PICTURED
+from mlubench.evaluate.thumbnails import read_thumbnails, write_thumbnails
 from tests.support.pages import IMAGES, LOST, decoded_images, flips_of, write_nights
 
 

@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 
+from mlubench.evaluate import label_order_check
+from mlubench.evaluate.label_order_check import find_wrong_order
 from mlubench.images.datasets import labels
 from mlubench.images.datasets.labels import simple_order
 from mlubench.metrics.accuracy import wilson_interval
-from mlubench.pipeline import label_orders
-from mlubench.pipeline.label_orders import find_wrong_order
 
 OTHER = {"2012": "2015", "2015": "2012"}
 #: A table of 1000 rows, which thousands of trials would read each time.
@@ -21,7 +21,7 @@ imagenet_order = functools.cache(labels.imagenet_order)
 
 @pytest.fixture(autouse=True)
 def _read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_orders, "imagenet_order", imagenet_order)
+    monkeypatch.setattr(label_order_check, "imagenet_order", imagenet_order)
 
 
 def _run(network: str, listed: str, images: int, right: float) -> tuple[list[str], np.ndarray]:

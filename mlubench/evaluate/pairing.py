@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mlubench.evaluate.predictions import best, scored_part
 from mlubench.metrics.paired import Paired, compare_right
-from mlubench.reports.predictions import best, scored_part
 
 #: Columns that hold the answers themselves.
 _ANSWERS = ("top5_index", "top5_score")

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlubench.errors import DeviceError, StoreError
-from mlubench.pipeline.parcels import (
+from mlubench.evaluate.cluster.messages import (
     HostFacts,
     NetworkAbsent,
     PackedNetwork,
     ShardAnswer,
     ShardOrder,
 )
-from mlubench.pipeline.same_hosts import check_same, same_facts
-from mlubench.pipeline.slots import Slots, host_name
+from mlubench.evaluate.cluster.same_environment import check_same, same_facts
+from mlubench.evaluate.cluster.slots import Slots, host_name
 from mlubench.store import MANIFEST, atomic_folder, content_key, entry_damage, locked, note_use
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlubench.engines.precisions import REFERENCE
-from mlubench.reports.predictions import best, scored_rows
+from mlubench.evaluate.predictions import best, scored_rows
 
 #: So many images of each precision and direction may be pictured.
 PICTURED = 40
@@ -70,7 +70,7 @@ def find_flips(predictions: pa.Table) -> list[FlipPart]:
     """Return the lost and won images by precision, the lost first; what has none is left out.
 
     Args:
-        predictions: as :func:`mlubench.reports.predictions.predictions_table` returns it;
+        predictions: as :func:`mlubench.evaluate.predictions.predictions_table` returns it;
             without force_float32 in it nothing flips.
     """
     precisions = pc.unique(predictions["precision"]).to_pylist()

@@ -12,12 +12,12 @@ from distributed.client import FutureCancelledError
 
 from mlubench.devices.shards import cut
 from mlubench.errors import DeviceError
+from mlubench.evaluate.cluster import network_transfer
+from mlubench.evaluate.cluster.hosts import Hosts
+from mlubench.evaluate.cluster.inference import Inference, infer_on_hosts
+from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline import sent_network
-from mlubench.pipeline.hosts import Hosts
-from mlubench.pipeline.spread import Inference, infer_on_hosts
-from mlubench.pipeline.workspace import Workspace
 
 KEY = "a-network"
 IMAGES = 4
@@ -114,7 +114,7 @@ def test_a_shard_that_ends_every_worker_ends_the_run(
 def test_a_cluster_to_which_no_host_comes_back_ends_the_run(
     infer: Callable[[_Cluster], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sent_network, "PATIENCE", 0.5)
+    monkeypatch.setattr(network_transfer, "PATIENCE", 0.5)
     cluster = _Cluster()
     scatter = cluster.scatter
 

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.devices.names import grouped
+from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import NONE, RowText, markdown_text, row_text, verdict_text
-from mlubench.reports.accuracy import AccuracyRow
 from mlubench.runs.record import RunRecord
 
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import DatasetError
+from mlubench.evaluate.predictions import best, scored_part
 from mlubench.metrics.accuracy import wilson_interval
 from mlubench.metrics.paired import Paired, compare_paired
 from mlubench.metrics.verdict import Verdict, judge_drop
-from mlubench.reports.predictions import best, scored_part
 from mlubench.runs.schemas import ACCURACY
 
 #: The columns that are looked at; the names of images are the most of a table.
@@ -91,7 +91,7 @@ def accuracy_rows(
     """Score every precision and judge its drop from force_float32.
 
     Args:
-        predictions: as :func:`mlubench.reports.predictions.predictions_table` returns it.
+        predictions: as :func:`mlubench.evaluate.predictions.predictions_table` returns it.
         setup: what is not in the predictions.
         max_drop: per precision, the largest drop allowed, as a fraction; a precision that is
             not in it is not judged.

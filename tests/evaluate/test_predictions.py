@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlubench.errors import StoreError
-from mlubench.reports.predictions import (
+from mlubench.evaluate.predictions import (
     ShardFacts,
     Top,
     merge_shards,

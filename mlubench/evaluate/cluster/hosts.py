@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from mlubench.devices.device import FAILURES
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, MlubenchError
-from mlubench.pipeline.parcels import HostFacts, ShardOrder
-from mlubench.pipeline.remote import close_devices, look
-from mlubench.pipeline.same_hosts import check_same, same_facts
+from mlubench.evaluate.cluster.dask_worker import close_devices, look
+from mlubench.evaluate.cluster.messages import HostFacts, ShardOrder
+from mlubench.evaluate.cluster.same_environment import check_same, same_facts
 
 #: Seconds between two questions to a scheduler that did not answer the first.
 _PAUSES = (0.5, 1.0, 2.0)

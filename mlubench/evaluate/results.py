@@ -16,28 +16,28 @@ from mlubench import __version__
 from mlubench.devices.names import grouped
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import DepotError
-from mlubench.images.decoding.cache import DecodedImages, ImageRecord
-from mlubench.magicmind_sample.files import seed_folder_name, write_seed_files
-from mlubench.metrics.verdict import Verdict, worst
-from mlubench.networks.choose import ImportedNetwork, Network
-from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.images import ChosenImages
-from mlubench.pipeline.infer import Inferred
-from mlubench.pipeline.label_orders import WrongOrder, find_wrong_order
-from mlubench.pipeline.thumbnails import write_thumbnails
-from mlubench.reports.accuracy import (
+from mlubench.evaluate.accuracy import (
     AccuracyRow,
     Setup,
     accuracy_rows,
     accuracy_table,
     verdict_reasons,
 )
-from mlubench.reports.flips import find_flips
-from mlubench.reports.predictions import (
+from mlubench.evaluate.flips import find_flips
+from mlubench.evaluate.images import ChosenImages
+from mlubench.evaluate.inference import Inferred
+from mlubench.evaluate.label_order_check import WrongOrder, find_wrong_order
+from mlubench.evaluate.predictions import (
     merge_shards,
     predictions_table,
     shards_table,
 )
+from mlubench.evaluate.thumbnails import write_thumbnails
+from mlubench.images.decoding.cache import DecodedImages, ImageRecord
+from mlubench.magicmind_sample.files import seed_folder_name, write_seed_files
+from mlubench.metrics.verdict import Verdict, worst
+from mlubench.networks.choose import ImportedNetwork, Network
+from mlubench.networks.options import EvaluateParameters
 from mlubench.runs.folders import RunName, name_run
 from mlubench.runs.history import append_accuracy, settle
 from mlubench.runs.record import (

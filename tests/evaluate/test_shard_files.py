@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlubench.errors import StoreError
+from mlubench.evaluate.shard_files import unfinished_shards
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.networks.compile import Compiled
-from mlubench.pipeline.workspace import unfinished_shards
 
 
 def _images(key: str = "images") -> DecodedImages:

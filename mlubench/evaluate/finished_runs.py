@@ -11,6 +11,7 @@ from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError
+from mlubench.evaluate.images import ChosenImages, choose_images, decode_images
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.networks.choose import (
     ImportedNetwork,
@@ -23,7 +24,6 @@ from mlubench.networks.compile import CalibrationImages, Compiled, build_spec, c
 from mlubench.networks.fetch.download import Downloads
 from mlubench.networks.fetch.files import fetch_files
 from mlubench.networks.options import EvaluateParameters, check_parameters
-from mlubench.pipeline.images import ChosenImages, choose_images, decode_images
 from mlubench.runs.folders import Run
 from mlubench.runs.record import RunRecord
 

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pytest
 
 from mlubench.errors import DatasetError
-from mlubench.metrics.verdict import Verdict
-from mlubench.reports.accuracy import (
+from mlubench.evaluate.accuracy import (
     AccuracyRow,
     accuracy_rows,
     accuracy_table,
     rows_of,
     verdict_reasons,
 )
-from mlubench.reports.predictions import predictions_table
+from mlubench.evaluate.predictions import predictions_table
+from mlubench.metrics.verdict import Verdict
 from mlubench.runs.schemas import ACCURACY, read_parquet, write_parquet
 from tests.reports import examples
 

@@ -13,11 +13,11 @@ import distributed
 import pytest
 
 from mlubench.errors import ConfigError, DeviceError
+from mlubench.evaluate.cluster.dask_worker import close_devices, infer_shard
+from mlubench.evaluate.cluster.messages import NetworkAbsent, PackedNetwork, ShardOrder
+from mlubench.evaluate.cluster.preflight import require_dask
+from mlubench.evaluate.cluster.same_environment import check_same, same_facts
 from mlubench.networks.options import check_parameters
-from mlubench.pipeline.dask_cluster import require_dask
-from mlubench.pipeline.parcels import NetworkAbsent, PackedNetwork, ShardOrder
-from mlubench.pipeline.remote import close_devices, infer_shard
-from mlubench.pipeline.same_hosts import check_same, same_facts
 from mlubench.store import Store, content_key
 
 PARTS = {"network": "tiny"}

@@ -1,0 +1,1 @@
+"""Accuracy of a network in several precisions."""

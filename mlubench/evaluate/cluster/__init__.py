@@ -1,0 +1,1 @@
+"""The same shards on the hosts of a Dask cluster."""
