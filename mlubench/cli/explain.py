@@ -37,11 +37,11 @@ def explain(
     so that a search goes on where it was. Everything is written to RUN/explain/PRECISION too, and
     shown on the run's page.
     """
-    from mlubench.pipeline import explain as explaining
-    from mlubench.pipeline.fallback import fallback_of_run
+    from mlubench.explain import explain as explaining
+    from mlubench.explain.curve import render_fallback
+    from mlubench.explain.explanation import render_explanation
+    from mlubench.explain.keep_float import fallback_of_run
     from mlubench.pipeline.page import page_again
-    from mlubench.reports.explanation import render_explanation
-    from mlubench.reports.fallback import render_fallback
     from mlubench.runs.lookup import find_run
 
     if budget is not None and (baseline is not None or not 0 <= budget <= 100):

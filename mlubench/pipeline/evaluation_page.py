@@ -18,12 +18,12 @@ from mlubench.evaluate.accuracy import AccuracyRow, rows_of
 from mlubench.evaluate.flips import find_flips
 from mlubench.evaluate.predictions import scored_part
 from mlubench.evaluate.thumbnails import read_thumbnails
+from mlubench.explain.curve import read_curve
+from mlubench.explain.explanation import read_explanation
 from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.networks.choose import label_order
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.pipeline.gates import PUBLISHED
-from mlubench.reports.explanation import read_explanation
-from mlubench.reports.fallback import read_curve
 from mlubench.reports.html import EvaluationPage, Explained, main_picture, render_report
 from mlubench.reports.page_verdict import PageVerdict, by_own_limits
 from mlubench.runs.baselines import VerdictRecord, judgement_of

@@ -9,12 +9,12 @@ from pathlib import Path
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import MlubenchError
 from mlubench.evaluate.pairing import pair_images
+from mlubench.explain.explain import explain
+from mlubench.explain.explanation import Explanation
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.explain import explain
 from mlubench.pipeline.gates import PUBLISHED, read_evaluation
 from mlubench.pipeline.page import page_again
 from mlubench.pipeline.suite import SuiteRun
-from mlubench.reports.explanation import Explanation
 from mlubench.reports.nightly_json import (
     Explained,
     ExplainedClass,

@@ -15,16 +15,16 @@ from mlubench.devices.names import grouped
 from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.evaluate.flips import FlipPart, parts_of
+from mlubench.explain.curve import Curve, fallback_end
+from mlubench.explain.explanation import Explanation, decibels
+from mlubench.explain.plots import curve_picture, layer_picture
 from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.levels import CLASS_LEVEL
 from mlubench.metrics.verdict import Verdict, in_points
 from mlubench.presentation.drawing import DARK, LIGHT
 from mlubench.presentation.history_plots import accuracy_history
 from mlubench.presentation.text import NONE, RowText, p_text, row_text, verdict_text
-from mlubench.reports.explanation import Explanation, decibels
-from mlubench.reports.fallback import Curve, fallback_end
 from mlubench.reports.flip_lists import FlipGroup, flip_lists
-from mlubench.reports.layer_plots import curve_picture, layer_picture
 from mlubench.reports.page_verdict import PageVerdict
 from mlubench.reports.plots import Picture, accuracy_plots
 from mlubench.runs.record import PublishedRecord, RunRecord

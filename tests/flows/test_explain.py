@@ -13,9 +13,9 @@ import pytest
 from mlubench.cli import main
 from mlubench.errors import ConfigError
 from mlubench.evaluate.results import Outcome
+from mlubench.explain import keep_float
+from mlubench.explain.explain import explain
 from mlubench.networks.caffe.weights import read_caffemodel, write_caffemodel
-from mlubench.pipeline import fallback
-from mlubench.pipeline.explain import explain
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 
@@ -135,8 +135,8 @@ def test_the_layer_that_int8_cannot_hold_is_kept_in_float(
 ) -> None:
     import pandas as pd
 
-    monkeypatch.setattr(fallback, "_ROUNDS", 2)
-    monkeypatch.setattr(fallback, "_SECONDS", 0.02)
+    monkeypatch.setattr(keep_float, "_ROUNDS", 2)
+    monkeypatch.setattr(keep_float, "_SECONDS", 0.02)
     lossy = run(
         model="sample",
         caffemodel=_with_an_outlier(tmp_path),
@@ -145,7 +145,7 @@ def test_the_layer_that_int8_cannot_hold_is_kept_in_float(
         calibration_num=24,
     )
     steps: list[str] = []
-    found = fallback.fallback_of_run(lossy.folder, out, INT8, 0.005, 8, steps.append)
+    found = keep_float.fallback_of_run(lossy.folder, out, INT8, 0.005, 8, steps.append)
     assert found.kept == (DISTURBED,)
     assert found.points[0].paired.drop > 0.02
     assert steps[1:4] == [f"{count} of 86 layers in float" for count in (0, 86, 43)]
@@ -153,7 +153,7 @@ def test_the_layer_that_int8_cannot_hold_is_kept_in_float(
     assert curve.kept.tolist() == sorted(point.count for point in found.points)
     assert (curve.throughput > 0).all()
     kept = {path: path.stat().st_ino for path in (out / "cache").glob("*/*/")}
-    again = fallback.fallback_of_run(lossy.folder, out, INT8, 0.005, 8, steps.append)
+    again = keep_float.fallback_of_run(lossy.folder, out, INT8, 0.005, 8, steps.append)
     assert (again.kept, again.command) == (found.kept, found.command)
     assert {path: path.stat().st_ino for path in (out / "cache").glob("*/*/")} == kept
     # What is printed compiles that network.
@@ -168,4 +168,4 @@ def test_the_budget_is_checked(own: Path, out: Path, capsys: pytest.CaptureFixtu
     assert main([*words, "--budget", "101"]) == 2
     assert "--budget: is 101" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="force_float16 is not quantised"):
-        fallback.fallback_of_run(own, out, "force_float16", 0.0, 2, lambda _: None)
+        keep_float.fallback_of_run(own, out, "force_float16", 0.0, 2, lambda _: None)

@@ -19,8 +19,8 @@ from mlubench.cli.flows import print_outcome
 from mlubench.errors import ConfigError
 from mlubench.evaluate import results as outcomes
 from mlubench.evaluate.results import Outcome
+from mlubench.explain.explain import explain
 from mlubench.images.datasets.digits import write_digits
-from mlubench.pipeline.explain import explain
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 from tests.support.pageless import pageless as pageless

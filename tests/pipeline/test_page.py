@@ -13,13 +13,13 @@ import pytest
 from mlubench.cli import main
 from mlubench.evaluate.flips import parts_of, pictured
 from mlubench.evaluate.thumbnails import write_thumbnails
+from mlubench.explain.explanation import write_explanation
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.nightly import judge_run
 from mlubench.pipeline.page import page_again, write_page
 from mlubench.pipeline.suite import SuiteRun
-from mlubench.reports.explanation import write_explanation
 from mlubench.reports.thresholds import Gates
 from mlubench.runs.baselines import record_verdict
 from mlubench.runs.verdict import Gate, Judged

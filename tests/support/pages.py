@@ -9,13 +9,13 @@ import numpy as np
 
 from mlubench.evaluate.flips import FlipPart, find_flips
 from mlubench.evaluate.thumbnails import write_thumbnails
+from mlubench.explain.curve import Fallback, FallbackPoint, write_fallback
+from mlubench.explain.explanation import Explanation, write_explanation
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import compare_right
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.explanation import Explanation, write_explanation
-from mlubench.reports.fallback import Fallback, FallbackPoint, write_fallback
 from mlubench.runs.baselines import record_verdict
 from mlubench.runs.history import append_accuracy
 from mlubench.runs.record import PublishedRecord, RunRecord

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mlubench.explain.curve import Curve, CurvePoint
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.presentation.drawing import LIGHT, drawing
-from mlubench.reports.fallback import Curve, CurvePoint
 from mlubench.reports.plots import Picture
 
 _HEIGHT = 2.5

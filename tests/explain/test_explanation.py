@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mlubench.errors import StoreError
+from mlubench.explain.curve import read_curve, write_fallback
+from mlubench.explain.explanation import decibels, read_explanation, write_explanation
 from mlubench.metrics.layer_noise import LayerNoise
-from mlubench.reports.explanation import decibels, read_explanation, write_explanation
-from mlubench.reports.fallback import read_curve, write_fallback
 from tests.support import pages
 
 NAMES = [f"class {number}" for number in range(10)]

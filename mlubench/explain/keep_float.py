@@ -23,13 +23,13 @@ from mlubench.evaluate.finished_runs import Prepared, prepared_again
 from mlubench.evaluate.inference import infer_images
 from mlubench.evaluate.predictions import merge_shards
 from mlubench.evaluate.shard_files import Workspace
+from mlubench.explain.curve import Fallback, FallbackPoint, write_fallback
+from mlubench.explain.explain import chosen_rows, compared_layers
 from mlubench.metrics.layer_noise import rank_by_added_noise
 from mlubench.metrics.paired import Paired, compare_paired
 from mlubench.networks.compile import Compiled
 from mlubench.networks.layer_graph import layer_graph
 from mlubench.networks.options import CompileParameters, EvaluateParameters
-from mlubench.pipeline.explain import chosen_rows, compared_layers
-from mlubench.reports.fallback import Fallback, FallbackPoint, write_fallback
 from mlubench.runs.record import RunRecord
 from mlubench.speed.measure.rounds import interleave
 from mlubench.speed.measure.session import Load, Measuring

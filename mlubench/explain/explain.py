@@ -16,6 +16,7 @@ from mlubench.evaluate.finished_runs import Prepared, prepared_again
 from mlubench.evaluate.flips import flips_between, parts_of
 from mlubench.evaluate.pairing import common_rows, pair_images
 from mlubench.evaluate.thumbnails import write_thumbnails
+from mlubench.explain.explanation import Explanation, write_explanation
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
@@ -23,7 +24,6 @@ from mlubench.networks.choose import label_order
 from mlubench.networks.layer_graph import layer_graph
 from mlubench.pipeline.gates import read_evaluation
 from mlubench.reports.accuracy_gates import EvaluatedRun
-from mlubench.reports.explanation import Explanation, write_explanation
 
 #: Images on which layers are compared; each is some thousands to millions of numbers of a layer.
 IMAGES = 32

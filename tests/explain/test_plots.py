@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlubench.explain.curve import read_curve, write_fallback
+from mlubench.explain.plots import curve_picture, layer_picture
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.presentation.drawing import LIGHT
-from mlubench.reports.fallback import read_curve, write_fallback
-from mlubench.reports.layer_plots import curve_picture, layer_picture
 from tests.support.pages import fallback
 
 if TYPE_CHECKING:

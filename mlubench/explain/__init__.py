@@ -1,0 +1,1 @@
+"""Which images, classes and layers changed, and which layers to keep in float."""
