@@ -11,7 +11,7 @@ from rich.console import Console
 from mlubench.cli.artifacts import Artifacts, brought_run, depot_of
 from mlubench.cli.console import console
 from mlubench.errors import StoreError
-from mlubench.reports.thresholds import Gates
+from mlubench.verdicts.thresholds import Gates
 
 if TYPE_CHECKING:
     from mlubench.object_store.store import Depot
@@ -43,11 +43,11 @@ def compare(
     3 inconclusive.
     """
     from mlubench.metrics.verdict import Verdict
-    from mlubench.reports.bench_compare import render_comparison
-    from mlubench.reports.gates_console import judged_lines, render_gates
-    from mlubench.reports.junit import write_junit
     from mlubench.runs.baselines import judge_by
     from mlubench.runs.lookup import find_run
+    from mlubench.verdicts.junit import write_junit
+    from mlubench.verdicts.speed_gates import render_comparison
+    from mlubench.verdicts.table import judged_lines, render_gates
 
     run, baseline = _brought(run, baseline, out, artifacts)
     judged = judge_by(run, baseline, gates, out, conf)
@@ -73,9 +73,9 @@ def compare(
 
 def _brought(run: str, baseline: str, out: Path, artifacts: str | None) -> tuple[str, str]:
     """Return the two runs by their names in OUT, taken from the store where they are not there."""
-    from mlubench.pipeline.gates import PUBLISHED
     from mlubench.runs.baselines import LAST_GOOD, PINNED
     from mlubench.runs.lookup import find_run
+    from mlubench.verdicts.judge import PUBLISHED
 
     run = brought_run(run, out, artifacts)
     if baseline not in (PINNED, LAST_GOOD, PUBLISHED):

@@ -22,8 +22,8 @@ from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
 from mlubench.networks.choose import label_order
 from mlubench.networks.layer_graph import layer_graph
-from mlubench.pipeline.gates import read_evaluation
-from mlubench.reports.accuracy_gates import EvaluatedRun
+from mlubench.verdicts.accuracy_gates import EvaluatedRun
+from mlubench.verdicts.judge import read_evaluation
 
 #: Images on which layers are compared; each is some thousands to millions of numbers of a layer.
 IMAGES = 32

@@ -23,7 +23,6 @@ from mlubench.explain.explanation import read_explanation
 from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.networks.choose import label_order
 from mlubench.networks.options import EvaluateParameters, check_parameters
-from mlubench.pipeline.gates import PUBLISHED
 from mlubench.reports.html import EvaluationPage, Explained, main_picture, render_report
 from mlubench.reports.page_verdict import PageVerdict, by_own_limits
 from mlubench.runs.baselines import VerdictRecord, judgement_of
@@ -31,6 +30,7 @@ from mlubench.runs.history import accuracy_until
 from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, PREDICTIONS, SHARDS, read_parquet
 from mlubench.store import write_atomic
+from mlubench.verdicts.judge import PUBLISHED
 
 _Found = TypeVar("_Found")
 

@@ -13,11 +13,9 @@ from mlubench.errors import DepotError, MlubenchError, StoreError
 from mlubench.evaluate.results import Outcome
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.object_store.store import Depot
-from mlubench.pipeline.gates import PUBLISHED, judge, judge_alone
 from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.page import page_again
 from mlubench.pipeline.suite import Suite, SuiteRun
-from mlubench.reports.junit import write_junit
 from mlubench.reports.nightly_html import render_nightly_page
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import headline, nightly_markdown
@@ -34,6 +32,8 @@ from mlubench.runs.sharing import bring_baseline
 from mlubench.runs.verdict import Gate, Judged, gate_records
 from mlubench.speed.benchmark.results import BenchOutcome
 from mlubench.store import atomic_folder, locked, write_atomic
+from mlubench.verdicts.judge import PUBLISHED, judge, judge_alone
+from mlubench.verdicts.junit import write_junit
 
 #: Exit statuses, the worst first: a gate that failed is news of a network, and no other run's
 #: trouble may hide it; what broke comes before what is only in doubt.

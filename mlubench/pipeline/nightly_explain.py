@@ -12,7 +12,6 @@ from mlubench.evaluate.pairing import pair_images
 from mlubench.explain.explain import explain
 from mlubench.explain.explanation import Explanation
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.gates import PUBLISHED, read_evaluation
 from mlubench.pipeline.page import page_again
 from mlubench.pipeline.suite import SuiteRun
 from mlubench.reports.nightly_json import (
@@ -36,6 +35,7 @@ from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet
 from mlubench.runs.verdict import GateRecord
 from mlubench.speed.benchmark.throughput import row_name
+from mlubench.verdicts.judge import PUBLISHED, read_evaluation
 
 Progress = Callable[[int, int], None]
 

@@ -22,9 +22,9 @@ from mlubench.networks.choose import choose_network
 from mlubench.networks.compiled_file import network_in_any_order
 from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.reports.thresholds import Gates
 from mlubench.speed.benchmark.options import BenchParameters
 from mlubench.validation import fault_text
+from mlubench.verdicts.thresholds import Gates
 
 #: Options that name files; in a suite they are relative to its file, as in a catalogue.
 _PATHS = (

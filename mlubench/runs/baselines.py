@@ -17,13 +17,13 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from mlubench import catalogue
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.gates import PUBLISHED, judge, judge_by_published
-from mlubench.reports.accuracy_gates import PublishedFigure
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.lookup import RunFacts, all_facts, find_run, read_facts
 from mlubench.runs.record import Record
 from mlubench.runs.verdict import GateRecord, Judged, gate_records
 from mlubench.store import locked, write_json
+from mlubench.verdicts.accuracy_gates import PublishedFigure
+from mlubench.verdicts.judge import PUBLISHED, judge, judge_by_published
+from mlubench.verdicts.thresholds import Gates
 
 PINNED = "pinned"
 LAST_GOOD = "last-good"

@@ -16,7 +16,6 @@ from mlubench.errors import ConfigError, DepotError, StoreError
 from mlubench.object_store.manifest import is_key
 from mlubench.object_store.store import Depot
 from mlubench.object_store.transfer import Progress, Source, at_once, sources_below, untold
-from mlubench.pipeline.gates import PUBLISHED
 from mlubench.runs.baselines import (
     LAST_GOOD,
     PINNED,
@@ -30,6 +29,7 @@ from mlubench.runs.folders import id_words
 from mlubench.runs.history import TABLES, named_alike
 from mlubench.runs.lookup import BENCHMARK, RunFacts, read_facts
 from mlubench.store import content_key, locked, write_json
+from mlubench.verdicts.judge import PUBLISHED
 
 RUNS, HISTORY, VERDICTS, NIGHTS, PINS = "runs", "history", "verdicts", "nightly", "pins"
 #: What of a run's folder says whether another can be compared with it.

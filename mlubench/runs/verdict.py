@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict, worst
-from mlubench.reports.bench_compare import RunsCompared
 from mlubench.runs.record import Record
+from mlubench.verdicts.speed_gates import RunsCompared
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from mlubench.pipeline.nightly_parameters import NightlyParameters
 from mlubench.pipeline.suite import Suite, SuiteRun
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import ending, headline, nightly_cells, nightly_markdown
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.verdict import GateRecord
 from mlubench.speed.benchmark.options import BenchParameters
+from mlubench.verdicts.thresholds import Gates
 
 RUN = SuiteRun("sample on digits", EvaluateParameters(), Gates())
 STATUS = {Verdict.PASS: 0, Verdict.NOT_JUDGED: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}

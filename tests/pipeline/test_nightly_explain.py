@@ -14,11 +14,11 @@ from mlubench.pipeline import nightly_explain
 from mlubench.pipeline.nightly_explain import explain_ending, needs_explaining, with_history
 from mlubench.pipeline.suite import SuiteRun
 from mlubench.reports.nightly_json import RunEnding
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.history import append_accuracy
 from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, read_parquet
 from mlubench.speed.benchmark.options import BenchParameters
+from mlubench.verdicts.thresholds import Gates
 from tests.support.runs import answers, right_ones, write_evaluation
 from tests.support.speed_pages import INT8, RATES, gate, run_ending, write_bench
 

@@ -20,9 +20,9 @@ from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.nightly import judge_run
 from mlubench.pipeline.page import page_again, write_page
 from mlubench.pipeline.suite import SuiteRun
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.baselines import record_verdict
 from mlubench.runs.verdict import Gate, Judged
+from mlubench.verdicts.thresholds import Gates
 from tests.support import pages
 from tests.support.runs import answers, right_ones, write_evaluation
 from tests.support.undrawn import undrawn as undrawn

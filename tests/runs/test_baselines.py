@@ -10,7 +10,6 @@ import pytest
 
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.baselines import (
     find_baseline,
     judge_by,
@@ -21,6 +20,7 @@ from mlubench.runs.baselines import (
     unpin,
 )
 from mlubench.runs.verdict import Gate, Judged
+from mlubench.verdicts.thresholds import Gates
 from tests.support.runs import answers, write_benchmark, write_evaluation
 
 RATES = {"force_float32": [1.0, 2.0]}

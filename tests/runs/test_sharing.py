@@ -21,7 +21,6 @@ from mlubench.object_store.transfer import Source
 from mlubench.pipeline.nightly import judge_run, with_shared
 from mlubench.pipeline.suite import SuiteRun
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.baselines import pin, pins, record_verdict, unpin
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import append_accuracy, append_throughput, read_accuracy_history
@@ -41,6 +40,7 @@ from mlubench.runs.sharing import (
 )
 from mlubench.runs.verdict import Gate, Judged
 from mlubench.store import write_json
+from mlubench.verdicts.thresholds import Gates
 from tests.support.depots import Bucket
 from tests.support.runs import answers, right_ones, write_benchmark, write_evaluation
 

@@ -18,9 +18,9 @@ from mlubench.metrics.accuracy import wilson_interval
 from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.metrics.paired import Paired, equivalence
 from mlubench.metrics.verdict import Verdict, in_points, judge_drop, judge_loss, judge_share
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.record import ImageCounts, ModelRecord, RunRecord
 from mlubench.runs.verdict import Gate
+from mlubench.verdicts.thresholds import Gates
 
 #: Classes that lost are listed so many at most; the reason of the last says how many more.
 _CLASSES = 10

@@ -10,10 +10,10 @@ import pytest
 
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.gates import judge, judge_alone, judge_by_published
-from mlubench.reports.accuracy_gates import PublishedFigure
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.verdict import Gate, Judged
+from mlubench.verdicts.accuracy_gates import PublishedFigure
+from mlubench.verdicts.judge import judge, judge_alone, judge_by_published
+from mlubench.verdicts.thresholds import Gates
 from tests.support.runs import (
     CLASSES,
     answers,

@@ -1,7 +1,7 @@
 """Judging a finished run: by another run, by published figures, or by itself.
 
 ``judge`` is all that ``mlubench compare`` and a nightly flow need; what it returns can be shown
-(:mod:`mlubench.reports.gates_console`) and written as JUnit XML (:mod:`mlubench.reports.junit`).
+(:mod:`mlubench.verdicts.table`) and written as JUnit XML (:mod:`mlubench.verdicts.junit`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from pathlib import Path
 
 from mlubench.errors import ConfigError
 from mlubench.networks.changed_weights import changed_layers
-from mlubench.reports.accuracy_gates import (
+from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS, read_parquet
+from mlubench.runs.verdict import Gate, Judged
+from mlubench.store import Store
+from mlubench.verdicts.accuracy_gates import (
     EvaluatedRun,
     PublishedFigure,
     baseline_gates,
@@ -23,14 +28,9 @@ from mlubench.reports.accuracy_gates import (
     published_gates,
     reference_gates,
 )
-from mlubench.reports.bench_compare import RunsCompared, compare_benchmarks
-from mlubench.reports.speed_gates import speed_gates
-from mlubench.reports.thresholds import Gates
-from mlubench.runs.bench_record import BenchRecord
-from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, PREDICTIONS, read_parquet
-from mlubench.runs.verdict import Gate, Judged
-from mlubench.store import Store
+from mlubench.verdicts.speed_gates import RunsCompared, compare_benchmarks
+from mlubench.verdicts.speed_verdicts import speed_gates
+from mlubench.verdicts.thresholds import Gates
 
 #: Given in place of a baseline's folder.
 PUBLISHED = "published"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.bench_compare import Comparison, RunsCompared
-from mlubench.reports.thresholds import Gates
 from mlubench.runs.verdict import Gate
+from mlubench.verdicts.speed_gates import Comparison, RunsCompared
+from mlubench.verdicts.thresholds import Gates
 
 
 def speed_gates(compared: RunsCompared, gates: Gates) -> list[Gate]:

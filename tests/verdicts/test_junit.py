@@ -6,8 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.junit import junit_xml, write_junit
 from mlubench.runs.verdict import Gate, Judged
+from mlubench.verdicts.junit import junit_xml, write_junit
 
 _GATES = [
     Gate("model", "tiny", Verdict.PASS, "the same"),
