@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from mlubench.evaluate import results
 from mlubench.evaluate.results import Evaluation, Outcome
 from mlubench.evaluate.table import accuracy_cells, accuracy_markdown, summary_lines
-from mlubench.pipeline.page import write_page
+from mlubench.report.page import write_page
 from tasks.pages import link_page
 
 

@@ -41,7 +41,7 @@ def explain(
     from mlubench.explain.curve import render_fallback
     from mlubench.explain.explanation import render_explanation
     from mlubench.explain.keep_float import fallback_of_run
-    from mlubench.pipeline.page import page_again
+    from mlubench.report.page import page_again
     from mlubench.runs.lookup import find_run
 
     if budget is not None and (baseline is not None or not 0 <= budget <= 100):

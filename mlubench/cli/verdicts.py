@@ -90,7 +90,7 @@ def _brought(run: str, baseline: str, out: Path, artifacts: str | None) -> tuple
 
 def _show(judged: Judged, folder: Path) -> str:
     """Keep the verdict in the run's folder and on its page; return why that could not be."""
-    from mlubench.pipeline.page import page_again
+    from mlubench.report.page import page_again
     from mlubench.runs.baselines import keep_judgement
 
     try:
@@ -187,7 +187,7 @@ def report(
 
     Nothing is measured. The same files give the same page. A run of a store is taken into OUT.
     """
-    from mlubench.pipeline.page import write_page
+    from mlubench.report.page import write_page
     from mlubench.runs.lookup import find_run
 
     path = write_page(find_run(brought_run(run, out, artifacts), out))

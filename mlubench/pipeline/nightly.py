@@ -14,8 +14,8 @@ from mlubench.evaluate.results import Outcome
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.object_store.store import Depot
 from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.page import page_again
 from mlubench.pipeline.suite import Suite, SuiteRun
+from mlubench.report.page import page_again
 from mlubench.reports.nightly_html import render_nightly_page
 from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import headline, nightly_markdown

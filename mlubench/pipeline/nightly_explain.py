@@ -12,8 +12,8 @@ from mlubench.evaluate.pairing import pair_images
 from mlubench.explain.explain import explain
 from mlubench.explain.explanation import Explanation
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.page import page_again
 from mlubench.pipeline.suite import SuiteRun
+from mlubench.report.page import page_again
 from mlubench.reports.nightly_json import (
     Explained,
     ExplainedClass,

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from mlubench.metrics.verdict import in_points
 from mlubench.presentation.drawing import LIGHT, SERIES, panels
-from mlubench.reports.plots import Picture
+from mlubench.report.evaluation_plots import Picture
 from mlubench.runs.history import (
     ACCURACY_SERIES,
     Point,

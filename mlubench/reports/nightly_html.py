@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import verdict_text
-from mlubench.reports.html import page_environment
+from mlubench.report.evaluation import page_environment
 from mlubench.reports.nightly_json import Explained, NightlyRecord, RunEnding
 from mlubench.reports.nightly_text import (
     bad_runs,

@@ -295,7 +295,7 @@ def _run_files(run: Path) -> dict[str, str]:
 
 def check_page(run: Path, scratch: Path) -> None:
     """Check that a run's page, which shows times, is what its files and the history give."""
-    from mlubench.pipeline.page import write_page
+    from mlubench.report.page import write_page
 
     out = scratch / "page"
     copy = out / "runs" / run.name

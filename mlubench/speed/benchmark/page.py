@@ -10,8 +10,8 @@ from typing import Any
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.presentation.history_plots import history_picture
 from mlubench.presentation.text import NONE, verdict_text
-from mlubench.reports.html import page_environment
-from mlubench.reports.plots import Picture
+from mlubench.report.evaluation import page_environment
+from mlubench.report.evaluation_plots import Picture
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import Series
 from mlubench.runs.verdict import GateRecord, worst_first

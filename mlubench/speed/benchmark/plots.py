@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.presentation.drawing import LIGHT, SERIES, as_png, drawing
-from mlubench.reports.plots import Picture
+from mlubench.report.evaluation_plots import Picture
 from mlubench.speed.benchmark.table import figure as short
 
 #: A row of throughput.parquet.

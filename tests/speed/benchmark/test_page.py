@@ -10,7 +10,7 @@ import pytest
 
 from mlubench.cli import main
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.page import write_page
+from mlubench.report.page import write_page
 from mlubench.runs.baselines import record_verdict
 from mlubench.runs.verdict import Gate, Judged
 from tests.support.markup import ParsedPage

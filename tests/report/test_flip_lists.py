@@ -6,7 +6,7 @@ import base64
 from dataclasses import replace
 
 from mlubench.evaluate.flips import PICTURED, Flip, parts_of
-from mlubench.reports.flip_lists import FlipGroup, flip_lists
+from mlubench.report.flip_lists import FlipGroup, flip_lists
 
 LOST = Flip("int8", False, "a.JPEG", "n0", 0, 0, 0.9, 1, 0.8)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlubench.evaluate.accuracy import accuracy_rows
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.page_verdict import PageVerdict, by_own_limits
+from mlubench.report.verdict import PageVerdict, by_own_limits
 from mlubench.runs.verdict import GateRecord
 from tests.reports import examples
 

@@ -18,8 +18,8 @@ from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.options import EvaluateParameters
 from mlubench.pipeline.nightly import judge_run
-from mlubench.pipeline.page import page_again, write_page
 from mlubench.pipeline.suite import SuiteRun
+from mlubench.report.page import page_again, write_page
 from mlubench.runs.baselines import record_verdict
 from mlubench.runs.verdict import Gate, Judged
 from mlubench.verdicts.thresholds import Gates

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlubench.evaluate.accuracy import accuracy_rows
-from mlubench.reports.plots import Interval, accuracy_plots, interval_figure
+from mlubench.report.evaluation_plots import Interval, accuracy_plots, interval_figure
 from tests.reports import examples
 from tests.support.long import long
 

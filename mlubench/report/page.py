@@ -23,7 +23,7 @@ def write_page(folder: Path) -> Path:
         from mlubench.speed.benchmark.bench_page import write_bench_page
 
         return write_bench_page(folder)
-    from mlubench.pipeline.evaluation_page import write_evaluation_page
+    from mlubench.report.evaluation_files import write_evaluation_page
 
     return write_evaluation_page(folder)
 

@@ -23,8 +23,8 @@ from mlubench.explain.explanation import read_explanation
 from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.networks.choose import label_order
 from mlubench.networks.options import EvaluateParameters, check_parameters
-from mlubench.reports.html import EvaluationPage, Explained, main_picture, render_report
-from mlubench.reports.page_verdict import PageVerdict, by_own_limits
+from mlubench.report.evaluation import EvaluationPage, Explained, main_picture, render_report
+from mlubench.report.verdict import PageVerdict, by_own_limits
 from mlubench.runs.baselines import VerdictRecord, judgement_of
 from mlubench.runs.history import accuracy_until
 from mlubench.runs.record import RunRecord

@@ -15,8 +15,8 @@ import pytest
 from mlubench.evaluate.accuracy import AccuracyRow, accuracy_rows, accuracy_table
 from mlubench.evaluate.flips import Flip, find_flips, parts_of
 from mlubench.metrics.classes import ClassDrop
-from mlubench.reports.html import EvaluationPage, command, render_report
-from mlubench.reports.page_verdict import by_own_limits
+from mlubench.report.evaluation import EvaluationPage, command, render_report
+from mlubench.report.verdict import by_own_limits
 from mlubench.runs.history import accuracy_until
 from mlubench.runs.record import PublishedRecord, RunRecord, TriedRecord, TuningRecord
 from mlubench.runs.schemas import SHARDS

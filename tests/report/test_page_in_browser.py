@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlubench.evaluate.flips import PICTURED
-from mlubench.pipeline.page import write_page
+from mlubench.report.page import write_page
 from tests.support.browser import PHONE, opened
 from tests.support.pages import HOSTILE, INT8, LAYERS, LOST, STEP, write_nights, write_whole_run
 from tests.support.runs import START

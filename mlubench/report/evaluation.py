@@ -24,9 +24,9 @@ from mlubench.metrics.verdict import Verdict, in_points
 from mlubench.presentation.drawing import DARK, LIGHT
 from mlubench.presentation.history_plots import accuracy_history
 from mlubench.presentation.text import NONE, RowText, p_text, row_text, verdict_text
-from mlubench.reports.flip_lists import FlipGroup, flip_lists
-from mlubench.reports.page_verdict import PageVerdict
-from mlubench.reports.plots import Picture, accuracy_plots
+from mlubench.report.evaluation_plots import Picture, accuracy_plots
+from mlubench.report.flip_lists import FlipGroup, flip_lists
+from mlubench.report.verdict import PageVerdict
 from mlubench.runs.record import PublishedRecord, RunRecord
 from mlubench.speed.measure.tuning_table import tuning_rows
 
