@@ -24,12 +24,12 @@ from flows.ending import ended, outcome_of
 from flows.evaluate import evaluate
 from flows.lifeline import end_with_worker
 from mlubench.networks.options import EvaluateParameters
+from mlubench.nightly.options import NightlyParameters
+from mlubench.nightly.record import RunEnding
+from mlubench.nightly.results import NightlyOutcome, run_ending, skipped, with_shared
+from mlubench.nightly.suite import SuiteRun, read_suite
 from mlubench.object_store.option import open_depot
 from mlubench.object_store.store import Depot
-from mlubench.pipeline.nightly import NightlyOutcome, run_ending, skipped, with_shared
-from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.suite import SuiteRun, read_suite
-from mlubench.reports.nightly_json import RunEnding
 from mlubench.runs.sharing import NIGHTS, RUNS
 from tasks.artifacts import share, take_baselines
 from tasks.nightly import artifact_key, explain_failure, publish_nightly, write_nightly

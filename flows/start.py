@@ -22,8 +22,8 @@ from mlubench.store import locked, make_folder, write_atomic
 if TYPE_CHECKING:
     from mlubench.evaluate.images import ChosenImages
     from mlubench.evaluate.results import Outcome
-    from mlubench.pipeline.nightly import NightlyOutcome
-    from mlubench.pipeline.nightly_parameters import NightlyParameters
+    from mlubench.nightly.options import NightlyParameters
+    from mlubench.nightly.results import NightlyOutcome
     from mlubench.speed.benchmark.options import BenchParameters
     from mlubench.speed.benchmark.results import BenchOutcome
 
@@ -82,7 +82,7 @@ def nightly(parameters: NightlyParameters) -> NightlyOutcome:
     Raises:
         MlubenchError: the suite is wrong, or the summary cannot be written.
     """
-    from mlubench.pipeline.suite import read_suite
+    from mlubench.nightly.suite import read_suite
 
     read_suite(parameters)  # what is wrong with it is told before Prefect starts
     _check_artifacts(parameters.artifacts)

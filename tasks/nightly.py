@@ -14,12 +14,12 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
-from mlubench.pipeline import nightly, nightly_explain
-from mlubench.pipeline.nightly import NightlyOutcome
-from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.suite import Suite, SuiteRun
-from mlubench.reports.nightly_json import RunEnding
-from mlubench.reports.nightly_text import nightly_cells, nightly_markdown
+from mlubench.nightly import reasons, results
+from mlubench.nightly.options import NightlyParameters
+from mlubench.nightly.record import RunEnding
+from mlubench.nightly.results import NightlyOutcome
+from mlubench.nightly.suite import Suite, SuiteRun
+from mlubench.nightly.text import nightly_cells, nightly_markdown
 from tasks.pages import page_address
 from tasks.progress import step_progress
 
@@ -27,11 +27,11 @@ from tasks.progress import step_progress
 @task(task_run_name="explain {run.name}", cache_policy=NO_CACHE)
 def explain_failure(run: SuiteRun, told: RunEnding) -> RunEnding:
     """Find out why a run is not green: which layers, images and classes, since which run."""
-    told = nightly_explain.with_history(run, told)
-    if not nightly_explain.needs_explaining(run, told):
+    told = reasons.with_history(run, told)
+    if not reasons.needs_explaining(run, told):
         return told
     with step_progress(f"explain {run.name}", f"explain-{artifact_key(run.name)}") as progress:
-        return nightly_explain.explain_ending(run, told, progress)
+        return reasons.explain_ending(run, told, progress)
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
@@ -39,7 +39,7 @@ def write_nightly(
     asked: NightlyParameters, suite: Suite, endings: Sequence[RunEnding], started: datetime
 ) -> NightlyOutcome:
     """Judge the runs together and write the nightly's folder."""
-    return nightly.write_nightly(asked, suite, endings, started)
+    return results.write_nightly(asked, suite, endings, started)
 
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)

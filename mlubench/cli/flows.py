@@ -9,14 +9,14 @@ from cyclopts import Parameter
 
 from mlubench.cli.console import console
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.nightly_parameters import DEFAULT_SUITE, NightlyOptions, NightlyParameters
+from mlubench.nightly.options import DEFAULT_SUITE, NightlyOptions, NightlyParameters
 from mlubench.speed.benchmark.options import BenchParameters
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mlubench.evaluate.results import Outcome
-    from mlubench.pipeline.nightly import NightlyOutcome
+    from mlubench.nightly.results import NightlyOutcome
     from mlubench.runs.record import TuningRecord
     from mlubench.speed.benchmark.results import BenchOutcome
 
@@ -101,8 +101,8 @@ def print_benchmark(outcome: BenchOutcome) -> None:
 
 def print_nightly(outcome: NightlyOutcome) -> None:
     """Print how each run ended, the verdict with its reasons, and where summary and page are."""
-    from mlubench.reports.nightly_text import headline, reasons, render_nightly
-    from mlubench.reports.nightly_why import why_lines
+    from mlubench.nightly.next_steps import why_lines
+    from mlubench.nightly.text import headline, reasons, render_nightly
 
     screen = console()
     screen.print(render_nightly(outcome.record))

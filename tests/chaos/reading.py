@@ -116,8 +116,8 @@ def _labels() -> Reader:
 
 
 def _suite() -> Reader:
-    from mlubench.pipeline.nightly_parameters import NightlyParameters
-    from mlubench.pipeline.suite import read_suite
+    from mlubench.nightly.options import NightlyParameters
+    from mlubench.nightly.suite import read_suite
 
     return lambda path: f"{len(read_suite(NightlyParameters(suite=str(path))).runs)} runs"
 

@@ -14,8 +14,8 @@ from mlubench.images.decoding import decoder
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks import caffe
 from mlubench.networks import compile as compiling
-from mlubench.pipeline.nightly import NightlyOutcome
-from mlubench.pipeline.nightly_parameters import NightlyParameters
+from mlubench.nightly.options import NightlyParameters
+from mlubench.nightly.results import NightlyOutcome
 from mlubench.runs.history import read_accuracy_history
 from tests.flows.conftest import Evaluate
 from tests.support.depots import Bucket

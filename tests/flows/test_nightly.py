@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.nightly import NightlyOutcome
-from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.reports.nightly_json import NightlyRecord
+from mlubench.nightly.options import NightlyParameters
+from mlubench.nightly.record import NightlyRecord
+from mlubench.nightly.results import NightlyOutcome
 from mlubench.runs.baselines import pin
 from tests.support.fitted import write_fitted_network
 from tests.support.long import long

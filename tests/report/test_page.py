@@ -17,8 +17,8 @@ from mlubench.explain.explanation import write_explanation
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.nightly import judge_run
-from mlubench.pipeline.suite import SuiteRun
+from mlubench.nightly.results import judge_run
+from mlubench.nightly.suite import SuiteRun
 from mlubench.report.page import page_again, write_page
 from mlubench.runs.baselines import record_verdict
 from mlubench.runs.verdict import Gate, Judged

@@ -15,12 +15,12 @@ from mlubench.errors import ConfigError, StoreError
 from mlubench.evaluate.results import Outcome
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.options import EvaluateParameters
+from mlubench.nightly.record import NightlyRecord, RunEnding
+from mlubench.nightly.results import judge_run, with_shared
+from mlubench.nightly.suite import SuiteRun
 from mlubench.object_store.address import parse_address
 from mlubench.object_store.store import Depot
 from mlubench.object_store.transfer import Source
-from mlubench.pipeline.nightly import judge_run, with_shared
-from mlubench.pipeline.suite import SuiteRun
-from mlubench.reports.nightly_json import NightlyRecord, RunEnding
 from mlubench.runs.baselines import pin, pins, record_verdict, unpin
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import append_accuracy, append_throughput, read_accuracy_history

@@ -9,8 +9,8 @@ import pytest
 
 from mlubench.cli import main
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.nightly_html import render_nightly_page
-from mlubench.reports.nightly_why import PastNight
+from mlubench.nightly.next_steps import PastNight
+from mlubench.nightly.page import render_nightly_page
 from tests.support.browser import PHONE, opened
 from tests.support.speed_pages import (
     EXPLAINED,

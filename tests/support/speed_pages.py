@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.nightly_json import (
+from mlubench.nightly.record import (
     Explained,
     ExplainedClass,
     ExplainedImage,

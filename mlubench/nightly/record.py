@@ -131,7 +131,7 @@ class NightlyRecord(Record):
         host: where it ran.
         seconds: how long it took.
         verdict: the worst of its runs'.
-        exit_status: of the command; see :func:`mlubench.pipeline.nightly.exit_status`.
+        exit_status: of the command; see :func:`mlubench.nightly.results.exit_status`.
         runs: in the suite's order.
     """
 

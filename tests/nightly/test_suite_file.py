@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.catalogue.suites import find_suite, read_suite_file, suite_files
 from mlubench.errors import ConfigError
+from mlubench.nightly.suite_file import find_suite, read_suite_file, suite_files
 
 HEAD = "description: a suite\n"
 

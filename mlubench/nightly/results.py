@@ -12,14 +12,14 @@ from typing import Any
 from mlubench.errors import DepotError, MlubenchError, StoreError
 from mlubench.evaluate.results import Outcome
 from mlubench.metrics.verdict import Verdict, worst
+from mlubench.nightly.next_steps import PastNight
+from mlubench.nightly.options import NightlyParameters
+from mlubench.nightly.page import render_nightly_page
+from mlubench.nightly.record import NightlyRecord, RunEnding
+from mlubench.nightly.suite import Suite, SuiteRun
+from mlubench.nightly.text import headline, nightly_markdown
 from mlubench.object_store.store import Depot
-from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.suite import Suite, SuiteRun
 from mlubench.report.page import page_again
-from mlubench.reports.nightly_html import render_nightly_page
-from mlubench.reports.nightly_json import NightlyRecord, RunEnding
-from mlubench.reports.nightly_text import headline, nightly_markdown
-from mlubench.reports.nightly_why import PastNight
 from mlubench.runs.baselines import (
     LAST_GOOD,
     PINNED,

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.presentation.text import verdict_text
-from mlubench.report.evaluation import page_environment
-from mlubench.reports.nightly_json import Explained, NightlyRecord, RunEnding
-from mlubench.reports.nightly_text import (
+from mlubench.nightly.next_steps import PastNight, Step, bad_since, explained_lines, next_steps
+from mlubench.nightly.record import Explained, NightlyRecord, RunEnding
+from mlubench.nightly.text import (
     bad_runs,
     cause,
     counts_text,
@@ -18,7 +17,8 @@ from mlubench.reports.nightly_text import (
     reasons,
     verdict_words,
 )
-from mlubench.reports.nightly_why import PastNight, Step, bad_since, explained_lines, next_steps
+from mlubench.presentation.text import verdict_text
+from mlubench.report.evaluation import page_environment
 from mlubench.runs.verdict import GateRecord, worst_first
 
 #: How an ending is shown: its style's name, and a sign for those who see no colours.

@@ -12,15 +12,15 @@ from mlubench.evaluate.pairing import pair_images
 from mlubench.explain.explain import explain
 from mlubench.explain.explanation import Explanation
 from mlubench.metrics.verdict import Verdict
-from mlubench.pipeline.suite import SuiteRun
-from mlubench.report.page import page_again
-from mlubench.reports.nightly_json import (
+from mlubench.nightly.record import (
     Explained,
     ExplainedClass,
     ExplainedImage,
     ExplainedLayer,
     RunEnding,
 )
+from mlubench.nightly.suite import SuiteRun
+from mlubench.report.page import page_again
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import (
     ACCURACY_SERIES,

@@ -12,7 +12,6 @@ from typing import Literal
 from pydantic import JsonValue, ValidationError
 
 from mlubench import catalogue
-from mlubench.catalogue.suites import Planned, find_suite, read_suite_file
 from mlubench.devices.device import count_devices, engine_host
 from mlubench.devices.listing import Counted
 from mlubench.engines.precisions import REFERENCE
@@ -21,7 +20,8 @@ from mlubench.errors import ConfigError, MlubenchError
 from mlubench.networks.choose import choose_network
 from mlubench.networks.compiled_file import network_in_any_order
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.nightly_parameters import NightlyParameters
+from mlubench.nightly.options import NightlyParameters
+from mlubench.nightly.suite_file import Planned, find_suite, read_suite_file
 from mlubench.speed.benchmark.options import BenchParameters
 from mlubench.validation import fault_text
 from mlubench.verdicts.thresholds import Gates

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.nightly_html import render_nightly_page
-from mlubench.reports.nightly_json import NightlyRecord, RunEnding
-from mlubench.reports.nightly_text import nightly_markdown
-from mlubench.reports.nightly_why import PastNight, bad_since, explained_lines, next_steps
+from mlubench.nightly.next_steps import PastNight, bad_since, explained_lines, next_steps
+from mlubench.nightly.page import render_nightly_page
+from mlubench.nightly.record import NightlyRecord, RunEnding
+from mlubench.nightly.text import nightly_markdown
 from tests.support.markup import ParsedPage
 from tests.support.speed_pages import EXPLAINED, HOSTILE, INT8, gate, nightly, run_ending
 

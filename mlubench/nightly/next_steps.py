@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.metrics.verdict import Verdict
-from mlubench.reports.nightly_json import Explained, ExplainedLayer, NightlyRecord, RunEnding
+from mlubench.nightly.record import Explained, ExplainedLayer, NightlyRecord, RunEnding
 
 _SHOWN = 5
 #: What a search for layers to keep in float aims at where no limit of points is known.

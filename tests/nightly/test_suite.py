@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.catalogue.suites import SuiteEntry, SuiteFile, suite_files
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.errors import ConfigError
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.suite import Suite, read_suite
+from mlubench.nightly.options import NightlyParameters
+from mlubench.nightly.suite import Suite, read_suite
+from mlubench.nightly.suite_file import SuiteEntry, SuiteFile, suite_files
 from mlubench.speed.benchmark.options import BenchParameters
 
 SEED_PRECISIONS = ("force_float32", "force_float16", "qint8_mixed_float16")

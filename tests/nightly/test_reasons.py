@@ -10,10 +10,10 @@ import pytest
 from mlubench.errors import DeviceError
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline import nightly_explain
-from mlubench.pipeline.nightly_explain import explain_ending, needs_explaining, with_history
-from mlubench.pipeline.suite import SuiteRun
-from mlubench.reports.nightly_json import RunEnding
+from mlubench.nightly import reasons
+from mlubench.nightly.reasons import explain_ending, needs_explaining, with_history
+from mlubench.nightly.record import RunEnding
+from mlubench.nightly.suite import SuiteRun
 from mlubench.runs.history import append_accuracy
 from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, read_parquet
@@ -50,7 +50,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         found.append((precision, baseline.name if baseline else ""))
         raise DeviceError("is lost", where="cpu:0")
 
-    monkeypatch.setattr(nightly_explain, "explain", explain)
+    monkeypatch.setattr(reasons, "explain", explain)
     return found
 
 

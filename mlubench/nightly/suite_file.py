@@ -1,7 +1,7 @@
 """Suites, ``conf/suites/*.yaml``: what is evaluated and measured together, as data.
 
 Here they are read and their matrices spread; what an entry's options mean, and that they are
-right, is :mod:`mlubench.pipeline.suite`'s to say.
+right, is :mod:`mlubench.nightly.suite`'s to say.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ import pytest
 from mlubench.errors import ConfigError, DeviceError
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.options import EvaluateParameters
-from mlubench.pipeline.nightly import exit_status, run_ending, skipped, write_nightly
-from mlubench.pipeline.nightly_parameters import NightlyParameters
-from mlubench.pipeline.suite import Suite, SuiteRun
-from mlubench.reports.nightly_json import NightlyRecord, RunEnding
-from mlubench.reports.nightly_text import ending, headline, nightly_cells, nightly_markdown
+from mlubench.nightly.options import NightlyParameters
+from mlubench.nightly.record import NightlyRecord, RunEnding
+from mlubench.nightly.results import exit_status, run_ending, skipped, write_nightly
+from mlubench.nightly.suite import Suite, SuiteRun
+from mlubench.nightly.text import ending, headline, nightly_cells, nightly_markdown
 from mlubench.runs.verdict import GateRecord
 from mlubench.speed.benchmark.options import BenchParameters
 from mlubench.verdicts.thresholds import Gates

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.metrics.verdict import Verdict
+from mlubench.nightly.next_steps import next_steps, why_lines
+from mlubench.nightly.record import NightlyRecord, RunEnding
 from mlubench.presentation.text import NONE, markdown_text, verdict_text
-from mlubench.reports.nightly_json import NightlyRecord, RunEnding
-from mlubench.reports.nightly_why import next_steps, why_lines
 from mlubench.runs.verdict import GateRecord, worst_first
 
 #: What a run counts as, in the order in which it is told of.

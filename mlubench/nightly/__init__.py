@@ -1,0 +1,1 @@
+"""Suites, run night after night."""
