@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from mlubench.cli.artifacts import Artifacts, brought_run, depot_of
 from mlubench.cli.console import console
+from mlubench.cli.shared_run import Artifacts, brought_run, depot_of
 from mlubench.errors import StoreError
 from mlubench.verdicts.thresholds import Gates
 
