@@ -92,7 +92,7 @@ server: $(VENV)/ready  ## Prefect's server, UI, worker and deployments on 127.0.
 	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) exec $(BIN)/python -m flows.service
 
 deploy: $(VENV)/ready  ## tell the running server of prefect.yaml and of the alert
-	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/python -m flows.deploy
+	@PREFECT_SERVER_API_PORT=$(PREFECT_SERVER_API_PORT) $(BIN)/python -m flows.service.deploy
 
 # In the order of tests/conftest.py: pytest-xdist's own begins with the files of the most tests.
 PYTEST = $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

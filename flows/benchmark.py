@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.ending import ended
-from flows.lifeline import end_with_worker
+from flows.service.lifeline import end_with_worker
 from mlubench.devices.device import build_addresses, engine_host
 from mlubench.engines.precisions import is_quantised
 from mlubench.images.decoding.decoder import Decoding

@@ -24,8 +24,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.ending import ended
-from flows.lifeline import end_with_worker
-from flows.server import answers
+from flows.service.lifeline import end_with_worker
+from flows.service.server import answers
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut

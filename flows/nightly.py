@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import State
 from flows.benchmark import benchmark
 from flows.ending import ended, outcome_of
 from flows.evaluate import evaluate
-from flows.lifeline import end_with_worker
+from flows.service.lifeline import end_with_worker
 from mlubench.networks.options import EvaluateParameters
 from mlubench.nightly.options import NightlyParameters
 from mlubench.nightly.record import RunEnding

@@ -27,7 +27,7 @@ settings.load_profile("long" if LONG else "short")
 #: leave all cores but one idle.
 LONGEST = (
     "tests/flows/test_evaluate.py",
-    "tests/flows/test_deployments.py",
+    "tests/flows/service/test_deployments.py",
     "tests/test_readme.py",
     "tests/flows/test_magicmind.py",
     "tests/flows/test_explain.py",

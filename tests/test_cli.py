@@ -67,7 +67,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[EvaluateParameters]:
         calls.append(parameters)
         return SimpleNamespace(exit_status=3)
 
-    monkeypatch.setattr("flows.start.evaluate", run)
+    monkeypatch.setattr("flows.launch.evaluate", run)
     monkeypatch.setattr("mlubench.cli.flows.print_outcome", lambda _: None)
     return calls
 
@@ -157,7 +157,7 @@ def test_errors_become_exit_statuses(
     def run(parameters: EvaluateParameters) -> int:
         raise error
 
-    monkeypatch.setattr("flows.start.evaluate", run)
+    monkeypatch.setattr("flows.launch.evaluate", run)
     assert cli.main(["eval"]) == status
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.service import parser
+from flows.service.__main__ import parser
 from tests.support.service import ROOT
 
 #: Where the units take the checkout to be.

@@ -32,7 +32,7 @@ def evaluate(*, parameters: Annotated[EvaluateParameters, Parameter(name="*")] =
     Results go to OUT/runs/RUN_ID; what can be used again (decoded images, compiled networks)
     to OUT/cache.
     """
-    from flows.start import evaluate as start
+    from flows.launch import evaluate as start
 
     outcome = start(parameters)
     print_outcome(outcome)
@@ -46,7 +46,7 @@ def bench(*, parameters: Annotated[BenchParameters, Parameter(name="*")] = _BENC
     images to calibrate on (--calibration_dir); else its ranges are made up, which changes its
     answers and not its speed.
     """
-    from flows.start import benchmark as start
+    from flows.launch import benchmark as start
 
     outcome = start(parameters)
     print_benchmark(outcome)
@@ -65,7 +65,7 @@ def nightly(
     OUT/nightly/RUN_ID. Exit status: 1 a gate failed, or else 4 a device or engine failed, or else 2
     wrong input, or else 3 inconclusive, or else 0.
     """
-    from flows.start import nightly as start
+    from flows.launch import nightly as start
 
     outcome = start(NightlyParameters(suite=suite, **dict(options)))
     print_nightly(outcome)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from flows.start import prepare_prefect
+from flows.launch import prepare_prefect
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.evaluate.images import choose_images

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from flows.server import START_SECONDS, answers, free_port
+from flows.service.server import START_SECONDS, answers, free_port
 from mlubench.networks.options import EvaluateParameters
 
 #: As :func:`tests.bench.pipeline.networks` yields them.
@@ -104,7 +104,7 @@ class _Spent:
 
 def _part(command: bytes) -> str | None:
     """Return what a child of a known process is."""
-    if b"flows.server" in command:
+    if b"flows.service.server" in command:
         return "others"
     return "devices" if b"mlubench.worker" in command else None
 
@@ -204,7 +204,7 @@ class Cluster:
     def running(self) -> Iterator[Cluster]:
         """Run scheduler and server, on any core."""
         words = ["scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2]]
-        server = ["-m", "flows.server", str(self._port)]
+        server = ["-m", "flows.service.server", str(self._port)]
         with (
             self._process("server", "others", server),
             self._process("scheduler", "others", ["-m", "dask", *words, "--no-dashboard"]),

@@ -23,7 +23,7 @@ from unittest import mock
 from rich.console import Console
 from rich.table import Table
 
-from flows.start import prepare_prefect
+from flows.launch import prepare_prefect
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
 from tests.bench.machine import machine

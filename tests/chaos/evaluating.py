@@ -68,13 +68,13 @@ def slow_server() -> Iterator[FileServer]:
 @contextmanager
 def prefect_server(home: Path) -> Iterator[str]:
     """Give the address of a server of Prefect's that runs start none beside."""
-    from flows.server import answers, free_port
+    from flows.service.server import answers, free_port
 
     home.mkdir(parents=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     with subprocess.Popen(
-        [sys.executable, "-m", "flows.server", str(port)],
+        [sys.executable, "-m", "flows.service.server", str(port)],
         cwd=_ROOT,
         env={**os.environ, "PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "0"},
         stdin=subprocess.PIPE,
@@ -207,7 +207,7 @@ class Evaluating:
 
     def processes(self, part: str = "") -> list[int]:
         """Return its processes, of all parts or of one: ``flow``, ``worker``, ``server``."""
-        names = {"worker": "mlubench.worker", "server": "flows.server"}
+        names = {"worker": "mlubench.worker", "server": "flows.service.server"}
         return [
             number
             for number, command in marked(self._mark).items()

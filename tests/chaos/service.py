@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from flows.deploy import POOL
+from flows.service.deploy import POOL
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import ORPHAN_SECONDS
 from tests.chaos.kills import Undisturbed

@@ -65,7 +65,7 @@ def main() -> int:
 
 def soak(folder: Path, seconds: float) -> list[Held]:
     """Evaluate the sample until the time is up, four times at least; return what was held."""
-    from flows.start import prepare_prefect
+    from flows.launch import prepare_prefect
 
     os.environ.update(
         {

@@ -72,15 +72,15 @@ def step_name(event: str, arguments: tuple[Any, ...], out: str) -> str | None:
 def plain_main() -> int:
     """Run mlubench, whose flow runs without Prefect."""
     import flows.evaluate
-    import flows.start
+    import flows.launch
     from tests.support.plain_flow import plain_flows
 
     own, nothing = flows.evaluate.evaluate.fn, contextlib.nullcontext
     with (
         plain_flows(),
         mock.patch.object(flows.evaluate, "evaluate", lambda asked, **_: own(asked)),
-        mock.patch.object(flows.start, "prepare_prefect"),
-        mock.patch.object(flows.start, "prefect_told", nothing),
+        mock.patch.object(flows.launch, "prepare_prefect"),
+        mock.patch.object(flows.launch, "prefect_told", nothing),
     ):
         return main()
 

@@ -38,7 +38,7 @@ def test_each_verb_says_what_was_looked_for(
     # It was compiled where there is an SDK.
     verbs = _verbs(tmp_path, models["magicmind", "static"])
     monkeypatch.setenv("NEUWARE_HOME", "/usr/local/neuware")
-    monkeypatch.setattr("flows.start.prepare_prefect", lambda _: pytest.fail("not before"))
+    monkeypatch.setattr("flows.launch.prepare_prefect", lambda _: pytest.fail("not before"))
     assert cli.main(verbs[verb]) == 2
     said = capsys.readouterr().err
     for words in (

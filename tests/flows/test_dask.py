@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.server import free_port
+from flows.service.server import free_port
 from mlubench.cli import main
 from mlubench.errors import ConfigError
 from tests.flows.conftest import Evaluate

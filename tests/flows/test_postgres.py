@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import free_port
+from flows.service.server import free_port
 from tests.support.long import long
 from tests.support.service import Service
 

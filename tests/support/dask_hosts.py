@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.server import free_port
+from flows.service.server import free_port
 from tests.support.processes import MARK, becomes, marked, new_mark
 
 

@@ -17,7 +17,7 @@ from tests.support.plain_flow import plain_flows
 def plain_evaluations() -> Iterator[None]:
     """Let ``mlubench.cli.main(["eval", ...])`` run the flow's own body, and start no server."""
     import flows.evaluate
-    import flows.start
+    import flows.launch
 
     flow = flows.evaluate.evaluate
 
@@ -27,7 +27,7 @@ def plain_evaluations() -> Iterator[None]:
 
     with (
         plain_flows(),
-        mock.patch.object(flows.start, "prepare_prefect"),
+        mock.patch.object(flows.launch, "prepare_prefect"),
         mock.patch.object(flows.evaluate, "evaluate", plain),
     ):
         yield

@@ -86,7 +86,7 @@ def running_server(home: Path) -> Iterator[str]:
     Without its heartbeats a flow ends a second sooner.
     """
     # They take seconds to import, and most tests need no Prefect.
-    from flows.server import OwnServer
+    from flows.service.server import OwnServer
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(home))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from flows.server import free_port
+from flows.service.server import free_port
 from tests.support.prefect import migrated_home
 from tests.support.processes import MARK, becomes, marked, new_mark
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows import start
+from flows import launch
 from mlubench import cli
 from mlubench.errors import MlubenchError, StoreError
 from mlubench.evaluate import images
@@ -37,7 +37,7 @@ def test_what_is_named_wrongly_is_told_before_prefect_starts(
     options: list[str],
     words: str,
 ) -> None:
-    monkeypatch.setattr(start, "prepare_prefect", lambda _: pytest.fail("Prefect starts"))
+    monkeypatch.setattr(launch, "prepare_prefect", lambda _: pytest.fail("Prefect starts"))
     given = [option.format(tmp_path) for option in options]
     assert cli.main(["eval", *given, "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
@@ -62,7 +62,7 @@ def test_a_flow_of_other_parameters_looks_for_itself(run: Evaluate, out: Path) -
     from flows.evaluate import images_at_hand
 
     asked = check_parameters(out=out, image_num=40, precision=("force_float32",))
-    chosen = start._checked_images(asked)
+    chosen = launch._checked_images(asked)
     with images_at_hand(asked, chosen):
         outcome = run(image_num=24, precision=("force_float32",))
     assert outcome.record.dataset.images.scored == 24
@@ -73,7 +73,7 @@ def test_a_server_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     with (
         pytest.raises(MlubenchError, match="server failed or ended: refused") as caught,
-        start.prefect_told(),
+        launch.prefect_told(),
     ):
         raise httpx.ConnectError("refused")
     assert caught.value.where == "http://127.0.0.1:9/api"
@@ -85,6 +85,6 @@ def test_a_server_that_cannot_write_its_database_is_the_disks_fault(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "file"))
-    with pytest.raises(StoreError) as caught, start.prefect_told():
+    with pytest.raises(StoreError) as caught, launch.prefect_told():
         raise httpx.ConnectError("refused")
     assert str(tmp_path / "file") in caught.value.where

@@ -1,4 +1,4 @@
-"""Tell Prefect's server of the deployments: ``python -m flows.deploy``, ``make deploy``.
+"""Tell Prefect's server of the deployments: ``python -m flows.service.deploy``, ``make deploy``.
 
 Work pool, deployments with their schedules, alert. Done twice it changes nothing.
 """
@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.server import answers, usual_url
+from flows.service.server import answers, usual_url
 from mlubench.errors import ConfigError, MlubenchError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 #: As in prefect.yaml.
 POOL = "mlubench"
 
@@ -30,7 +30,7 @@ def deploy() -> list[str]:
     """
     from prefect.client.orchestration import get_client
 
-    from flows.alerts import deploy_alert
+    from flows.service.alerts import deploy_alert
 
     with get_client(sync_client=True) as client:
         _make_pool()

@@ -9,9 +9,9 @@ from prefect.blocks.core import Block
 from prefect.blocks.webhook import Webhook
 from pydantic import SecretStr
 
-from flows import webhook
-from flows.server import free_port
-from flows.webhook import ALERT_BLOCK, WAITS, NotDelivered, RetriedWebhook
+from flows.service import webhook
+from flows.service.server import free_port
+from flows.service.webhook import ALERT_BLOCK, WAITS, NotDelivered, RetriedWebhook
 from tests.support.service import Receiver
 
 SECRET = "a-token-that-nobody-logs"

@@ -8,7 +8,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import service
-from flows.server import free_port
+from flows.service.server import free_port
 from mlubench.errors import MlubenchError
 
 

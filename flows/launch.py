@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from flows.server import OwnServer, answers, usual_url
+from flows.service.server import OwnServer, answers, usual_url
 from mlubench.devices.device import engine_host, require_engine
 from mlubench.errors import ConfigError, MlubenchError
 from mlubench.evaluate.cluster.preflight import require_dask

@@ -1,7 +1,7 @@
 """Processes that end with the one that needs them, however that ended.
 
-``python -m flows.lifeline WORD ...`` runs Prefect's command line so: it ends when its standard
-input closes, which the kernel sees to.
+``python -m flows.service.lifeline WORD ...`` runs Prefect's command line so: it ends when its
+standard input closes, which the kernel sees to.
 """
 
 from __future__ import annotations

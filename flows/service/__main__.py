@@ -22,9 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO
 
-from flows.deploy import POOL, ROOT, deploy
-from flows.pages import serve_pages
-from flows.server import START_SECONDS, answers, usual_port, usual_url
+from flows.service.deploy import POOL, ROOT, deploy
+from flows.service.pages import serve_pages
+from flows.service.server import START_SECONDS, answers, usual_port, usual_url
 from mlubench.errors import MlubenchError
 from mlubench.store import make_folder
 
@@ -129,7 +129,7 @@ def _running(
     if command[0] == "server":
         del environment["PREFECT_API_URL"]  # it is the server
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.lifeline", *command],
+        [sys.executable, "-m", "flows.service.lifeline", *command],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A Prefect server for one run: ``python -m flows.server PORT``.
+"""A Prefect server for one run: ``python -m flows.service.server PORT``.
 
 Prefect would start one by itself, but that outlives a flow that is killed. This one ends when
 its standard input closes, which the kernel sees to, and it starts while the flow's own imports
@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.request
 
-from flows.lifeline import end_with_stdin
+from flows.service.lifeline import end_with_stdin
 from mlubench.errors import ConfigError, MlubenchError
 
 #: How long a server may take to answer, on a busy host.
@@ -42,7 +42,7 @@ class OwnServer:
         port = free_port()
         self.url = f"http://{_LOOPBACK}:{port}/api"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", str(port)],
+            [sys.executable, "-m", "flows.service.server", str(port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

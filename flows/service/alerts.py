@@ -18,13 +18,13 @@ from prefect.types import SecretDict
 from prefect.variables import Variable
 from pydantic import SecretStr
 
-from flows.webhook import ALERT_BLOCK
+from flows.service.webhook import ALERT_BLOCK
 from mlubench.catalogue.yaml_file import read_yaml
 from mlubench.errors import ConfigError
 
 #: Prefect's variable with the webhook's address.
 ALERT_URL = "mlubench_alert_url"
-_FILE = Path(__file__).resolve().parent.parent / "automations" / "nightly-alert.yaml"
+_FILE = Path(__file__).resolve().parents[2] / "automations" / "nightly-alert.yaml"
 
 
 def deploy_alert(client: SyncPrefectClient) -> str:

@@ -29,7 +29,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Crashed, Failed, Scheduled
 from prefect.variables import Variable
 
-from flows.alerts import ALERT_URL, deploy_alert
+from flows.service.alerts import ALERT_URL, deploy_alert
 from mlubench.errors import ConfigError
 from mlubench.store import entry_damage
 from tests.support.long import long
@@ -215,7 +215,7 @@ def test_a_failed_gate_is_red_and_posted(
         address = f"{receiver.url}/hook/{SECRET}"
         Variable.set("mlubench_alert_url", address, overwrite=True)
         said = subprocess.run(
-            [sys.executable, "-m", "flows.deploy"],
+            [sys.executable, "-m", "flows.service.deploy"],
             cwd=tmp_path,
             env=service.environment,
             capture_output=True,

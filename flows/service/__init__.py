@@ -1,0 +1,1 @@
+"""``make server``: Prefect's server, worker, deployments, pages and alerts."""
