@@ -25,7 +25,6 @@ from mlubench.speed.benchmark.options import BenchParameters
 from mlubench.speed.benchmark.results import Benchmark, BenchOutcome
 from mlubench.speed.benchmark.rounds import bench_spec, variants
 from mlubench.speed.measure.session import Measuring
-from tasks.artifacts import open_run, share
 from tasks.benchmark import (
     measure_rounds,
     publish_benchmark,
@@ -34,6 +33,7 @@ from tasks.benchmark import (
 )
 from tasks.images import decode_images
 from tasks.networks import compile_network, fetch_network, import_network
+from tasks.sharing import open_run, share
 
 
 @flow(name="benchmark", flow_run_name="{parameters.name}")

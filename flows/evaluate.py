@@ -45,13 +45,13 @@ from mlubench.runs.record import TuningRecord
 from mlubench.runs.sharing import RUNS
 from mlubench.speed.measure.batch_tuning import other_batches
 from mlubench.store import Store
-from tasks.artifacts import open_run, share
+from tasks.cluster import dask_hosts, infer_on_hosts
+from tasks.evaluation import infer_images, search_batch, tune_networks
 from tasks.images import choose_images, decode_images
-from tasks.inference import infer_images, search_batch, tune_networks
 from tasks.networks import compile_network, fetch_network, import_network
 from tasks.outcome import publish, write_run
 from tasks.progress import remark
-from tasks.remote import dask_hosts, infer_on_hosts
+from tasks.sharing import open_run, share
 
 #: What the command line has looked at already, to tell what is wrong before Prefect starts.
 _looked_at: ContextVar[tuple[EvaluateParameters, ChosenImages] | None] = ContextVar(

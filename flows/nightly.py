@@ -31,9 +31,9 @@ from mlubench.nightly.suite import SuiteRun, read_suite
 from mlubench.object_store.option import open_depot
 from mlubench.object_store.store import Depot
 from mlubench.runs.sharing import NIGHTS, RUNS
-from tasks.artifacts import share, take_baselines
 from tasks.nightly import artifact_key, explain_failure, publish_nightly, write_nightly
 from tasks.progress import remark, runs_progress
+from tasks.sharing import share, take_baselines
 
 
 def _name() -> str:

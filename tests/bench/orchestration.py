@@ -40,7 +40,7 @@ _TASKS = (
     "import_network",
     "write_run",
 )
-_SHOWING = ("tasks.images", "tasks.inference", "tasks.networks")
+_SHOWING = ("tasks.images", "tasks.evaluation", "tasks.networks")
 
 
 def main() -> None:
