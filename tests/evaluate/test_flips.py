@@ -19,7 +19,7 @@ from mlubench.evaluate.flips import (
     pictured,
 )
 from mlubench.evaluate.predictions import scored_part
-from tests.reports import examples
+from tests.support import examples
 
 
 def test_flips_are_the_rows_that_changed() -> None:

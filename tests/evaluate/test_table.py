@@ -11,7 +11,7 @@ from rich.console import Console
 from mlubench.evaluate.accuracy import AccuracyRow, accuracy_rows
 from mlubench.evaluate.table import accuracy_markdown, render_accuracy, summary_lines
 from mlubench.metrics.verdict import Verdict
-from tests.reports import examples
+from tests.support import examples
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from mlubench.report.verdict import by_own_limits
 from mlubench.runs.history import accuracy_until
 from mlubench.runs.record import PublishedRecord, RunRecord, TriedRecord, TuningRecord
 from mlubench.runs.schemas import SHARDS
-from tests.reports import examples
+from tests.support import examples
 from tests.support.markup import ParsedPage
 
 _LIMITS = {"force_float16": 0.02, "qint8_mixed_float16": 0.01}

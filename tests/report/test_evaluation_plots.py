@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlubench.evaluate.accuracy import accuracy_rows
 from mlubench.report.evaluation_plots import Interval, accuracy_plots, interval_figure
-from tests.reports import examples
+from tests.support import examples
 from tests.support.long import long
 
 if TYPE_CHECKING:

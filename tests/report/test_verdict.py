@@ -6,7 +6,7 @@ from mlubench.evaluate.accuracy import accuracy_rows
 from mlubench.metrics.verdict import Verdict
 from mlubench.report.verdict import PageVerdict, by_own_limits
 from mlubench.runs.verdict import GateRecord
-from tests.reports import examples
+from tests.support import examples
 
 INT8 = "qint8_mixed_float16"
 

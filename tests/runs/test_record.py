@@ -10,7 +10,7 @@ import pytest
 
 from mlubench.errors import StoreError
 from mlubench.runs.record import RunRecord
-from tests.reports import examples
+from tests.support import examples
 
 
 def test_round_trip(tmp_path: Path) -> None:
