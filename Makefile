@@ -120,49 +120,49 @@ soak: $(VENV)/ready-dev  ## evaluations for 30 minutes; nothing may grow: SOAK_M
 	$(BIN)/python -m tests.chaos.soak
 
 bench-pipeline: $(VENV)/ready-dev  ## how much of the engine's own rate an evaluation reaches
-	$(BIN)/python -m tests.bench.pipeline
+	$(BIN)/python -m benchmarks.pipeline
 
 # What runs under the engine's interpreter is Python 3.7. Annotations are not evaluated there.
 GUESTS := mlubench/__init__.py mlubench/errors.py mlubench/store.py mlubench/worker mlubench/engines
 
 bench-crosscheck: $(VENV)/ready-dev  ## speeds against MLPerf's LoadGen and OpenVINO's benchmark_app
-	$(BIN)/python -m tests.bench.crosscheck
+	$(BIN)/python -m benchmarks.crosscheck
 
 bench-cold: $(VENV)/ready-dev  ## a cold evaluation over what cannot be avoided
-	$(BIN)/python -m tests.bench.cold
+	$(BIN)/python -m benchmarks.cold
 
 bench-growth: $(VENV)/ready-dev  ## what the host does for an image, with 1 to 16 cards
-	$(BIN)/python -m tests.bench.growth
+	$(BIN)/python -m benchmarks.growth
 
 bench-night: $(VENV)/ready-dev  ## a night on 1 to 256 cards, simulated
-	$(BIN)/python -m tests.bench.night
+	$(BIN)/python -m benchmarks.night
 
 bench-rivals: $(VENV)/ready-dev  ## an evaluation against the scripts that people write by hand
-	$(BIN)/python -m tests.bench.rivals
+	$(BIN)/python -m benchmarks.rivals
 
 bench-selfcheck: $(VENV)/ready-dev  ## whether comparisons of speed raise false alarms and see a loss
-	$(BIN)/python -m tests.bench.selfcheck
+	$(BIN)/python -m benchmarks.selfcheck
 
 bench-decoders: $(VENV)/ready-dev  ## decoders of JPEGs: pixels against cv2.imread, and speed
-	$(BIN)/python -m tests.bench.decoders
+	$(BIN)/python -m benchmarks.decoders
 
 bench-importing: $(VENV)/ready-dev  ## seconds and memory of importing a 112 MB caffemodel
-	$(BIN)/python -m tests.bench.importing
+	$(BIN)/python -m benchmarks.importing
 
 bench-reporting: $(VENV)/ready-dev  ## seconds and memory of merging, judging and writing a run
-	$(BIN)/python -m tests.bench.reporting
+	$(BIN)/python -m benchmarks.reporting
 
 bench-overlap: $(VENV)/ready-dev  ## what a cold run gains by inferring while it decodes
-	$(BIN)/python -m tests.bench.overlap
+	$(BIN)/python -m benchmarks.overlap
 
 bench-orchestration: $(VENV)/ready-dev  ## what Prefect costs an evaluation
-	$(BIN)/python -m tests.bench.orchestration
+	$(BIN)/python -m benchmarks.orchestration
 
 bench-memory: $(VENV)/ready-dev  ## what an evaluation holds, with few images and with many
-	$(BIN)/python -m tests.bench.memory
+	$(BIN)/python -m benchmarks.memory
 
 bench-startup: $(VENV)/ready-dev  ## what is waited for before anything is computed
-	$(BIN)/python -m tests.bench.startup
+	$(BIN)/python -m benchmarks.startup
 
 lint: $(VENV)/ready-dev  ## style, types, Python 3.7 where it must be, containers
 	$(BIN)/ruff check

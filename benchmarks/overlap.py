@@ -1,7 +1,7 @@
 """``make bench-overlap``: what a cold run gains by inferring while it decodes.
 
 Photographs are decoded for a card that takes none of the host's cores, slower than decoding, as
-fast, and faster (:mod:`tests.bench.card_engine`). Decoding first and inferring after takes the
+fast, and faster (:mod:`benchmarks.card_engine`). Decoding first and inferring after takes the
 sum of the two; what cannot be avoided is the longer one. The two ways take turns.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
@@ -30,9 +31,8 @@ from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.networks.compile import Compiled
-from tests.bench.machine import machine
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 _SPEC = Preprocess("short", 256, 227)
 _SHARD = 64
 #: A card's rate over that of decoding.
@@ -72,7 +72,7 @@ def _photographs(data: Path, folder: Path) -> Dataset:
 def _row(dataset: Dataset, rate: float, rounds: int, folder: Path) -> list[str]:
     os.environ["MLUBENCH_CARD_RATE"] = str(rate)
     found: dict[str, list[float]] = {"decode": [], "infer": [], "both": []}
-    with DevicePool(engine_host("tests.bench.card_engine"), ["card:0"]) as devices:
+    with DevicePool(engine_host("benchmarks.card_engine"), ["card:0"]) as devices:
         for number in range(rounds):
             place = folder / str(number)
             ways: dict[str, Callable[[], object]] = {

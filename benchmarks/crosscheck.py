@@ -1,4 +1,4 @@
-"""Speeds against other tools: ``python -m tests.bench.crosscheck`` (make bench-crosscheck).
+"""Speeds against other tools: ``python -m benchmarks.crosscheck`` (make bench-crosscheck).
 
 On the same compiled network, in rounds that alternate:
 
@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.loadgen import PERCENTILES, Figures, LoadGenRun, Plan, by_loadgen, by_own
 from mlubench.devices.device import engine_host
 from mlubench.devices.host_load import DISTURBED, between, now
 from mlubench.engines.interface import load_engine
@@ -47,9 +48,8 @@ from mlubench.worker.measure.bench import input_groups
 from mlubench.worker.measure.loadgen import Limits, closed_loop
 from mlubench.worker.measure.pump import Feed
 from mlubench.worker.measure.scenarios import LaneSystem, some_latencies
-from tests.bench.loadgen import PERCENTILES, Figures, LoadGenRun, Plan, by_loadgen, by_own
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 _LOADGEN_LIMIT, _BENCHMARK_APP_LIMIT = 0.02, 0.03
 #: So many lanes that a Server run never waits for one: LoadGen does not see who waits outside.
 _MANY = 64

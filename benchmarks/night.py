@@ -1,4 +1,4 @@
-"""A night's matrix on 1 to 256 cards: ``python -m tests.bench.night`` (make bench-night).
+"""A night's matrix on 1 to 256 cards: ``python -m benchmarks.night`` (make bench-night).
 
 A discrete-event simulation of what the pipeline does, from rates that were measured or are stated:
 networks one after the other, each compiled in every precision; per precision the network is loaded
@@ -6,7 +6,7 @@ on every card, and the images are cut into shards that the cards take, two ahead
 process that hands them out and keeps their results. Hosts share nothing but that process, which
 runs on the first of them. A core is shared in slices by all that want it.
 
-``--check`` holds it against real runs: :mod:`tests.bench.night_check`.
+``--check`` holds it against real runs: :mod:`benchmarks.night_check`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import simpy
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.night_runs import NETWORKS
 from mlubench.devices.shards import cut
-from tests.bench.night_runs import NETWORKS
 
 #: As :class:`mlubench.devices.pool.DevicePool` does it.
 _AHEAD = 2
@@ -280,7 +280,7 @@ def main() -> int:
     given = parser.parse_args()
     console = Console(highlight=False, width=100)
     if given.check:
-        from tests.bench.night_check import check  # it simulates
+        from benchmarks.night_check import check  # it simulates
 
         return check(given.network, console)
     rates = Rates(tuple(given.cards), given.load, given.host, given.keep, given.decode, given.build)

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.decoders``: decoders of JPEGs beside ``cv2.imread``, pixels and speed.
+"""``python -m benchmarks.decoders``: decoders of JPEGs beside ``cv2.imread``, pixels and speed.
 
 A decoder must give the pixels of ``cv2.imread`` to be used here, and should refuse a damaged
 file, which OpenCV does not. The packages are no dependencies; one that is not installed has a
@@ -30,12 +30,12 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from mlubench.images.decoding.image_file import decode
 from mlubench.speed.measure.rounds import interleave
-from tests.bench.machine import machine
 from tests.images.pictures import jpeg, picture
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 _MADE_UP = 32
 #: Of a file this share is kept to see whether a decoder tells that the rest is gone.
 _KEPT = 0.6

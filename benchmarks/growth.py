@@ -1,6 +1,6 @@
 """``make bench-growth``: what the host does for each image, with 1 to 16 cards.
 
-Cards that answer at once (:mod:`tests.bench.card_engine` at an endless rate) leave the host's own
+Cards that answer at once (:mod:`benchmarks.card_engine` at an endless rate) leave the host's own
 work: verifying and copying pixels, collecting answers, writing shards. Its processor time for an
 image says how many cores a card of a stated rate needs; how fast all of it goes on this machine's
 cores says whether that sum is right. Nothing sleeps and no card is waited for.
@@ -18,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
@@ -28,9 +29,8 @@ from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.networks.compile import Compiled
-from tests.bench.machine import machine
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 _SPEC = Preprocess("short", 256, 224)
 _CARDS = (1, 2, 4, 8, 16)
 _CARD_RATE = 3500.0
@@ -93,7 +93,7 @@ def _inferred(dataset: Dataset, folder: Path, cards: int) -> tuple[float, float,
     """Return the seconds of the clock, of this process and of its workers."""
     names = [f"card:{number}" for number in range(cards)]
     with (
-        DevicePool(engine_host("tests.bench.card_engine"), names) as devices,
+        DevicePool(engine_host("benchmarks.card_engine"), names) as devices,
         Decoding(dataset, _SPEC, folder / "cache") as images,
         tempfile.TemporaryDirectory() as kept,
     ):

@@ -24,6 +24,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from mlubench.devices.device import engine_host
 from mlubench.images.datasets.dataset import Dataset, ImageRef
 from mlubench.images.datasets.source import FolderSource, ImageSource
@@ -37,9 +38,8 @@ from mlubench.networks.choose import choose_network, import_network
 from mlubench.networks.compile import build_spec, compile_network
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.store import Store
-from tests.bench.machine import machine
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 #: Small pixels: only how many images there are counts.
 _SPEC = Preprocess("short", 8, 8)
 

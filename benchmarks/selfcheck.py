@@ -1,4 +1,4 @@
-"""Whether speed can be judged here: ``python -m tests.bench.selfcheck`` (make bench-selfcheck).
+"""Whether speed can be judged here: ``python -m benchmarks.selfcheck`` (make bench-selfcheck).
 
 A build is compared with itself twenty times: no comparison may fail. Then with a worker that takes
 a tenth longer for each request: each comparison must fail. All rounds of a comparison are
@@ -25,7 +25,7 @@ from mlubench.runs.folders import Run
 from mlubench.speed.measure.rounds import interleave
 from mlubench.speed.measure.session import Load, Measuring
 
-_SLOW = "tests.bench.slow_engine"
+_SLOW = "benchmarks.slow_engine"
 _ROUNDS = 20
 _WARM_SECONDS, _SECONDS = 0.05, 0.25
 #: One request at a time: its time is the engine's alone, and a late host is a slower device.

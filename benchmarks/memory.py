@@ -19,9 +19,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
+from benchmarks.photographs import photographs
 from mlubench.networks.caffe import write_random_caffemodel
-from tests.bench.machine import machine
-from tests.bench.photographs import photographs
 
 _LOOK_SECONDS = 0.25
 _MEGABYTE = 1e3  # the kernel counts in kB
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 50_000])
     parser.add_argument("--large", type=int, nargs="*", default=[1000], help="of SE-ResNet-50")
     # As the tests find it: tests/conftest.py.
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[1]
     data = Path(os.environ.get("MLUBENCH_TEST_DATA", root.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=data)
     given = parser.parse_args()

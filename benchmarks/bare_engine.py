@@ -1,6 +1,6 @@
 """OpenVINO's own throughput for a compiled file, and nothing else: no reading, no results.
 
-``python -m tests.bench.bare_engine MODEL_XML CORES BATCHES HINT`` prints images per second.
+``python -m benchmarks.bare_engine MODEL_XML CORES BATCHES HINT`` prints images per second.
 """
 
 from __future__ import annotations

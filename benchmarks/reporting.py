@@ -24,6 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from mlubench.devices.shards import cut
 from mlubench.engines.interface import NetworkFiles
 from mlubench.evaluate import results
@@ -37,9 +38,8 @@ from mlubench.images.decoding.cache import DecodedImages, Records
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.networks.choose import ImportedNetwork, Network, OnnxFile
 from mlubench.networks.options import DEFAULT_PRECISIONS, EvaluateParameters
-from tests.bench.machine import machine
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 _SIZES = (50_000, 1_000_000)
 _CLASSES = 1000
 _CORRUPT_EVERY = 10_007
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _in_a_process(size: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.bench.reporting", "--size", str(size)]
+    command = [sys.executable, "-m", "benchmarks.reporting", "--size", str(size)]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -41,10 +41,10 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.photographs import photographs
 from mlubench.networks.caffe import import_caffe
-from tests.bench.photographs import photographs
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 _FLOAT, _HALF, _INT8 = "force_float32", "force_float16", "qint8_mixed_float16"
 _ALL = (_FLOAT, _HALF, _INT8)
 _SIZE, _SHORT = 227, 256

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.bench.night import Night, Place, Rates, simulate
+from benchmarks.night import Night, Place, Rates, simulate
 
 NIGHT = Night(networks=1, images=4096, decodings=0, shard=128)
 RATES = Rates(cards=(256.0,), load=2.0, host=0.0, keep=0.0, decode=0.0, build=0.0)

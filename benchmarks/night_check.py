@@ -1,4 +1,4 @@
-"""The simulation of a night against real runs: ``python -m tests.bench.night --check``.
+"""The simulation of a night against real runs: ``python -m benchmarks.night --check``.
 
 One network in one precision on two cores, images decoded and the network compiled already. Rates
 are taken from a run on one device, and how much slower a core is while the other one works from
@@ -18,15 +18,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
+from benchmarks.night import Night, Place, Rates, simulate
+from benchmarks.night_runs import NETWORKS, PRECISION, SHARDS, Cluster, Observed, observed
+from benchmarks.pipeline import bare_rate, halves, networks, prepared
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.networks.choose import choose_network
 from mlubench.networks.options import EvaluateParameters
 from mlubench.runs.folders import Run
-from tests.bench.machine import machine
-from tests.bench.night import Night, Place, Rates, simulate
-from tests.bench.night_runs import NETWORKS, PRECISION, SHARDS, Cluster, Observed, observed
-from tests.bench.pipeline import bare_rate, halves, networks, prepared
 
 #: How far a prediction may be off.
 WITHIN = 0.15
@@ -118,7 +118,7 @@ def _words(rates: Rates) -> str:
 
 def _asked(network: str, folder: Path) -> EvaluateParameters:
     # As the tests find it: tests/conftest.py.
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[1]
     data = Path(os.environ.get("MLUBENCH_TEST_DATA", root.parent / "shared" / "data"))
     found = list(networks(data, folder))[NETWORKS.index(network)]
     return found.model_copy(update={"image_num": _IMAGES[network], "precision": (PRECISION,)})

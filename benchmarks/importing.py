@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from mlubench.networks.caffe import write_random_caffemodel
-from tests.bench.machine import machine
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 
 #: argv: prototxt, caffemodel, store. Prints seconds of the first import and of the processor in
 #: it, the growth of the process's memory at its peak in bytes, and the two again from the store.

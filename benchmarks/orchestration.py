@@ -23,11 +23,11 @@ from unittest import mock
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
+from benchmarks.photographs import photographs
 from flows.launch import prepare_prefect
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
-from tests.bench.machine import machine
-from tests.bench.photographs import photographs
 
 _TASKS = (
     "choose_images",
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="with few images")
     parser.add_argument("--images", type=int, nargs="+", default=[512, 50_000])
     # As the tests find it: tests/conftest.py.
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[1]
     data = Path(os.environ.get("MLUBENCH_TEST_DATA", root.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=data)
     given = parser.parse_args()

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.pipeline import bare_rate, networks
 from flows.launch import prepare_prefect
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
@@ -31,7 +32,6 @@ from mlubench.networks.choose import choose_network, import_network
 from mlubench.networks.compile import CalibrationImages, build_spec, compile_network
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
-from tests.bench.pipeline import bare_rate, networks
 
 _PRECISIONS = ("force_float32", "force_float16", "qint8_mixed_float16")
 _PART_NAMES = ("decode", "build", *_PRECISIONS)
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     # As the tests find it: tests/conftest.py.
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[1]
     data = Path(os.environ.get("MLUBENCH_TEST_DATA", root.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=data)
     given = parser.parse_args()

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from flows.service.server import START_SECONDS, answers, free_port
 from mlubench.networks.options import EvaluateParameters
 
-#: As :func:`tests.bench.pipeline.networks` yields them.
+#: As :func:`benchmarks.pipeline.networks` yields them.
 NETWORKS = ("squeezenet", "se_resnet50")
 PRECISION = "force_float32"
 SHARDS = 24

@@ -21,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.photographs import photographs
 from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
@@ -35,12 +36,11 @@ from mlubench.networks.choose import Network, choose_network, import_network
 from mlubench.networks.compile import CalibrationImages, Compiled, build_spec, compile_network
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
-from tests.bench.photographs import photographs
 
 _PRECISION = "qint8_mixed_float16"
 #: Images of a round: some seconds of either network.
 _MANY, _FEW = 4096, 768
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
@@ -200,7 +200,7 @@ def bare_rate(
     hint = "f32" if compiled.precision == REFERENCE else "f16"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.bare_engine", path, cores, str(batches), hint],
+            [sys.executable, "-m", "benchmarks.bare_engine", path, cores, str(batches), hint],
             cwd=_ROOT,
             stdout=subprocess.PIPE,
             text=True,
