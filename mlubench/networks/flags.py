@@ -17,18 +17,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
     field_validator,
     model_validator,
 )
 
-from mlubench.errors import ConfigError, in_words
+from mlubench.errors import in_words
+from mlubench.options import Flag, Positive, wrong
 
-Positive = Annotated[int, Field(gt=0)]
-#: More would be a slip: no host has as many cores for a device, and each takes memory.
-Threads = Annotated[int, Field(gt=0, le=256)]
-#: A bool that is no mere flag on the command line: the seed writes --dynamic_shape true.
-Flag = Annotated[Literal[True, False], BeforeValidator(TypeAdapter(bool).validate_python)]
 #: Values as MagicMind's tools write them, joined by commas, or as words of their own.
 Dimensions = Annotated[tuple[int, ...], BeforeValidator(lambda value: _separated(value))]
 Bounds = Annotated[
@@ -220,11 +215,6 @@ def spread(given: Mapping[str, Any]) -> dict[str, Any]:
     if sizes:
         options["input_size"] = next(iter(sizes.values()))
     return options
-
-
-def wrong(what: str, option: str, expected: str) -> ConfigError:
-    """Return the error of a wrong option."""
-    return ConfigError(what, where=option, expected=expected, fix="see --help and docs/flags.md")
 
 
 def _image_dims(value: Any) -> tuple[int, int, int]:

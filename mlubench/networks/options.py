@@ -13,9 +13,9 @@ from mlubench.catalogue.entries import Channels, LabelOrderName, Resize, Varianc
 from mlubench.engines.precisions import PRECISIONS, REFERENCE, is_quantised
 from mlubench.engines.traits import device_names
 from mlubench.errors import ConfigError
-from mlubench.networks.flags import CompileFlags, Flag, Positive, wrong
+from mlubench.networks.flags import CompileFlags
 from mlubench.object_store.option import ARTIFACTS_HELP, ArtifactsAddress
-from mlubench.options import form
+from mlubench.options import Count, Flag, Positive, form, wrong
 from mlubench.validation import fault_text
 
 DEFAULT_ENGINE = "openvino"
@@ -25,7 +25,6 @@ _ONNX_FILES = ("onnx", "input_size", "label_order")
 _IMAGES = ("image_dir", "label_file", "label_file_order")
 _LABELS = _IMAGES[1:]
 
-Count = Annotated[int, Field(ge=0)]
 _SCHEDULER = re.compile(r"(tcp|tls)://[^\s/:]+:[0-9]{1,5}")
 
 

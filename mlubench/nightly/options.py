@@ -6,9 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlubench.networks.flags import Positive
 from mlubench.object_store.option import ARTIFACTS_HELP, ArtifactsAddress
-from mlubench.options import form
+from mlubench.options import Positive, form
 
 DEFAULT_SUITE = "nightly"
 

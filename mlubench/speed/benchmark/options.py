@@ -9,16 +9,14 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.engines.traits import device_names
-from mlubench.networks.flags import Flag, Positive, Threads, wrong
 from mlubench.networks.options import (
     DEFAULT_ENGINE,
     DEFAULT_PRECISIONS,
-    Count,
     NetworkParameters,
     NetworkSource,
 )
 from mlubench.object_store.option import ARTIFACTS_HELP, ArtifactsAddress
-from mlubench.options import form
+from mlubench.options import Count, Flag, Positive, Threads, form, wrong
 
 #: The batches of the seed's own table.
 DEFAULT_BATCHES = (1, 4, 8)
