@@ -22,7 +22,7 @@ from scipy.special import bdtr, bdtrc
 
 from mlubench.images.datasets.labels import ImagenetOrder, LabelOrder, imagenet_order
 from mlubench.metrics.accuracy import correct_at_k, wilson_interval
-from mlubench.metrics.verdict import in_points
+from mlubench.metrics.figures import in_points
 
 _OTHER: dict[str, ImagenetOrder] = {"2012": "2015", "2015": "2012"}
 #: How many times chance an accuracy is that nobody suspects.

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from mlubench.devices.names import grouped
 from mlubench.evaluate.accuracy import AccuracyRow
+from mlubench.metrics.figures import NONE
 from mlubench.metrics.verdict import Verdict
-from mlubench.presentation.text import NONE, RowText, markdown_text, row_text, verdict_text
+from mlubench.presentation.text import RowText, markdown_text, row_text, verdict_text
 from mlubench.runs.record import RunRecord
 
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.errors import StoreError, in_words
+from mlubench.metrics.figures import in_points
 from mlubench.metrics.paired import Paired
 from mlubench.metrics.speed import compare_speed
-from mlubench.metrics.verdict import in_points
 from mlubench.runs.schemas import read_parquet, write_parquet
 from mlubench.store import write_json
 

@@ -18,10 +18,9 @@ from rich.text import Text
 from mlubench.errors import StoreError, in_words
 from mlubench.evaluate.flips import Flip
 from mlubench.metrics.classes import ClassDrop
+from mlubench.metrics.figures import decibels, in_points
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import Paired
-from mlubench.metrics.verdict import in_points
-from mlubench.presentation.text import NONE
 from mlubench.runs.schemas import write_parquet
 from mlubench.store import write_json
 
@@ -266,16 +265,6 @@ def _table(title: str) -> Table:
         collapse_padding=True,
         expand=True,
     )
-
-
-def decibels(value: float | None) -> str:
-    """Return a ratio as text; ``equal`` of no noise, ``no signal`` where there is noise alone."""
-    if value is None:
-        return NONE
-    if math.isinf(value):
-        return "equal" if value > 0 else "no signal"
-    # Adding 0 turns a rounded -0.0 into 0.0.
-    return f"{round(value, 1) + 0:.1f}"
 
 
 def _finite(value: float) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from scipy.special import ndtri
 
+from mlubench.metrics.figures import in_points
 from mlubench.metrics.levels import GATE_LEVEL, LOSS_LEVEL, POWER
 from mlubench.metrics.paired import Paired, loss_p, smallest_detectable_drop
 
@@ -119,9 +120,3 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """
     order = list(Verdict)
     return max(verdicts, key=order.index, default=Verdict.NOT_JUDGED)
-
-
-def in_points(fraction: float) -> str:
-    """Return a fraction as percentage points, with two decimals."""
-    # Adding 0 turns a rounded -0.00 into 0.00.
-    return f"{round(100 * fraction, 2) + 0:.2f}"

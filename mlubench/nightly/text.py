@@ -9,10 +9,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.metrics.figures import NONE
 from mlubench.metrics.verdict import Verdict
 from mlubench.nightly.next_steps import next_steps, why_lines
 from mlubench.nightly.record import NightlyRecord, RunEnding
-from mlubench.presentation.text import NONE, markdown_text, verdict_text
+from mlubench.presentation.text import markdown_text, verdict_text
 from mlubench.runs.verdict import GateRecord, worst_first
 
 #: What a run counts as, in the order in which it is told of.

@@ -10,7 +10,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from mlubench.metrics.verdict import in_points
+from mlubench.metrics.figures import in_points
 from mlubench.presentation.drawing import LIGHT, SERIES, panels
 from mlubench.report.evaluation_plots import Picture
 from mlubench.runs.history import (

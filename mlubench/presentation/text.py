@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.evaluate.accuracy import AccuracyRow
-from mlubench.metrics.verdict import Verdict, in_points
-
-#: Stands where there is nothing to compare with.
-NONE = "-"
+from mlubench.metrics.figures import NONE, in_points, p_text
+from mlubench.metrics.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,3 @@ def _interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return NONE
     return f"{in_points(low)} to {in_points(high)}"
-
-
-def p_text(p: float) -> str:
-    """Return a p value; what would round to nothing is told as less than 0.001."""
-    return "< 0.001" if p < 0.0005 else f"{p:.3f}"

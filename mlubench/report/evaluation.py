@@ -16,14 +16,15 @@ from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.evaluate.flips import FlipPart, parts_of
 from mlubench.explain.curve import Curve, fallback_end
-from mlubench.explain.explanation import Explanation, decibels
+from mlubench.explain.explanation import Explanation
 from mlubench.explain.plots import curve_picture, layer_picture
 from mlubench.metrics.classes import ClassDrop
+from mlubench.metrics.figures import NONE, decibels, in_points, p_text
 from mlubench.metrics.levels import CLASS_LEVEL
-from mlubench.metrics.verdict import Verdict, in_points
+from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.drawing import DARK, LIGHT
 from mlubench.presentation.history_plots import accuracy_history
-from mlubench.presentation.text import NONE, RowText, p_text, row_text, verdict_text
+from mlubench.presentation.text import RowText, row_text, verdict_text
 from mlubench.report.evaluation_plots import Picture, accuracy_plots
 from mlubench.report.flip_lists import FlipGroup, flip_lists
 from mlubench.report.verdict import PageVerdict

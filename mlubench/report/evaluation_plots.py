@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlubench.evaluate.accuracy import AccuracyRow
-from mlubench.metrics.verdict import in_points
+from mlubench.metrics.figures import in_points
 from mlubench.presentation.drawing import LIGHT, as_png, as_svg, drawing
 from mlubench.presentation.text import RowText, row_text
 from mlubench.runs.record import PublishedRecord

@@ -21,12 +21,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlubench.metrics.figures import figure, in_points
 from mlubench.metrics.steps import stretches
-from mlubench.metrics.verdict import in_points
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
-from mlubench.speed.benchmark.table import figure
 from mlubench.store import name_finished
 
 #: The folders of the history that have a file of each run.

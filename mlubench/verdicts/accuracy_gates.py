@@ -16,8 +16,9 @@ from mlubench.engines.precisions import REFERENCE
 from mlubench.evaluate.pairing import Pairs, pair_images
 from mlubench.metrics.accuracy import wilson_interval
 from mlubench.metrics.classes import ClassDrop, class_drops
+from mlubench.metrics.figures import in_points
 from mlubench.metrics.paired import Paired, equivalence
-from mlubench.metrics.verdict import Verdict, in_points, judge_drop, judge_loss, judge_share
+from mlubench.metrics.verdict import Verdict, judge_drop, judge_loss, judge_share
 from mlubench.runs.record import ImageCounts, ModelRecord, RunRecord
 from mlubench.runs.verdict import Gate
 from mlubench.verdicts.thresholds import Gates

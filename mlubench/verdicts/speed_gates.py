@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.errors import ConfigError
+from mlubench.metrics.figures import NONE
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict, worst
-from mlubench.presentation.text import NONE, verdict_text
+from mlubench.presentation.text import verdict_text
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.schemas import THROUGHPUT, read_parquet
 from mlubench.speed.benchmark.throughput import row_name

@@ -10,7 +10,8 @@ import pytest
 
 from mlubench.errors import StoreError
 from mlubench.explain.curve import read_curve, write_fallback
-from mlubench.explain.explanation import decibels, read_explanation, write_explanation
+from mlubench.explain.explanation import read_explanation, write_explanation
+from mlubench.metrics.figures import decibels
 from mlubench.metrics.layer_noise import LayerNoise
 from tests.support import pages
 

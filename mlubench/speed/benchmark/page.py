@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlubench.metrics.figures import NONE, figure
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.presentation.history_plots import history_picture
-from mlubench.presentation.text import NONE, verdict_text
+from mlubench.presentation.text import verdict_text
 from mlubench.report.evaluation import page_environment
 from mlubench.report.evaluation_plots import Picture
 from mlubench.runs.bench_record import BenchRecord
@@ -23,7 +24,6 @@ from mlubench.speed.benchmark.plots import (
     precision_order,
     scaling_rows,
 )
-from mlubench.speed.benchmark.table import figure
 from mlubench.speed.benchmark.throughput import speed_notes
 from mlubench.speed.measure.tuning_table import tuning_rows
 

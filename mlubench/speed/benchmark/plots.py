@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mlubench.engines.precisions import PRECISIONS
+from mlubench.metrics.figures import figure as short
 from mlubench.presentation.drawing import LIGHT, SERIES, as_png, drawing
 from mlubench.report.evaluation_plots import Picture
-from mlubench.speed.benchmark.table import figure as short
 
 #: A row of throughput.parquet.
 Row = Mapping[str, Any]

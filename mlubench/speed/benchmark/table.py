@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.devices.names import grouped
+from mlubench.metrics.figures import NONE, figure
 from mlubench.metrics.latency import Percentile
 from mlubench.metrics.speed import SpeedChange
-from mlubench.presentation.text import NONE
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.speed.benchmark.throughput import ThroughputRow
 
@@ -129,8 +129,3 @@ def _percentile(one: Percentile) -> str:
 def _bounded(value: float, low: float | None, high: float | None) -> str:
     bounds = "" if low is None or high is None else f" ({figure(low)} to {figure(high)})"
     return figure(value) + bounds
-
-
-def figure(value: float) -> str:
-    """Return a figure with three or four digits."""
-    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}" if value >= 100 else f"{value:.3g}"

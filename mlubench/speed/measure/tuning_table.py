@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mlubench.presentation.text import NONE
+from mlubench.metrics.figures import NONE
 from mlubench.runs.record import TuningRecord
 
 _HEADINGS = ("batch", "streams", "requests", "threads", "images/s", "over usual", "p faster", "")

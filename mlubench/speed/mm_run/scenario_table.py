@@ -9,9 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.metrics.figures import NONE, figure
 from mlubench.metrics.latency import Latencies, Percentile
-from mlubench.presentation.text import NONE
-from mlubench.speed.benchmark.table import figure
 from mlubench.speed.mm_run.server_search import RateSearch
 from mlubench.speed.mm_run.stages import interval_text
 

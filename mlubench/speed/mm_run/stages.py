@@ -9,9 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mlubench.metrics.figures import NONE, figure
 from mlubench.metrics.latency import Latencies, Percentile
-from mlubench.presentation.text import NONE
-from mlubench.speed.benchmark.table import figure
 
 STAGES = {"h2d": "copy in", "compute": "compute", "d2h": "copy out", "total": "total"}
 CLOCKS = {"host": "", "dev": "device's\nclock", "interface": "the call"}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
+from mlubench.metrics.figures import NONE
+from mlubench.metrics.figures import figure as short
 from mlubench.presentation.drawing import LIGHT, SERIES, as_svg_file, drawing
-from mlubench.presentation.text import NONE
-from mlubench.speed.benchmark.table import figure as short
 from mlubench.speed.profile.table import more_layers, short_arithmetic
 from mlubench.speed.profile.times import LayerTimes, TimedLayer, side_by_side
 

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlubench.presentation.text import NONE
-from mlubench.speed.benchmark.table import figure
+from mlubench.metrics.figures import NONE, figure
 from mlubench.speed.profile.times import JOINT, LayerPair, LayerTimes, TimedLayer, side_by_side
 
 _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
