@@ -26,11 +26,12 @@ from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
 from mlubench.engines.precisions import REFERENCE
-from mlubench.evaluate.images import choose_images, decode_images
+from mlubench.evaluate.images import choose_images
 from mlubench.evaluate.inference import infer_images
 from mlubench.evaluate.predictions import read_shard
 from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import decode_images
 from mlubench.networks.caffe import write_random_caffemodel
 from mlubench.networks.choose import Network, choose_network, import_network
 from mlubench.networks.compile import CalibrationImages, Compiled, build_spec, compile_network

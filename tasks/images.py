@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from mlubench.evaluate import images
 from mlubench.evaluate.images import ChosenImages
 from mlubench.images.datasets.labels import LabelOrder
+from mlubench.images.decoding import decoder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.options import EvaluateParameters
@@ -26,4 +27,4 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
 def decode_images(decoding: Decoding, purpose: str) -> DecodedImages:
     """Decode a dataset, once for all precisions."""
     with step_progress(f"decode {purpose} images", f"decode-{purpose}") as progress:
-        return images.finish_decoding(decoding, progress)
+        return decoder.finish_decoding(decoding, progress)

@@ -11,8 +11,9 @@ from mlubench.devices.device import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError
-from mlubench.evaluate.images import ChosenImages, choose_images, decode_images
+from mlubench.evaluate.images import ChosenImages, choose_images
 from mlubench.images.decoding.cache import DecodedImages
+from mlubench.images.decoding.decoder import decode_images
 from mlubench.networks.choose import (
     ImportedNetwork,
     Network,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,22 +16,21 @@ from mlubench.images.datasets.dataset import (
     Dataset,
     calibration_split,
     read_image_folder,
+    true_labels,
 )
 from mlubench.images.datasets.digits import write_digits
 from mlubench.images.datasets.forms import (
     LabelList,
     find_images,
+    lone_option,
     read_images,
     read_unlabelled,
     tells_classes,
 )
-from mlubench.images.datasets.labels import LabelOrder
-from mlubench.images.decoding.cache import DecodedImages, check_disjoint
-from mlubench.images.decoding.decoder import Decoding
-from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.networks.choose import SAMPLE, label_order
+from mlubench.images.datasets.labels import LabelOrder, label_order
+from mlubench.images.decoding.cache import check_disjoint
+from mlubench.networks.choose import SAMPLE
 from mlubench.networks.options import EvaluateParameters
-from mlubench.store import note_use
 
 _SAMPLE_IMAGES = "digits"
 #: Label lists that are looked for beside images, and their order; None is that of the entry.
@@ -95,47 +92,6 @@ def choose_images(asked: EvaluateParameters, order: LabelOrder, data: Path) -> C
     if calibration is not None:
         check_disjoint(calibration, scored)
     return ChosenImages(scored, true_labels(scored, order), calibration)
-
-
-def lone_option(given: str, lacking: str, image_dir: Path, data: Path) -> ConfigError:
-    """Return the error for one of label list and order without the other.
-
-    Where the images tell their classes it is one too many, elsewhere one too few.
-
-    Raises:
-        DatasetError: the images cannot be read.
-    """
-    if tells_classes(image_dir, data=data):
-        return ConfigError(
-            f"{image_dir} tells the classes of its images itself",
-            where=f"--{given}",
-            expected="no label list and no order of one: none is needed",
-            fix=f"leave --{given} out",
-        )
-    return ConfigError(
-        f"--{given} is given without --{lacking}",
-        where=f"--{lacking}",
-        expected=f"--{given} and --{lacking}",
-        fix=f"give both, or leave --{given} out where folders or names tell the classes",
-    )
-
-
-def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:
-    """Return the images' true classes as a network numbers them: int16 [images].
-
-    Raises:
-        DatasetError: an image's class is not one of the network's.
-    """
-    for image in dataset.images:
-        if image.class_id not in order:
-            raise DatasetError(
-                f"its class {image.class_id} is not one of the network's",
-                where=image.name,
-                expected=f"a class of the label order {order.name}",
-                fix="name the network's order with --label_order, the images' with "
-                "--label_file_order",
-            )
-    return np.array([order.index_of(image.class_id) for image in dataset.images], np.int16)
 
 
 def _from_catalogue(asked: EvaluateParameters, data: Path) -> tuple[Dataset, Dataset | None]:
@@ -221,36 +177,3 @@ def _with_calibration(
 
 def _first(dataset: Dataset, count: int | None) -> Dataset:
     return dataset if count is None else dataset.first(count)
-
-
-def decode_images(
-    dataset: Dataset, preprocess: Preprocess, cache: Path, progress: Callable[[int, int], None]
-) -> DecodedImages:
-    """Return a dataset's images as a network takes them, decoded unless the cache has them.
-
-    Raises:
-        DatasetError: not one image could be decoded.
-        StoreError: the cache cannot be written.
-    """
-    return finish_decoding(Decoding(dataset, preprocess, cache), progress)
-
-
-def finish_decoding(images: Decoding, progress: Callable[[int, int], None]) -> DecodedImages:
-    """Decode what is to be decoded of images, on at most all cores, and return all of them.
-
-    Raises:
-        DatasetError: not one image could be decoded.
-        StoreError: the cache cannot be written.
-        MlubenchError: it was ended before its end.
-    """
-    decoded = images.run(workers=len(os.sched_getaffinity(0)), progress=progress)
-    note_use(decoded.path.parent)
-    if len(decoded.corrupt) == len(decoded.records):
-        first = decoded.records[0]
-        raise DatasetError(
-            f"not one of its {len(decoded.records)} images can be decoded",
-            where=str(images.dataset.root),
-            expected="JPEG images",
-            fix=f"look at {first.name}: {first.kind}",
-        )
-    return decoded

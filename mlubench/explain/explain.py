@@ -17,10 +17,10 @@ from mlubench.evaluate.flips import flips_between, parts_of
 from mlubench.evaluate.pairing import common_rows, pair_images
 from mlubench.evaluate.thumbnails import write_thumbnails
 from mlubench.explain.explanation import Explanation, write_explanation
+from mlubench.images.datasets.labels import label_order
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
-from mlubench.networks.choose import label_order
 from mlubench.networks.layer_graph import layer_graph
 from mlubench.verdicts.accuracy_gates import EvaluatedRun
 from mlubench.verdicts.judge import read_evaluation

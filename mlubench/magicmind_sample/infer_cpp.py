@@ -16,13 +16,13 @@ from mlubench.devices.one_device import one_device
 from mlubench.devices.pool import Job
 from mlubench.devices.shards import Shard, cut
 from mlubench.errors import ConfigError, in_words
-from mlubench.evaluate.images import decode_images, lone_option, true_labels
-from mlubench.images.datasets.dataset import Dataset
-from mlubench.images.datasets.forms import LabelList, read_images, read_told
-from mlubench.images.datasets.labels import LabelOrder, read_label_list, simple_order
+from mlubench.images.datasets.dataset import Dataset, true_labels
+from mlubench.images.datasets.forms import LabelList, lone_option, read_images, read_told
+from mlubench.images.datasets.labels import LabelOrder, label_order, read_label_list, simple_order
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
+from mlubench.images.decoding.decoder import decode_images
 from mlubench.magicmind_sample.files import Text, answer_texts, label_text, write_text
-from mlubench.networks.choose import chosen_preprocess, label_order
+from mlubench.networks.choose import chosen_preprocess
 from mlubench.networks.compiled_file import OfflineModel, read_offline_model
 from mlubench.networks.options import InferParameters
 from mlubench.runs.folders import Run

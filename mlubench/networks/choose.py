@@ -14,8 +14,7 @@ from mlubench.catalogue.entries import Resize
 from mlubench.catalogue.models import ModelEntry, Published
 from mlubench.engines.interface import NetworkFiles
 from mlubench.errors import ConfigError, NetworkError
-from mlubench.images.datasets.digits import DIGIT_NAMES
-from mlubench.images.datasets.labels import LabelOrder, imagenet_order, simple_order
+from mlubench.images.datasets.labels import LabelOrder, label_order
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.networks import caffe
 from mlubench.networks.fetch.files import FilesToFetch
@@ -108,13 +107,6 @@ class ImportedNetwork:
                     where=str(path),
                     fix="run again once the file stays as it is",
                 )
-
-
-def label_order(name: str) -> LabelOrder:
-    """Return the label order of that name: ``2012``, ``2015`` or ``digits``."""
-    if name == "digits":
-        return simple_order(name, DIGIT_NAMES)
-    return imagenet_order(name)  # type: ignore[arg-type]  # the parameters allow no other
 
 
 def choose_network(asked: NetworkSource) -> Network:

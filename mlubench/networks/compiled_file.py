@@ -15,10 +15,10 @@ from mlubench.engines.interface import BuildSpec, description_beside
 from mlubench.engines.precisions import is_quantised
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, StoreError, in_words
-from mlubench.evaluate.images import decode_images
 from mlubench.images.datasets.calibration_list import calibration_images
 from mlubench.images.datasets.dataset import Dataset, calibration_split
 from mlubench.images.datasets.digits import write_digits
+from mlubench.images.decoding.decoder import decode_images
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.magicmind_sample.files import seed_folder_name
 from mlubench.networks.choose import (

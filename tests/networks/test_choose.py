@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from mlubench.engines.interface import NetworkFiles
 from mlubench.errors import ConfigError, NetworkError
+from mlubench.images.datasets.labels import label_order
 from mlubench.networks import caffe
 from mlubench.networks.caffe import import_caffe
 from mlubench.networks.choose import (
@@ -24,7 +25,6 @@ from mlubench.networks.choose import (
     check_label_order,
     choose_network,
     import_network,
-    label_order,
 )
 from mlubench.networks.onnx.file import read_onnx
 from mlubench.networks.options import check_parameters

@@ -32,7 +32,8 @@ def compiled_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _compile(folder: Path) -> None:
     from mlubench.devices.device import engine_host
     from mlubench.devices.pool import DevicePool
-    from mlubench.evaluate.images import choose_images, decode_images
+    from mlubench.evaluate.images import choose_images
+    from mlubench.images.decoding.decoder import decode_images
     from mlubench.networks.choose import choose_network, import_network
     from mlubench.networks.compile import CalibrationImages, build_spec, compile_network
     from mlubench.networks.options import EvaluateParameters

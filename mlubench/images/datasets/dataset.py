@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.datasets.labels import LabelOrder, read_label_list
 from mlubench.images.datasets.source import (
@@ -271,3 +274,21 @@ def _rank_over_classes(images: Sequence[ImageRef], seed: int) -> list[ImageRef]:
 
 def _hash(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+
+def true_labels(dataset: Dataset, order: LabelOrder) -> npt.NDArray[np.int16]:
+    """Return the images' true classes as a network numbers them: int16 [images].
+
+    Raises:
+        DatasetError: an image's class is not one of the network's.
+    """
+    for image in dataset.images:
+        if image.class_id not in order:
+            raise DatasetError(
+                f"its class {image.class_id} is not one of the network's",
+                where=image.name,
+                expected=f"a class of the label order {order.name}",
+                fix="name the network's order with --label_order, the images' with "
+                "--label_file_order",
+            )
+    return np.array([order.index_of(image.class_id) for image in dataset.images], np.int16)

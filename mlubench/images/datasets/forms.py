@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mlubench.errors import DatasetError
+from mlubench.errors import ConfigError, DatasetError
 from mlubench.images.datasets.dataset import Dataset, ImageRef, label_images
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.datasets.parquet import shards_of_one_split, unpack_shards
@@ -260,4 +260,27 @@ def _unknown(path: Path, what: str) -> DatasetError:
         where=str(path),
         expected=_FORMS,
         fix="name the folder or archive of the images alone",
+    )
+
+
+def lone_option(given: str, lacking: str, image_dir: Path, data: Path) -> ConfigError:
+    """Return the error for one of label list and order without the other.
+
+    Where the images tell their classes it is one too many, elsewhere one too few.
+
+    Raises:
+        DatasetError: the images cannot be read.
+    """
+    if tells_classes(image_dir, data=data):
+        return ConfigError(
+            f"{image_dir} tells the classes of its images itself",
+            where=f"--{given}",
+            expected="no label list and no order of one: none is needed",
+            fix=f"leave --{given} out",
+        )
+    return ConfigError(
+        f"--{given} is given without --{lacking}",
+        where=f"--{lacking}",
+        expected=f"--{given} and --{lacking}",
+        fix=f"give both, or leave --{given} out where folders or names tell the classes",
     )

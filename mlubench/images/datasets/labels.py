@@ -18,6 +18,7 @@ from typing import Literal
 
 from mlubench.conf import CONF
 from mlubench.errors import ConfigError, DatasetError, in_words
+from mlubench.images.datasets.digits import DIGIT_NAMES
 
 ImagenetOrder = Literal["2012", "2015"]
 
@@ -159,3 +160,10 @@ def _parse_line(fields: Sequence[str], *, where: str) -> tuple[str, int]:
     if not _LABEL.fullmatch(label):
         raise DatasetError(f"the label is {label[:40]!r}", where=where, expected=_LINE_FORM)
     return name, int(label)
+
+
+def label_order(name: str) -> LabelOrder:
+    """Return the label order of that name: ``2012``, ``2015`` or ``digits``."""
+    if name == "digits":
+        return simple_order(name, DIGIT_NAMES)
+    return imagenet_order(name)  # type: ignore[arg-type]  # the parameters allow no other

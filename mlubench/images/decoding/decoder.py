@@ -7,6 +7,7 @@ blocks; of two processes at once one decodes and the other waits.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from mlubench.errors import MlubenchError
+from mlubench.errors import DatasetError, MlubenchError
 from mlubench.images.datasets.damage import DamagedImage
 from mlubench.images.datasets.dataset import Dataset
 from mlubench.images.decoding.blocks import Block, BlockFiles, Outcome, blocks_of
@@ -34,7 +35,7 @@ from mlubench.images.decoding.cache import (
 from mlubench.images.decoding.image_file import decode
 from mlubench.images.decoding.pace import Pace
 from mlubench.images.decoding.preprocess import Preprocess, preprocess
-from mlubench.store import MANIFEST, locked_if_free
+from mlubench.store import MANIFEST, locked_if_free, note_use
 
 if TYPE_CHECKING:
     from mlubench.images.decoding.shared import SharedImages
@@ -320,3 +321,36 @@ def _decode_image(
     except DamagedImage as damage:
         return Outcome(digest, damage.kind, damage.detail)
     return Outcome(digest, "", "")
+
+
+def decode_images(
+    dataset: Dataset, preprocess: Preprocess, cache: Path, progress: Callable[[int, int], None]
+) -> DecodedImages:
+    """Return a dataset's images as a network takes them, decoded unless the cache has them.
+
+    Raises:
+        DatasetError: not one image could be decoded.
+        StoreError: the cache cannot be written.
+    """
+    return finish_decoding(Decoding(dataset, preprocess, cache), progress)
+
+
+def finish_decoding(images: Decoding, progress: Callable[[int, int], None]) -> DecodedImages:
+    """Decode what is to be decoded of images, on at most all cores, and return all of them.
+
+    Raises:
+        DatasetError: not one image could be decoded.
+        StoreError: the cache cannot be written.
+        MlubenchError: it was ended before its end.
+    """
+    decoded = images.run(workers=len(os.sched_getaffinity(0)), progress=progress)
+    note_use(decoded.path.parent)
+    if len(decoded.corrupt) == len(decoded.records):
+        first = decoded.records[0]
+        raise DatasetError(
+            f"not one of its {len(decoded.records)} images can be decoded",
+            where=str(images.dataset.root),
+            expected="JPEG images",
+            fix=f"look at {first.name}: {first.kind}",
+        )
+    return decoded
