@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.pipeline import bare_rate, networks
 from flows.launch import prepare_prefect
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.evaluate.images import choose_images
 from mlubench.images.decoding.decoder import Decoding

@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.loadgen import PERCENTILES, Figures, LoadGenRun, Plan, by_loadgen, by_own
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.devices.host_load import DISTURBED, between, now
 from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup

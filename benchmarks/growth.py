@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
 from mlubench.evaluate.inference import infer_images

@@ -22,7 +22,7 @@ from benchmarks.machine import machine
 from benchmarks.night import Night, Place, Rates, simulate
 from benchmarks.night_runs import NETWORKS, PRECISION, SHARDS, Cluster, Observed, observed
 from benchmarks.pipeline import bare_rate, halves, networks, prepared
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.networks.choose import choose_network
 from mlubench.networks.options import EvaluateParameters

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.photographs import photographs
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
 from mlubench.engines.precisions import REFERENCE

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict
 from mlubench.networks.choose import choose_network, import_network

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.images.datasets.dataset import Dataset, ImageRef
 from mlubench.images.datasets.source import FolderSource, ImageSource
 from mlubench.images.datasets.tar import TarSource

@@ -13,7 +13,8 @@ from prefect.client.schemas.objects import State
 
 from flows.ending import ended
 from flows.service.lifeline import end_with_worker
-from mlubench.devices.device import build_addresses, engine_host
+from mlubench.devices.engine_host import engine_host
+from mlubench.devices.names import build_addresses
 from mlubench.engines.precisions import is_quantised
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.choose import Network

@@ -26,7 +26,7 @@ from prefect.client.schemas.objects import State
 from flows.ending import ended
 from flows.service.lifeline import end_with_worker
 from flows.service.server import answers
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
 from mlubench.engines.interface import BuildSpec

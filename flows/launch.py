@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from flows.service.server import OwnServer, answers, usual_url
-from mlubench.devices.device import engine_host, require_engine
+from mlubench.devices.engine_host import engine_host, require_engine
 from mlubench.errors import ConfigError, MlubenchError
 from mlubench.evaluate.cluster.preflight import require_dask
 from mlubench.networks.options import EvaluateParameters

@@ -8,7 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from mlubench.devices.device import EngineHost
+from mlubench.devices.engine_host import EngineHost
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DownloadError
 from mlubench.networks import choose as networks

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mlubench.cli.console import console
-from mlubench.devices.listing import Counted, DeviceFacts, DeviceList, cpu_devices, mlu_devices
+from mlubench.devices.engine_host import Counted
+from mlubench.devices.listing import DeviceFacts, DeviceList, cpu_devices, mlu_devices
 from mlubench.errors import ConfigError
 
 
@@ -77,14 +78,14 @@ def count_cards(conf: Sequence[Path] = ()) -> Counted:
         ConfigError: the SDK is not there.
         DeviceError: it cannot be asked.
     """
-    from mlubench.devices.device import count_devices, engine_host
+    from mlubench.devices.engine_host import count_devices, engine_host
 
     return count_devices(engine_host("magicmind", conf))
 
 
 def _card_environment(conf: Sequence[Path]) -> dict[str, str]:
     """Return the variables that the SDK sees, those of engines.yaml among them."""
-    from mlubench.devices.device import engine_host
+    from mlubench.devices.engine_host import engine_host
 
     return engine_host("magicmind", conf).variables()
 

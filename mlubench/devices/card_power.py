@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from mlubench.devices.device import EngineHost
+from mlubench.devices.engine_host import EngineHost
 from mlubench.engines.magicmind.cnmon import read_cards, visible
 from mlubench.engines.magicmind.sampler import CardUse, Sampler
 from mlubench.engines.traits import traits

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlubench import catalogue
-from mlubench.catalogue.engines import EngineEntry, Silence
-from mlubench.devices.listing import Counted
-from mlubench.engines.traits import traits
+from mlubench.devices.engine_host import EngineHost
 from mlubench.errors import DeviceError, MlubenchError
 from mlubench.worker.client import Worker
 
@@ -23,73 +16,6 @@ if TYPE_CHECKING:
 
 #: A device that failed this often in a row is lost.
 FAILURES = 3
-_ALL_CORES = "cpu:0/1"
-
-
-@dataclass(frozen=True)
-class EngineHost:
-    """An engine, and where its workers run.
-
-    Attributes:
-        name: the engine's name.
-        python: the interpreter that has its SDK.
-        environment: variables that the SDK needs.
-        silence: how long a worker may give no sign of life.
-    """
-
-    name: str
-    python: str = sys.executable
-    environment: Mapping[str, str] = field(default_factory=dict)
-    silence: Silence = field(default_factory=Silence)
-
-    def variables(self) -> dict[str, str]:
-        """Return the environment of its workers, MLU_VISIBLE_DEVICES among it."""
-        return {**os.environ, **self.environment}
-
-    def start(self, address: str = "") -> Worker:
-        """Start a worker on the device of that address, or on none; see :meth:`Worker.start`."""
-        return Worker.start(self.name, address, self.python, self.environment)
-
-
-def engine_host(name: str, conf: Sequence[Path] = ()) -> EngineHost:
-    """Return where the engine of that name runs, as ``engines.yaml`` says.
-
-    Args:
-        name: the engine's name.
-        conf: further folders of catalogues.
-
-    Raises:
-        ConfigError: there is no such engine, or a catalogue is wrong.
-    """
-    traits(name)  # a wrong name is told before anything is started
-    entry = catalogue.engines(conf).get(name, EngineEntry())
-    return EngineHost(name, entry.python or sys.executable, entry.environment, entry.silence)
-
-
-def require_engine(engine: EngineHost) -> None:
-    """Start an engine that may be absent, before anything slow is done that needs it.
-
-    Raises:
-        ConfigError: it is not installed there; says what was looked for.
-        DeviceError: it does not start.
-    """
-    if traits(engine.name).installed_apart:
-        engine.start().close()
-
-
-def count_devices(engine: EngineHost) -> Counted:
-    """Return how many devices the engine sees, and whether it is a simulated one.
-
-    Raises:
-        ConfigError: the engine is not installed there.
-        DeviceError: it could not say.
-    """
-    worker = engine.start()
-    try:
-        answer = worker.call({"do": "count"}, silence=engine.silence.load)
-        return Counted(int(answer["devices"]), worker.engine.get("simulated", ""))
-    finally:
-        worker.close()
 
 
 class Device:
@@ -222,31 +148,3 @@ class Device:
         if self._worker is not None:
             self._worker.close()
             self._worker = None
-
-
-def addresses(names: Sequence[str]) -> list[str]:
-    """Return the engine's addresses of devices: ``cpu:1`` of two becomes ``cpu:1/2``.
-
-    The cores are divided by the highest group that was asked for: ``cpu:0`` alone has all of
-    them, ``cpu:0 cpu:1`` have half each. Other names stand for themselves.
-    """
-    groups = [re.fullmatch(r"cpu:([0-9]+)", name) for name in names]
-    count = max((int(group[1]) + 1 for group in groups if group), default=1)
-    return [f"{name}/{count}" if group else name for name, group in zip(names, groups, strict=True)]
-
-
-def cores_of(names: Sequence[str]) -> int:
-    """Return the cores that each of the devices has at least, where they are groups of cores."""
-    cores = len(os.sched_getaffinity(0))
-    groups = [re.fullmatch(r"cpu:[0-9]+/([0-9]+)", address) for address in addresses(names)]
-    return min((max(1, cores // int(group[1])) for group in groups if group), default=cores)
-
-
-def build_addresses(engine: str, names: Sequence[str]) -> list[str]:
-    """Return where a network may be compiled: all cores, or any of a run's devices.
-
-    Args:
-        engine: the engine's name.
-        names: the run's devices.
-    """
-    return addresses(names) if traits(engine).builds_on_device else [_ALL_CORES]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from mlubench.devices.listing import core_times, proc_text
 
 #: Above this share of the cores, others disturbed a measurement: a few percent are any system's.
 DISTURBED = 0.05
@@ -95,3 +94,35 @@ def between(before: Moment, after: Moment, own_cpu_seconds: float, cores: int) -
         load=after.load,
         clock_mhz=after.clock_mhz,
     )
+
+
+def cpu_model(proc: Path = Path("/proc")) -> str:
+    """Return what the host's processor calls itself, or its architecture where it says nothing.
+
+    Args:
+        proc: the kernel's folder of facts.
+    """
+    model = re.search(r"^model name\s*: *(.+)$", proc_text(proc / "cpuinfo"), re.MULTILINE)
+    return model[1].strip() if model else platform.machine()
+
+
+def core_times(stat: str) -> dict[int, tuple[int, int]]:
+    """Return for each core how long it was busy and how long it was there, in ticks.
+
+    Args:
+        stat: ``/proc/stat``; proc(5) has the columns: user, nice, system, idle, iowait, irq,
+            softirq, steal; guests' times are in user and nice already.
+    """
+    times = {}
+    for core, columns in re.findall(r"^cpu([0-9]+)((?: +[0-9]+){5,})", stat, re.MULTILINE):
+        ticks = [int(column) for column in columns.split()[:8]]
+        times[int(core)] = (sum(ticks) - ticks[3] - ticks[4], sum(ticks))
+    return times
+
+
+def proc_text(path: Path) -> str:
+    """Return a file of the kernel's facts; empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # a container may hide it
+        return ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlubench.devices.engine_host import Counted
+from mlubench.devices.host_load import core_times, cpu_model, proc_text
 from mlubench.engines.magicmind.cnmon import Card, Readings, read_cards, visible
 from mlubench.errors import MlubenchError
 
@@ -64,19 +65,6 @@ class DeviceList:
     failed: MlubenchError | None = None
 
 
-@dataclass(frozen=True)
-class Counted:
-    """What an engine says of its devices.
-
-    Attributes:
-        devices: how many there are.
-        simulated: what the engine says where it is a simulated one; else empty.
-    """
-
-    devices: int
-    simulated: str = ""
-
-
 def cpu_devices(
     cores: Sequence[int] | None = None,
     proc: Path = Path("/proc"),
@@ -113,42 +101,10 @@ def cpu_devices(
     )
 
 
-def cpu_model(proc: Path = Path("/proc")) -> str:
-    """Return what the host's processor calls itself, or its architecture where it says nothing.
-
-    Args:
-        proc: the kernel's folder of facts.
-    """
-    model = re.search(r"^model name\s*: *(.+)$", proc_text(proc / "cpuinfo"), re.MULTILINE)
-    return model[1].strip() if model else platform.machine()
-
-
-def core_times(stat: str) -> dict[int, tuple[int, int]]:
-    """Return for each core how long it was busy and how long it was there, in ticks.
-
-    Args:
-        stat: ``/proc/stat``; proc(5) has the columns: user, nice, system, idle, iowait, irq,
-            softirq, steal; guests' times are in user and nice already.
-    """
-    times = {}
-    for core, columns in re.findall(r"^cpu([0-9]+)((?: +[0-9]+){5,})", stat, re.MULTILINE):
-        ticks = [int(column) for column in columns.split()[:8]]
-        times[int(core)] = (sum(ticks) - ticks[3] - ticks[4], sum(ticks))
-    return times
-
-
 def _busy_percent(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
     if before is None or after is None or after[1] <= before[1]:
         return None
     return round(100 * (after[0] - before[0]) / (after[1] - before[1]), 1)
-
-
-def proc_text(path: Path) -> str:
-    """Return a file of the kernel's facts; empty where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # a container may hide it
-        return ""
 
 
 def mlu_devices(

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mlubench.devices.device import Device, EngineHost, addresses, build_addresses
-from mlubench.devices.names import grouped
+from mlubench.devices.device import Device
+from mlubench.devices.engine_host import EngineHost
+from mlubench.devices.names import addresses, build_addresses, grouped
 from mlubench.devices.shard_queue import Work, told
 from mlubench.devices.shards import Shard
 from mlubench.engines.interface import BuildSpec, Concurrency
-from mlubench.errors import DeviceError
+from mlubench.engines.traits import device_names
+from mlubench.errors import ConfigError, DeviceError
 
 _PROGRESS_SECONDS = 0.25
 #: How many shards a worker has at a time, the one that it infers included.
@@ -280,3 +283,25 @@ class _Server:
             self._work.device_lost(self._device.name, error)
         elif begun is not None:
             self._work.blame(begun, self._device.name, error)
+
+
+@contextmanager
+def one_device(engine: EngineHost, device_id: int) -> Iterator[DevicePool]:
+    """Give the device; what is wrong with it is told of ``--device_id``.
+
+    Raises:
+        ConfigError: the engine or the device is not there.
+    """
+    (name,) = device_names(engine.name, [str(device_id)])
+    try:
+        with DevicePool(engine, [name]) as devices:
+            yield devices
+    except ConfigError as error:
+        if error.where != "--devices":
+            raise
+        raise ConfigError(
+            f"there is no device {name}",
+            where=f"--device_id {device_id}",
+            expected=error.expected,
+            fix="give the number of one that is there, or leave --device_id out",
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlubench.devices.device import addresses
+from mlubench.devices.names import addresses
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError
 from mlubench.evaluate.finished_runs import Prepared, prepared_again

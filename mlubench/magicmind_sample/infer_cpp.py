@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlubench.devices.device import engine_host, require_engine
-from mlubench.devices.one_device import one_device
-from mlubench.devices.pool import Job
+from mlubench.devices.engine_host import engine_host, require_engine
+from mlubench.devices.pool import Job, one_device
 from mlubench.devices.shards import Shard, cut
 from mlubench.errors import ConfigError, in_words
 from mlubench.images.datasets.dataset import Dataset, true_labels

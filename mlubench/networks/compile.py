@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlubench import engines
-from mlubench.devices.device import EngineHost
+from mlubench.devices.engine_host import EngineHost
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError, DeviceError

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mlubench.devices.device import engine_host
-from mlubench.devices.one_device import one_device
+from mlubench.devices.engine_host import engine_host
+from mlubench.devices.pool import one_device
 from mlubench.engines.interface import BuildSpec, description_beside
 from mlubench.engines.precisions import is_quantised
 from mlubench.engines.traits import traits

@@ -12,8 +12,7 @@ from typing import Literal
 from pydantic import JsonValue, ValidationError
 
 from mlubench import catalogue
-from mlubench.devices.device import count_devices, engine_host
-from mlubench.devices.listing import Counted
+from mlubench.devices.engine_host import Counted, count_devices, engine_host
 from mlubench.engines.precisions import REFERENCE
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, MlubenchError

@@ -23,7 +23,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mlubench.devices.device import EngineHost
+from mlubench.devices.engine_host import EngineHost
 from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
 from mlubench.errors import DeviceError, EngineError, WorkerError

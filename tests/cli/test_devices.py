@@ -12,7 +12,7 @@ import pytest
 
 from mlubench import cli
 from mlubench.cli import devices
-from mlubench.devices.listing import Counted
+from mlubench.devices.engine_host import Counted
 from mlubench.engines.magicmind.cnmon import Card
 from mlubench.errors import ConfigError
 from tests.support.cnmon_screens import install, new_screen, show

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlubench.devices.card_power import sampled
-from mlubench.devices.device import EngineHost
+from mlubench.devices.engine_host import EngineHost
 from mlubench.engines.magicmind.cnmon import Card, Readings
 from mlubench.engines.magicmind.sampler import Sampler
 from tests.support.cnmon_screens import new_screen, show

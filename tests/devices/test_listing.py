@@ -8,15 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.devices.device import addresses
-from mlubench.devices.listing import (
-    Counted,
-    DeviceFacts,
-    card_devices,
-    core_times,
-    cpu_devices,
-    mlu_devices,
-)
+from mlubench.devices.engine_host import Counted
+from mlubench.devices.host_load import core_times
+from mlubench.devices.listing import DeviceFacts, card_devices, cpu_devices, mlu_devices
+from mlubench.devices.names import addresses
 from mlubench.engines.magicmind.cnmon import Card, Readings
 from mlubench.engines.openvino.engine import core_group
 from mlubench.errors import ConfigError, EngineError

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from mlubench.catalogue.engines import Silence
-from mlubench.devices.device import EngineHost, addresses, engine_host
+from mlubench.devices.engine_host import EngineHost, engine_host
+from mlubench.devices.names import addresses
 from mlubench.devices.pool import DevicePool, Job
 from mlubench.devices.shard_queue import Work
 from mlubench.devices.shards import Shard, cut

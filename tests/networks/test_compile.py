@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlubench.devices.device import EngineHost
+from mlubench.devices.engine_host import EngineHost
 from mlubench.engines.interface import BuildSpec, NetworkFiles
 from mlubench.errors import EngineError, NetworkError, StoreError
 from mlubench.images.datasets.dataset import ImageRef

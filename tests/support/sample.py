@@ -30,7 +30,7 @@ def compiled_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _compile(folder: Path) -> None:
-    from mlubench.devices.device import engine_host
+    from mlubench.devices.engine_host import engine_host
     from mlubench.devices.pool import DevicePool
     from mlubench.evaluate.images import choose_images
     from mlubench.images.decoding.decoder import decode_images

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlubench.devices.device import Device, addresses, engine_host
+from mlubench.devices.device import Device
+from mlubench.devices.engine_host import engine_host
+from mlubench.devices.names import addresses
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.traits import traits
 from mlubench.errors import StoreError

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from mlubench.devices.device import cores_of
+from mlubench.devices.names import cores_of
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.precisions import is_quantised

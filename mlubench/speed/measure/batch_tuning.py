@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mlubench.devices.device import cores_of
+from mlubench.devices.names import cores_of
 from mlubench.devices.pool import DevicePool
 from mlubench.engines.traits import traits
 from mlubench.networks.compile import Compiled

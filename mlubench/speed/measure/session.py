@@ -13,8 +13,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from mlubench.devices.device import EngineHost, addresses
+from mlubench.devices.engine_host import EngineHost
 from mlubench.devices.host_load import between, now
+from mlubench.devices.names import addresses
 from mlubench.engines.measuring import LayerTime, MeasureSetup, TensorInfo
 from mlubench.engines.traits import traits
 from mlubench.errors import MlubenchError

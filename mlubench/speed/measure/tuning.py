@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from mlubench.devices.device import cores_of
-from mlubench.devices.listing import cpu_model
+from mlubench.devices.host_load import cpu_model
+from mlubench.devices.names import cores_of
 from mlubench.devices.pool import DevicePool
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.measuring import MeasureSetup

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlubench.devices.card_power import sampled
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.engines.magicmind.sampler import CardUse
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.traits import device_names, traits

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.devices.host_load import Machine, between, now
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.engines.traits import device_names, traits
 from mlubench.errors import ConfigError

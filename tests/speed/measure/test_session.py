@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlubench.devices.device import engine_host
+from mlubench.devices.engine_host import engine_host
 from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.errors import ConfigError, EngineError

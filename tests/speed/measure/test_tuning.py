@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from mlubench.devices.device import cores_of
+from mlubench.devices.names import cores_of
 from mlubench.engines.interface import Concurrency
 from mlubench.runs.record import TuningRecord
 from mlubench.speed.measure.session import Load, Measuring
