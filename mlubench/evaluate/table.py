@@ -11,11 +11,8 @@ from rich.text import Text
 from mlubench.devices.names import grouped
 from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.metrics.figures import NONE
-from mlubench.metrics.verdict import Verdict
-from mlubench.presentation.text import RowText, markdown_text, row_text, verdict_text
+from mlubench.presentation.text import COLOURS, RowText, markdown_text, row_text, verdict_text
 from mlubench.runs.record import RunRecord
-
-COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 
 #: Each column's two-line heading; :func:`_cells` gives its two lines.
 _COLUMNS = (

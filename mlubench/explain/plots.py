@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mlubench.explain.curve import Curve, CurvePoint
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.presentation.drawing import LIGHT, drawing
-from mlubench.report.evaluation_plots import Picture
+from mlubench.presentation.pictures import Picture
 
 _HEIGHT = 2.5
 #: A longer name would leave the picture.

@@ -17,8 +17,8 @@ from mlubench.nightly.text import (
     reasons,
     verdict_words,
 )
+from mlubench.presentation.page import page_environment
 from mlubench.presentation.text import verdict_text
-from mlubench.report.evaluation import page_environment
 from mlubench.runs.verdict import GateRecord, worst_first
 
 #: How an ending is shown: its style's name, and a sign for those who see no colours.

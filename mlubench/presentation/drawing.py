@@ -17,6 +17,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 #: The pages' colours by name, on light and on dark paper. Series are told apart by the colour-blind
 #: too: blue, orange, green, purple, ochre and pink of about equal weight on either paper.
@@ -96,6 +97,11 @@ _STYLES = re.compile(r'style="([^"]*)"')
 _IDS = re.compile(r' id="([^"]+)"')
 _REFERENCES = re.compile(r"#([\w-]+)")
 _FONT = re.compile(r"font-family: [^;\"]*")
+
+#: In inches: of many lines with text, so narrow that it can be read on a phone.
+WIDTH = 4.8
+
+_KEY_WORDS = 32
 
 
 @contextmanager
@@ -180,3 +186,15 @@ def _themed(style: re.Match[str]) -> str:
     """Return a style with the page's colours and font in place of the drawing's."""
     text = _FONT.sub("font-family: inherit", style[0])
     return re.sub(r"#[0-9a-f]{6}\b", lambda colour: _COLOURS.get(colour[0], colour[0]), text)
+
+
+def place_key(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Put a key above the axes, in as many columns as there is room for."""
+    names = [str(handle.get_label()) for handle in handles]
+    figure.legend(
+        handles=list(handles),
+        loc="outside upper left",
+        ncols=len(handles) if sum(map(len, names)) <= _KEY_WORDS else 2,
+        handlelength=1,
+        columnspacing=1.2,
+    )

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from mlubench.metrics.figures import in_points
-from mlubench.presentation.drawing import LIGHT, SERIES, panels
-from mlubench.report.evaluation_plots import Picture
+from mlubench.presentation.drawing import LIGHT, SERIES, WIDTH, panels, place_key
+from mlubench.presentation.pictures import Picture
 from mlubench.runs.history import (
     ACCURACY_SERIES,
     Point,
@@ -20,7 +20,6 @@ from mlubench.runs.history import (
     find_series,
     what_changed,
 )
-from mlubench.speed.benchmark.plots import WIDTH, place_key
 
 _INCHES_PER_PANEL, _INCHES_OF_KEY = 1.7, 0.4
 _TICKS = 5

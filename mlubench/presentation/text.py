@@ -9,6 +9,8 @@ from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.metrics.figures import NONE, in_points, p_text
 from mlubench.metrics.verdict import Verdict
 
+COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
+
 
 @dataclass(frozen=True)
 class RowText:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import pyarrow as pa
 
-from mlubench.devices.names import grouped
 from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.evaluate.flips import FlipPart, parts_of
@@ -19,13 +16,13 @@ from mlubench.explain.curve import Curve, fallback_end
 from mlubench.explain.explanation import Explanation
 from mlubench.explain.plots import curve_picture, layer_picture
 from mlubench.metrics.classes import ClassDrop
-from mlubench.metrics.figures import NONE, decibels, in_points, p_text
 from mlubench.metrics.levels import CLASS_LEVEL
 from mlubench.metrics.verdict import Verdict
-from mlubench.presentation.drawing import DARK, LIGHT
 from mlubench.presentation.history_plots import accuracy_history
+from mlubench.presentation.page import command, page_environment
+from mlubench.presentation.pictures import Picture
 from mlubench.presentation.text import RowText, row_text, verdict_text
-from mlubench.report.evaluation_plots import Picture, accuracy_plots
+from mlubench.report.evaluation_plots import accuracy_plots
 from mlubench.report.flip_lists import FlipGroup, flip_lists
 from mlubench.report.verdict import PageVerdict
 from mlubench.runs.record import PublishedRecord, RunRecord
@@ -33,7 +30,6 @@ from mlubench.speed.measure.tuning_table import tuning_rows
 
 #: Rows of the tables of classes and of layers; the files have all of them.
 _WORST = 15
-_USUAL_OUT = "artifacts"
 
 
 @dataclass(frozen=True)
@@ -129,33 +125,6 @@ def render_report(page: EvaluationPage) -> str:
 def main_picture(page: EvaluationPage) -> Picture:
     """Return the picture that tells most: the drops, or the accuracies where nothing drops."""
     return accuracy_plots(page.rows, page.max_drop, page.run.published)[-1]
-
-
-def page_environment() -> jinja2.Environment:
-    """Return how pages are rendered: all names escaped, a missing one is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mlubench.presentation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals.update(light=LIGHT, dark=DARK)
-    environment.filters["grouped"] = grouped
-    environment.filters["figure"] = lambda value: NONE if value is None else f"{value:.0f}"
-    environment.filters["points"] = in_points
-    environment.filters["p_text"] = p_text
-    environment.filters["decibels"] = decibels
-    environment.filters["verdict_text"] = verdict_text
-    return environment
-
-
-def command(run: RunRecord, verb: str, *words: str) -> str:
-    """Return a command line about a run, as a user would type it."""
-    out = str(run.parameters.get("out", _USUAL_OUT))
-    place = [] if out == _USUAL_OUT else ["--out", out]
-    return shlex.join(["mlubench", verb, run.run_id, *words, *place])
 
 
 def _verdict(row: AccuracyRow, verdict: PageVerdict) -> tuple[Verdict, str]:

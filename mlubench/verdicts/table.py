@@ -8,9 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mlubench.evaluate.table import COLOURS
 from mlubench.metrics.verdict import Verdict
-from mlubench.presentation.text import verdict_text
+from mlubench.presentation.text import COLOURS, verdict_text
 from mlubench.runs.verdict import Gate, Judged
 
 

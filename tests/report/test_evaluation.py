@@ -15,7 +15,8 @@ import pytest
 from mlubench.evaluate.accuracy import AccuracyRow, accuracy_rows, accuracy_table
 from mlubench.evaluate.flips import Flip, find_flips, parts_of
 from mlubench.metrics.classes import ClassDrop
-from mlubench.report.evaluation import EvaluationPage, command, render_report
+from mlubench.presentation.page import command
+from mlubench.report.evaluation import EvaluationPage, render_report
 from mlubench.report.verdict import by_own_limits
 from mlubench.runs.history import accuracy_until
 from mlubench.runs.record import PublishedRecord, RunRecord, TriedRecord, TuningRecord

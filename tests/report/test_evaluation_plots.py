@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlubench.evaluate.accuracy import accuracy_rows
-from mlubench.report.evaluation_plots import Interval, accuracy_plots, interval_figure
+from mlubench.presentation.pictures import Interval, interval_figure
+from mlubench.report.evaluation_plots import accuracy_plots
 from tests.support import examples
 from tests.support.long import long
 

@@ -10,9 +10,9 @@ from typing import Any
 from mlubench.metrics.figures import NONE, figure
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.presentation.history_plots import history_picture
+from mlubench.presentation.page import page_environment
+from mlubench.presentation.pictures import Picture
 from mlubench.presentation.text import verdict_text
-from mlubench.report.evaluation import page_environment
-from mlubench.report.evaluation_plots import Picture
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import Series
 from mlubench.runs.verdict import GateRecord, worst_first

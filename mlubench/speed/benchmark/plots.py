@@ -14,14 +14,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.metrics.figures import figure as short
-from mlubench.presentation.drawing import LIGHT, SERIES, as_png, drawing
-from mlubench.report.evaluation_plots import Picture
+from mlubench.presentation.drawing import LIGHT, SERIES, WIDTH, as_png, drawing, place_key
+from mlubench.presentation.pictures import Picture
 
 #: A row of throughput.parquet.
 Row = Mapping[str, Any]
 
-#: In inches: of many lines with text, so narrow that it can be read on a phone.
-WIDTH = 4.8
 _INCHES_OF_AXIS, _INCHES_OF_KEY, _INCHES_OF_KEYS = 0.4, 0.3, 0.45
 _INCHES_PER_BAR, _INCHES_PER_LINE = 0.22, 0.42
 #: Room right of the longest bar for its figures, as a share of it.
@@ -33,7 +31,6 @@ _WIDE = 8.0
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
 #: Stages, in colours that no usual precision has.
 _STAGES = {"copy_in": SERIES[3], "compute": SERIES[4], "copy_out": SERIES[5]}
-_KEY_WORDS = 32
 
 
 def bench_plots(rows: Sequence[Row]) -> list[Picture]:
@@ -289,18 +286,6 @@ def _key(figure: Figure, rows: Sequence[Row], *more: tuple[str, str]) -> None:
     named = [*((precision, colour_of(precision)) for precision in precisions), *more]
     handles = [Line2D([], [], color=colour, linewidth=5, label=name) for name, colour in named]
     place_key(figure, handles)
-
-
-def place_key(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """Put a key above the axes, in as many columns as there is room for."""
-    names = [str(handle.get_label()) for handle in handles]
-    figure.legend(
-        handles=list(handles),
-        loc="outside upper left",
-        ncols=len(handles) if sum(map(len, names)) <= _KEY_WORDS else 2,
-        handlelength=1,
-        columnspacing=1.2,
-    )
 
 
 def grouped_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:
