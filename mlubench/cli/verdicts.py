@@ -73,9 +73,8 @@ def compare(
 
 def _brought(run: str, baseline: str, out: Path, artifacts: str | None) -> tuple[str, str]:
     """Return the two runs by their names in OUT, taken from the store where they are not there."""
-    from mlubench.runs.baselines import LAST_GOOD, PINNED
+    from mlubench.runs.baselines import LAST_GOOD, PINNED, PUBLISHED
     from mlubench.runs.lookup import find_run
-    from mlubench.verdicts.judge import PUBLISHED
 
     run = brought_run(run, out, artifacts)
     if baseline not in (PINNED, LAST_GOOD, PUBLISHED):

@@ -17,15 +17,8 @@ from numpy.typing import NDArray
 
 from mlubench.errors import StoreError, in_words
 from mlubench.metrics.accuracy import correct_at_k
-from mlubench.runs.schemas import (
-    PREDICTIONS,
-    SHARD_RESULT,
-    SHARDS,
-    TOP_INDEX,
-    TOP_SCORE,
-    open_parquet,
-    write_parquet,
-)
+from mlubench.runs.parquet import open_parquet, write_parquet
+from mlubench.runs.schemas import PREDICTIONS, SHARD_RESULT, SHARDS, TOP_INDEX, TOP_SCORE
 from mlubench.store import canonical_json
 
 SCORED = "scored"

@@ -40,6 +40,7 @@ from mlubench.networks.choose import ImportedNetwork, Network
 from mlubench.networks.options import EvaluateParameters
 from mlubench.runs.folders import RunName, name_run
 from mlubench.runs.history import append_accuracy, settle
+from mlubench.runs.parquet import write_parquet
 from mlubench.runs.record import (
     DatasetRecord,
     DeviceUse,
@@ -49,7 +50,6 @@ from mlubench.runs.record import (
     RunRecord,
     TuningRecord,
 )
-from mlubench.runs.schemas import write_parquet
 from mlubench.store import atomic_folder, locked
 
 #: Per precision, the best classes of all images: int16 [N, C], best first.

@@ -10,7 +10,8 @@ import pyarrow as pa
 from mlubench.evaluate.flips import FlipPart, pictured
 from mlubench.evaluate.thumbnail import thumbnail
 from mlubench.images.decoding.cache import DecodedImages
-from mlubench.runs.schemas import THUMBNAILS, read_parquet, write_parquet
+from mlubench.runs.parquet import read_parquet, write_parquet
+from mlubench.runs.schemas import THUMBNAILS
 
 _FILE = "thumbnails.parquet"
 

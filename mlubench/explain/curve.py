@@ -18,7 +18,7 @@ from mlubench.errors import StoreError, in_words
 from mlubench.metrics.figures import in_points
 from mlubench.metrics.paired import Paired
 from mlubench.metrics.speed import compare_speed
-from mlubench.runs.schemas import read_parquet, write_parquet
+from mlubench.runs.parquet import read_parquet, write_parquet
 from mlubench.store import write_json
 
 #: fallback.parquet, a row for each count that was tried. Fractions, images per second.

@@ -21,7 +21,7 @@ from mlubench.metrics.classes import ClassDrop
 from mlubench.metrics.figures import decibels, in_points
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import Paired
-from mlubench.runs.schemas import write_parquet
+from mlubench.runs.parquet import write_parquet
 from mlubench.store import write_json
 
 _SHOWN = 15

@@ -21,6 +21,7 @@ from mlubench.nightly.record import (
 )
 from mlubench.nightly.suite import SuiteRun
 from mlubench.report.page import page_again
+from mlubench.runs.baselines import PUBLISHED
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import (
     ACCURACY_SERIES,
@@ -31,11 +32,12 @@ from mlubench.runs.history import (
     throughput_until,
 )
 from mlubench.runs.lookup import find_run
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet
+from mlubench.runs.schemas import ACCURACY, THROUGHPUT
 from mlubench.runs.verdict import GateRecord
 from mlubench.speed.benchmark.throughput import row_name
-from mlubench.verdicts.judge import PUBLISHED, read_evaluation
+from mlubench.verdicts.judge import read_evaluation
 
 Progress = Callable[[int, int], None]
 

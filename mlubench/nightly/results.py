@@ -23,6 +23,7 @@ from mlubench.report.page import page_again
 from mlubench.runs.baselines import (
     LAST_GOOD,
     PINNED,
+    PUBLISHED,
     find_baseline,
     judge_by,
     record_verdict,
@@ -32,7 +33,7 @@ from mlubench.runs.sharing import bring_baseline
 from mlubench.runs.verdict import Gate, Judged, gate_records
 from mlubench.speed.benchmark.results import BenchOutcome
 from mlubench.store import atomic_folder, locked, write_atomic
-from mlubench.verdicts.judge import PUBLISHED, judge, judge_alone
+from mlubench.verdicts.judge import judge, judge_alone
 from mlubench.verdicts.junit import write_junit
 
 #: Exit statuses, the worst first: a gate that failed is news of a network, and no other run's

@@ -25,12 +25,12 @@ from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.report.evaluation import EvaluationPage, Explained, main_picture, render_report
 from mlubench.report.verdict import PageVerdict, by_own_limits
-from mlubench.runs.baselines import VerdictRecord, judgement_of
+from mlubench.runs.baselines import PUBLISHED, VerdictRecord, judgement_of
 from mlubench.runs.history import accuracy_until
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, PREDICTIONS, SHARDS, read_parquet
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS, SHARDS
 from mlubench.store import write_atomic
-from mlubench.verdicts.judge import PUBLISHED
 
 _Found = TypeVar("_Found")
 

@@ -22,7 +22,7 @@ from mlubench.runs.record import Record
 from mlubench.runs.verdict import GateRecord, Judged, gate_records
 from mlubench.store import locked, write_json
 from mlubench.verdicts.accuracy_gates import PublishedFigure
-from mlubench.verdicts.judge import PUBLISHED, judge, judge_by_published
+from mlubench.verdicts.judge import judge, judge_by_published
 from mlubench.verdicts.thresholds import Gates
 
 PINNED = "pinned"
@@ -30,6 +30,9 @@ LAST_GOOD = "last-good"
 _GOOD = (Verdict.PASS, Verdict.NOT_JUDGED)
 #: What ``mlubench compare`` said of a run, in the run's folder.
 JUDGEMENT_FILE = "verdict.json"
+
+#: Given in place of a baseline's folder.
+PUBLISHED = "published"
 
 
 class Pin(Record):

@@ -24,8 +24,9 @@ import pyarrow as pa
 from mlubench.metrics.figures import figure, in_points
 from mlubench.metrics.steps import stretches
 from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.parquet import read_parquet, write_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet, write_parquet
+from mlubench.runs.schemas import ACCURACY, THROUGHPUT
 from mlubench.store import name_finished
 
 #: The folders of the history that have a file of each run.

@@ -13,8 +13,9 @@ from pydantic import JsonValue
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
 from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, read_parquet
+from mlubench.runs.schemas import ACCURACY
 
 EVALUATION = "evaluation"
 BENCHMARK = "benchmark"

@@ -19,6 +19,7 @@ from mlubench.object_store.transfer import Progress, Source, at_once, sources_be
 from mlubench.runs.baselines import (
     LAST_GOOD,
     PINNED,
+    PUBLISHED,
     Pin,
     PinChange,
     apply_pins,
@@ -29,7 +30,6 @@ from mlubench.runs.folders import id_words
 from mlubench.runs.history import TABLES, named_alike
 from mlubench.runs.lookup import BENCHMARK, RunFacts, read_facts
 from mlubench.store import content_key, locked, write_json
-from mlubench.verdicts.judge import PUBLISHED
 
 RUNS, HISTORY, VERDICTS, NIGHTS, PINS = "runs", "history", "verdicts", "nightly", "pins"
 #: What of a run's folder says whether another can be compared with it.

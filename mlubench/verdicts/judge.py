@@ -12,9 +12,11 @@ from pathlib import Path
 
 from mlubench.errors import ConfigError
 from mlubench.networks.changed_weights import changed_layers
+from mlubench.runs.baselines import PUBLISHED
 from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, PREDICTIONS, read_parquet
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS
 from mlubench.runs.verdict import Gate, Judged
 from mlubench.store import Store
 from mlubench.verdicts.accuracy_gates import (
@@ -32,8 +34,6 @@ from mlubench.verdicts.speed_gates import RunsCompared, compare_benchmarks
 from mlubench.verdicts.speed_verdicts import speed_gates
 from mlubench.verdicts.thresholds import Gates
 
-#: Given in place of a baseline's folder.
-PUBLISHED = "published"
 #: Layers whose weights changed are named so many at most.
 _NAMED = 5
 

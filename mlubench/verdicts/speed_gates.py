@@ -17,7 +17,8 @@ from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.presentation.text import verdict_text
 from mlubench.runs.bench_record import BenchRecord
-from mlubench.runs.schemas import THROUGHPUT, read_parquet
+from mlubench.runs.parquet import read_parquet
+from mlubench.runs.schemas import THROUGHPUT
 from mlubench.speed.benchmark.throughput import row_name
 
 #: What makes two rows of two runs one configuration.

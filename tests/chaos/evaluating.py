@@ -259,7 +259,7 @@ def newest_run(out: Path) -> Path:
 def outputs(out: Path) -> dict[str, str]:
     """Return what the newest run and the caches hold, but for times, by what it is."""
     from mlubench.runs.history import ACCURACY_HISTORY
-    from mlubench.runs.schemas import read_parquet
+    from mlubench.runs.parquet import read_parquet
 
     run = newest_run(out)
     found = {f"run/{name}": digest for name, digest in _run_files(run).items()}
@@ -278,7 +278,8 @@ def outputs(out: Path) -> dict[str, str]:
 
 
 def _run_files(run: Path) -> dict[str, str]:
-    from mlubench.runs.schemas import SHARDS, read_parquet
+    from mlubench.runs.parquet import read_parquet
+    from mlubench.runs.schemas import SHARDS
 
     found = {}
     for file in sorted(run.rglob("*")):

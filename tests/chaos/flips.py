@@ -21,8 +21,9 @@ from mlubench.images.decoding.cache import verify_block
 from mlubench.images.decoding.decoder import decode_dataset
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.runs.history import append_accuracy, read_accuracy_history
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, read_parquet
+from mlubench.runs.schemas import ACCURACY
 from mlubench.store import Store, entry_damage
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import Place, outputs

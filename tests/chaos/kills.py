@@ -268,7 +268,8 @@ def check_after(
         f"{about}: a finished entry of the cache was made again",
     )
     if not complete:
-        from mlubench.runs.schemas import SHARDS, read_parquet
+        from mlubench.runs.parquet import read_parquet
+        from mlubench.runs.schemas import SHARDS
 
         shards = read_parquet(newest_run(place.out) / "shards.parquet", SHARDS)
         before = sum(one < second.began for one in shards["started_utc"].to_pylist())

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from mlubench.errors import StoreError
 from mlubench.runs.history import ACCURACY_HISTORY
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, PREDICTIONS, SHARDS, read_parquet
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS, SHARDS
 from tests.chaos.campaign import Chance, Counts, must
 from tests.chaos.evaluating import (
     VICTIM,

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlubench.runs.schemas import LATENCIES, THROUGHPUT, read_parquet
+from mlubench.runs.parquet import read_parquet
+from mlubench.runs.schemas import LATENCIES, THROUGHPUT
 from mlubench.speed.mm_run.tool.options import MmRunOptions
 from tests.cli.conftest import Run
 from tests.speed.mm_run.tool.trace_format import check_trace

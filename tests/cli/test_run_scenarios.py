@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlubench.runs.schemas import QUERIES, read_parquet
+from mlubench.runs.parquet import read_parquet
+from mlubench.runs.schemas import QUERIES
 from tests.cli.conftest import Run
 
 _QUICK = ("--iterations", 24)

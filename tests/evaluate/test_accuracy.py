@@ -19,7 +19,8 @@ from mlubench.evaluate.accuracy import (
 )
 from mlubench.evaluate.predictions import predictions_table
 from mlubench.metrics.verdict import Verdict
-from mlubench.runs.schemas import ACCURACY, read_parquet, write_parquet
+from mlubench.runs.parquet import read_parquet, write_parquet
+from mlubench.runs.schemas import ACCURACY
 from tests.support import examples
 
 _LIMITS = {"force_float16": 0.02, "qint8_mixed_float16": 0.0}

@@ -22,7 +22,8 @@ from mlubench.evaluate.predictions import (
     shards_table,
     write_shard,
 )
-from mlubench.runs.schemas import PREDICTIONS, SHARD_RESULT, SHARDS, read_parquet, write_parquet
+from mlubench.runs.parquet import read_parquet, write_parquet
+from mlubench.runs.schemas import PREDICTIONS, SHARD_RESULT, SHARDS
 
 _STARTED = datetime(2026, 11, 3, 9, 30, 15, 250_000, UTC)
 

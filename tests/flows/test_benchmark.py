@@ -12,7 +12,8 @@ import pytest
 
 from mlubench import cli
 from mlubench.images.datasets.digits import write_digits
-from mlubench.runs.schemas import LATENCIES, THROUGHPUT, read_parquet
+from mlubench.runs.parquet import read_parquet
+from mlubench.runs.schemas import LATENCIES, THROUGHPUT
 from mlubench.speed.benchmark.options import BenchParameters
 from mlubench.speed.benchmark.results import BenchOutcome
 from mlubench.speed.measure import tuning

@@ -15,8 +15,9 @@ from mlubench.nightly.reasons import explain_ending, needs_explaining, with_hist
 from mlubench.nightly.record import RunEnding
 from mlubench.nightly.suite import SuiteRun
 from mlubench.runs.history import append_accuracy
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, read_parquet
+from mlubench.runs.schemas import ACCURACY
 from mlubench.speed.benchmark.options import BenchParameters
 from mlubench.verdicts.thresholds import Gates
 from tests.support.runs import answers, right_ones, write_evaluation

@@ -11,8 +11,9 @@ import pytest
 from mlubench.presentation.drawing import LIGHT, SERIES
 from mlubench.presentation.history_plots import accuracy_history
 from mlubench.runs.history import ACCURACY_HISTORY, accuracy_until
+from mlubench.runs.parquet import read_parquet, write_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, read_parquet, write_parquet
+from mlubench.runs.schemas import ACCURACY
 from tests.support.pages import INT8, LOST, NIGHTS, STEP, write_nights
 
 

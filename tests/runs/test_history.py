@@ -23,8 +23,9 @@ from mlubench.runs.history import (
     read_throughput_history,
     settle,
 )
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet
+from mlubench.runs.schemas import ACCURACY, THROUGHPUT
 from mlubench.store import sweep
 from tests.support.runs import PRECISIONS, answers, right_ones, write_benchmark, write_evaluation
 

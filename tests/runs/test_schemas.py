@@ -12,14 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlubench.errors import StoreError
-from mlubench.runs.schemas import (
-    ACCURACY,
-    PREDICTIONS,
-    SHARDS,
-    TOP_SCORE,
-    read_parquet,
-    write_parquet,
-)
+from mlubench.runs.parquet import read_parquet, write_parquet
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS, SHARDS, TOP_SCORE
 
 _SCHEMA = pa.schema([pa.field("name", pa.string(), nullable=False), pa.field("value", pa.int64())])
 

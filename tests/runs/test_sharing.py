@@ -24,8 +24,9 @@ from mlubench.object_store.transfer import Source
 from mlubench.runs.baselines import pin, pins, record_verdict, unpin
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import append_accuracy, append_throughput, read_accuracy_history
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, THROUGHPUT, read_parquet
+from mlubench.runs.schemas import ACCURACY, THROUGHPUT
 from mlubench.runs.sharing import (
     NIGHTS,
     RUNS,

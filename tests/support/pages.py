@@ -18,8 +18,9 @@ from mlubench.metrics.paired import compare_right
 from mlubench.metrics.verdict import Verdict
 from mlubench.runs.baselines import record_verdict
 from mlubench.runs.history import append_accuracy
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import PublishedRecord, RunRecord
-from mlubench.runs.schemas import ACCURACY, PREDICTIONS, read_parquet
+from mlubench.runs.schemas import ACCURACY, PREDICTIONS
 from mlubench.runs.verdict import Gate, Judged
 from tests.support.runs import PRECISIONS, answers, right_ones, write_evaluation
 

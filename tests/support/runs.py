@@ -14,8 +14,9 @@ from mlubench.evaluate.accuracy import Setup, accuracy_rows, accuracy_table
 from mlubench.evaluate.predictions import predictions_table
 from mlubench.metrics.verdict import Verdict
 from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.parquet import write_parquet
 from mlubench.runs.record import DatasetRecord, ImageCounts, ModelRecord, RunRecord
-from mlubench.runs.schemas import SHARDS, write_parquet
+from mlubench.runs.schemas import SHARDS
 from mlubench.speed.benchmark.throughput import (
     Configuration,
     Measured,

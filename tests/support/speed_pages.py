@@ -20,8 +20,8 @@ from mlubench.nightly.record import (
 )
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import append_throughput
+from mlubench.runs.parquet import write_parquet
 from mlubench.runs.record import ModelRecord
-from mlubench.runs.schemas import write_parquet
 from mlubench.runs.verdict import GateRecord
 from mlubench.speed.benchmark.throughput import (
     Configuration,

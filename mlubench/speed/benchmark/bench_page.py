@@ -10,7 +10,8 @@ from mlubench.errors import StoreError
 from mlubench.runs.baselines import judgement_of
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import THROUGHPUT_SERIES, Series, find_series, throughput_until
-from mlubench.runs.schemas import THROUGHPUT, read_parquet
+from mlubench.runs.parquet import read_parquet
+from mlubench.runs.schemas import THROUGHPUT
 from mlubench.speed.benchmark.page import render_bench
 from mlubench.speed.benchmark.plots import throughput_png
 from mlubench.store import write_atomic

@@ -12,8 +12,8 @@ from mlubench.networks.choose import ImportedNetwork, Network
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.folders import RunName, name_run
 from mlubench.runs.history import append_throughput, settle
+from mlubench.runs.parquet import write_parquet
 from mlubench.runs.record import ModelRecord, TuningRecord
-from mlubench.runs.schemas import write_parquet
 from mlubench.speed.benchmark.bench_page import write_bench_page
 from mlubench.speed.benchmark.options import BenchParameters
 from mlubench.speed.benchmark.throughput import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlubench.runs.schemas import write_parquet
+from mlubench.runs.parquet import write_parquet
 from mlubench.speed.benchmark.rounds import round_figures
 from mlubench.speed.benchmark.throughput import (
     Configuration,

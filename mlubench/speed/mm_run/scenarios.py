@@ -22,7 +22,8 @@ from mlubench.errors import ConfigError
 from mlubench.metrics.early_stopping import late_allowed, needed_queries
 from mlubench.metrics.latency import PERCENTILES, summarise
 from mlubench.networks.compiled_file import OfflineModel, read_offline_model
-from mlubench.runs.schemas import QUERIES, write_parquet
+from mlubench.runs.parquet import write_parquet
+from mlubench.runs.schemas import QUERIES
 from mlubench.speed.measure.session import Measuring, Prepared, WarmedUp
 from mlubench.speed.mm_run.options import MULTI_STREAM_SAMPLES, RunParameters
 from mlubench.speed.mm_run.options import PERCENTILES as JUDGED

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlubench.runs.schemas import THROUGHPUT, read_parquet
+from mlubench.runs.parquet import read_parquet
+from mlubench.runs.schemas import THROUGHPUT
 from mlubench.speed.benchmark.plots import (
     bench_plots,
     configuration_names,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mlubench.metrics.speed import compare_speed
-from mlubench.runs.schemas import LATENCIES, THROUGHPUT, read_parquet, write_parquet
+from mlubench.runs.parquet import read_parquet, write_parquet
+from mlubench.runs.schemas import LATENCIES, THROUGHPUT
 from mlubench.speed.benchmark.table import render_throughput, seed_table, throughput_cells
 from mlubench.speed.benchmark.throughput import (
     Configuration,
