@@ -33,8 +33,10 @@ from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import decode_images
 from mlubench.networks.caffe import write_random_caffemodel
-from mlubench.networks.choose import Network, choose_network, import_network
-from mlubench.networks.compile import CalibrationImages, Compiled, build_spec, compile_network
+from mlubench.networks.calibration import CalibrationImages
+from mlubench.networks.choose import Network, choose_network
+from mlubench.networks.compile import Compiled, build_spec, compile_network
+from mlubench.networks.importing import import_network
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
 

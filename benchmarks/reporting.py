@@ -36,7 +36,8 @@ from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.datasets.source import FolderSource
 from mlubench.images.decoding.cache import DecodedImages, Records
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.networks.choose import ImportedNetwork, Network, OnnxFile
+from mlubench.networks.choose import Network, OnnxFile
+from mlubench.networks.importing import ImportedNetwork
 from mlubench.networks.options import DEFAULT_PRECISIONS, EvaluateParameters
 
 _ROOT = Path(__file__).resolve().parents[1]

@@ -17,8 +17,9 @@ from rich.console import Console
 from mlubench.devices.engine_host import engine_host
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict
-from mlubench.networks.choose import choose_network, import_network
+from mlubench.networks.choose import choose_network
 from mlubench.networks.compile import Compiled, build_spec, compile_network
+from mlubench.networks.importing import import_network
 from mlubench.networks.options import NetworkParameters
 from mlubench.presentation.text import verdict_text
 from mlubench.runs.folders import Run

@@ -34,8 +34,9 @@ from mlubench.images.decoding.cache import cache_files, finish_cache
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.networks.caffe import write_random_caffemodel
-from mlubench.networks.choose import choose_network, import_network
+from mlubench.networks.choose import choose_network
 from mlubench.networks.compile import build_spec, compile_network
+from mlubench.networks.importing import import_network
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.store import Store
 

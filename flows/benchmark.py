@@ -17,9 +17,8 @@ from mlubench.devices.engine_host import engine_host
 from mlubench.devices.names import build_addresses
 from mlubench.engines.precisions import is_quantised
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.networks.choose import Network
-from mlubench.networks.compile import CalibrationImages
-from mlubench.networks.compiled_file import calibration_dataset, network_in_any_order
+from mlubench.networks.calibration import CalibrationImages, calibration_dataset
+from mlubench.networks.choose import Network, network_in_any_order
 from mlubench.runs.folders import Run
 from mlubench.runs.sharing import RUNS
 from mlubench.speed.benchmark.options import BenchParameters

@@ -35,8 +35,10 @@ from mlubench.evaluate.images import ChosenImages
 from mlubench.evaluate.results import Evaluation, Outcome
 from mlubench.evaluate.shard_files import unfinished_shards
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.networks.choose import ImportedNetwork, Network, choose_network
-from mlubench.networks.compile import CalibrationImages, Compiled, build_spec
+from mlubench.networks.calibration import CalibrationImages
+from mlubench.networks.choose import Network, choose_network
+from mlubench.networks.compile import Compiled, build_spec
+from mlubench.networks.importing import ImportedNetwork
 from mlubench.networks.layer_graph import check_keep_float
 from mlubench.networks.options import EvaluateParameters
 from mlubench.presentation.text import verdict_text

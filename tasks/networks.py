@@ -11,12 +11,14 @@ from prefect.client.schemas.objects import State
 from mlubench.devices.engine_host import EngineHost
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DownloadError
-from mlubench.networks import choose as networks
 from mlubench.networks import compile as compiling
-from mlubench.networks.choose import ImportedNetwork, Network
-from mlubench.networks.compile import CalibrationImages, Compiled
+from mlubench.networks import importing
+from mlubench.networks.calibration import CalibrationImages
+from mlubench.networks.choose import Network
+from mlubench.networks.compile import Compiled
 from mlubench.networks.fetch.download import Downloads
 from mlubench.networks.fetch.files import FilesToFetch, fetch_files
+from mlubench.networks.importing import ImportedNetwork
 from mlubench.store import Store
 from tasks.progress import remark, step_progress
 
@@ -49,9 +51,9 @@ def fetch_network(wanted: FilesToFetch) -> None:
 def import_network(network: Network, store: Store, *, ordered: bool = True) -> ImportedNetwork:
     """Turn the Caffe files into ONNX, once."""
     with step_progress(f"import {network.name}", "import") as progress:
-        imported = networks.import_network(network, store)
+        imported = importing.import_network(network, store)
         if ordered:
-            networks.check_label_order(imported, network.order)
+            importing.check_label_order(imported, network.order)
         progress(1, 1)
     return imported
 

@@ -14,16 +14,12 @@ from mlubench.errors import ConfigError
 from mlubench.evaluate.images import ChosenImages, choose_images
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import decode_images
-from mlubench.networks.choose import (
-    ImportedNetwork,
-    Network,
-    check_label_order,
-    choose_network,
-    import_network,
-)
-from mlubench.networks.compile import CalibrationImages, Compiled, build_spec, compile_network
+from mlubench.networks.calibration import CalibrationImages
+from mlubench.networks.choose import Network, choose_network
+from mlubench.networks.compile import Compiled, build_spec, compile_network
 from mlubench.networks.fetch.download import Downloads
 from mlubench.networks.fetch.files import fetch_files
+from mlubench.networks.importing import ImportedNetwork, check_label_order, import_network
 from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
 from mlubench.runs.record import RunRecord

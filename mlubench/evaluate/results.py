@@ -36,7 +36,8 @@ from mlubench.evaluate.thumbnails import write_thumbnails
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.magicmind_sample.files import seed_folder_name, write_seed_files
 from mlubench.metrics.verdict import Verdict, worst
-from mlubench.networks.choose import ImportedNetwork, Network
+from mlubench.networks.choose import Network
+from mlubench.networks.importing import ImportedNetwork
 from mlubench.networks.options import EvaluateParameters
 from mlubench.runs.folders import RunName, name_run
 from mlubench.runs.history import append_accuracy, settle

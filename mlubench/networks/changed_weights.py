@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from mlubench.networks.choose import imported_before
+from mlubench.networks.importing import imported_before
 from mlubench.runs.record import ModelRecord
 from mlubench.store import Store
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,38 +14,16 @@ from mlubench.devices.engine_host import EngineHost
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
 from mlubench.errors import ConfigError, DeviceError
-from mlubench.images.decoding.cache import DecodedImages
-from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.networks.choose import ImportedNetwork, Network
+from mlubench.networks.calibration import CalibrationImages
+from mlubench.networks.choose import Network
 from mlubench.networks.flags import QUANTISATION
+from mlubench.networks.importing import ImportedNetwork
 from mlubench.networks.layer_graph import check_keep_float
 from mlubench.networks.options import NetworkParameters
 from mlubench.store import Store, content_key, source_digest
 
 #: A build that failed on so many devices is not tried on another.
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class CalibrationImages:
-    """Decoded images to calibrate on, and how they were preprocessed."""
-
-    images: DecodedImages
-    preprocess: Preprocess
-
-    def sound(self) -> list[int]:
-        """Return the rows that could be decoded; the others calibrate nothing."""
-        corrupt = set(self.images.corrupt)
-        return [row for row in range(self.images.shape[0]) if row not in corrupt]
-
-    def unfit(self) -> tuple[str, ...]:
-        """Return the names of those that could not be decoded."""
-        return tuple(self.images.records[row].name for row in self.images.corrupt)
-
-    def identity(self) -> dict[str, Any]:
-        """Return what the pixels depend on, as JSON values."""
-        preprocess = dataclasses.asdict(self.preprocess)
-        return {"content": self.images.content_digest, "preprocess": preprocess}
 
 
 @dataclass(frozen=True)

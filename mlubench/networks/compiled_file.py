@@ -15,23 +15,21 @@ from mlubench.engines.interface import BuildSpec, description_beside
 from mlubench.engines.precisions import is_quantised
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, StoreError, in_words
-from mlubench.images.datasets.calibration_list import calibration_images
-from mlubench.images.datasets.dataset import Dataset, calibration_split
-from mlubench.images.datasets.digits import write_digits
+from mlubench.images.datasets.dataset import Dataset
 from mlubench.images.decoding.decoder import decode_images
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.magicmind_sample.files import seed_folder_name
+from mlubench.networks.calibration import CalibrationImages, calibration_dataset
 from mlubench.networks.choose import (
-    SAMPLE,
     Network,
-    check_label_order,
-    choose_network,
-    import_network,
+    is_given_by_files,
+    network_in_any_order,
 )
-from mlubench.networks.compile import CalibrationImages, Compiled, build_spec, compile_network
+from mlubench.networks.compile import Compiled, build_spec, compile_network
 from mlubench.networks.fetch.download import Downloads
 from mlubench.networks.fetch.files import fetch_files
-from mlubench.networks.options import CompileParameters, NetworkSource
+from mlubench.networks.importing import check_label_order, import_network
+from mlubench.networks.options import CompileParameters
 from mlubench.runs.folders import Run
 from mlubench.store import (
     MANIFEST,
@@ -42,8 +40,6 @@ from mlubench.store import (
 )
 
 DESCRIPTION = "compiled.json"
-#: A network's scores are compiled alike whatever its classes are called.
-_ANY_ORDER = "2012"
 
 Progress = Callable[[int, int], None]
 
@@ -187,22 +183,6 @@ def _compile(asked: CompileParameters, run: Run, progress: Progress) -> OfflineM
     return _copy(compiled, model)
 
 
-def network_in_any_order(asked: NetworkSource) -> Network:
-    """Return the network that the options name; its classes' order matters to nobody yet.
-
-    Raises:
-        ConfigError: it is not in the catalogue.
-    """
-    if is_given_by_files(asked) and asked.label_order is None:
-        asked = asked.model_copy(update={"label_order": _ANY_ORDER})
-    return choose_network(asked)
-
-
-def is_given_by_files(asked: NetworkSource) -> bool:
-    """Whether the network is in no catalogue."""
-    return asked.prototxt is not None or asked.onnx is not None
-
-
 def _default_name(network: Network, spec: BuildSpec) -> str:
     return seed_folder_name(
         f"{network.name}_model", spec.precision, spec.dynamic_shape, spec.batch_size
@@ -237,23 +217,6 @@ def _calibration_images(asked: CompileParameters, network: Network, run: Run) ->
             fix="name one; or, for a network that measures speed only, --random_calib_range",
         )
     return images
-
-
-def calibration_dataset(asked: NetworkSource, network: Network, data: Path) -> Dataset | None:
-    """Return the images to calibrate on; the sample brings its own. None where none are named.
-
-    Raises:
-        DatasetError: they cannot be used.
-        StoreError: the sample's cannot be written.
-    """
-    if asked.calibration_dir is not None:
-        images = calibration_images(asked.calibration_dir, asked.file_list, data)
-    elif network.name == SAMPLE and not is_given_by_files(asked):
-        images = calibration_images(write_digits(data / "digits").train, None, data)
-    else:
-        return None
-    few = asked.calibration_num < len(images.images)
-    return calibration_split(images, asked.calibration_num)[0] if few else images
 
 
 def _copy(compiled: Compiled, model: OfflineModel) -> OfflineModel:

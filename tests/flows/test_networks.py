@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mlubench.errors import EngineError, NetworkError
-from mlubench.networks.choose import OnnxFile, choose_network, import_network
+from mlubench.networks.choose import OnnxFile, choose_network
 from mlubench.networks.fetch.download import Downloads
+from mlubench.networks.importing import import_network
 from mlubench.networks.options import check_parameters
 from mlubench.store import Store
 from tests.flows.conftest import Evaluate

@@ -17,15 +17,8 @@ from mlubench.errors import ConfigError, NetworkError
 from mlubench.images.datasets.labels import label_order
 from mlubench.networks import caffe
 from mlubench.networks.caffe import import_caffe
-from mlubench.networks.choose import (
-    CaffeFiles,
-    ImportedNetwork,
-    Network,
-    OnnxFile,
-    check_label_order,
-    choose_network,
-    import_network,
-)
+from mlubench.networks.choose import CaffeFiles, Network, OnnxFile, choose_network
+from mlubench.networks.importing import ImportedNetwork, check_label_order, import_network
 from mlubench.networks.onnx.file import read_onnx
 from mlubench.networks.options import check_parameters
 from mlubench.store import Store

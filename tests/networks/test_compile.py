@@ -16,8 +16,9 @@ from mlubench.errors import EngineError, NetworkError, StoreError
 from mlubench.images.datasets.dataset import ImageRef
 from mlubench.images.decoding.cache import DecodedImages, Records
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.networks.choose import ImportedNetwork
-from mlubench.networks.compile import CalibrationImages, Compiled, compile_network
+from mlubench.networks.calibration import CalibrationImages
+from mlubench.networks.compile import Compiled, compile_network
+from mlubench.networks.importing import ImportedNetwork
 from mlubench.store import Store
 
 SPEC = BuildSpec("qint8_mixed_float16", 8, False, (56, 56), (0.0,) * 3, (1.0,) * 3)

@@ -34,8 +34,10 @@ def _compile(folder: Path) -> None:
     from mlubench.devices.pool import DevicePool
     from mlubench.evaluate.images import choose_images
     from mlubench.images.decoding.decoder import decode_images
-    from mlubench.networks.choose import choose_network, import_network
-    from mlubench.networks.compile import CalibrationImages, build_spec, compile_network
+    from mlubench.networks.calibration import CalibrationImages
+    from mlubench.networks.choose import choose_network
+    from mlubench.networks.compile import build_spec, compile_network
+    from mlubench.networks.importing import import_network
     from mlubench.networks.options import EvaluateParameters
     from mlubench.runs.folders import Run
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlubench.errors import DepotError
-from mlubench.networks.choose import ImportedNetwork, Network
+from mlubench.networks.choose import Network
+from mlubench.networks.importing import ImportedNetwork
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.folders import RunName, name_run
 from mlubench.runs.history import append_throughput, settle

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mlubench.errors import ConfigError
-from mlubench.networks.compiled_file import network_in_any_order
+from mlubench.networks.choose import network_in_any_order
 from mlubench.speed.benchmark.options import BenchParameters
 from mlubench.speed.benchmark.rounds import (
     Variant,
