@@ -39,10 +39,11 @@ from mlubench.devices.engine_host import engine_host
 from mlubench.devices.host_load import DISTURBED, between, now
 from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup
+from mlubench.magicmind_sample.gen_model import compile_offline
+from mlubench.magicmind_sample.options import CompileParameters
 from mlubench.metrics.latency import interval_ranks
 from mlubench.networks.caffe import write_random_caffemodel
-from mlubench.networks.compiled_file import OfflineModel, compile_offline
-from mlubench.networks.options import CompileParameters
+from mlubench.networks.compiled_file import OfflineModel
 from mlubench.speed.measure.session import Load, Measuring
 from mlubench.worker.measure.bench import input_groups
 from mlubench.worker.measure.loadgen import Limits, closed_loop

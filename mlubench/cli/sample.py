@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from mlubench.networks.options import CompileParameters, InferParameters
+from mlubench.magicmind_sample.options import CompileParameters, InferParameters
 
 _DEFAULTS = CompileParameters()
 
@@ -20,7 +20,7 @@ def compile_model(
 
     --image_dir names the images to calibrate on (with --label_file, those that it lists).
     """
-    from mlubench.networks.compiled_file import compile_offline
+    from mlubench.magicmind_sample.gen_model import compile_offline
 
     model = compile_offline(parameters, lambda *_: None)
     console = Console(highlight=False, soft_wrap=True, markup=False)

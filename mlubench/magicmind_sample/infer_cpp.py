@@ -21,9 +21,9 @@ from mlubench.images.datasets.labels import LabelOrder, label_order, read_label_
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.images.decoding.decoder import decode_images
 from mlubench.magicmind_sample.files import Text, answer_texts, label_text, write_text
+from mlubench.magicmind_sample.options import InferParameters
 from mlubench.networks.choose import chosen_preprocess
 from mlubench.networks.compiled_file import OfflineModel, read_offline_model
-from mlubench.networks.options import InferParameters
 from mlubench.runs.folders import Run
 from mlubench.store import atomic_path
 

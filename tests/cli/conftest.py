@@ -10,8 +10,8 @@ import pytest
 
 from mlubench import cli
 from mlubench.images.datasets.digits import DigitsPaths, write_digits
-from mlubench.networks.compiled_file import compile_offline
-from mlubench.networks.options import CompileParameters
+from mlubench.magicmind_sample.gen_model import compile_offline
+from mlubench.magicmind_sample.options import CompileParameters
 from mlubench.speed.mm_run.tool.parse import parse_report
 from mlubench.speed.mm_run.tool.results import Report
 from mlubench.store import atomic_folder, locked

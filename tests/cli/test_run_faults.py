@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mlubench.networks.compiled_file import compile_offline
-from mlubench.networks.options import CompileParameters
+from mlubench.magicmind_sample.gen_model import compile_offline
+from mlubench.magicmind_sample.options import CompileParameters
 from tests.cli.conftest import Run
 
 

@@ -17,8 +17,8 @@ from mlubench.devices.engine_host import engine_host
 from mlubench.engines.interface import load_engine
 from mlubench.engines.measuring import MeasureSetup
 from mlubench.errors import ConfigError, EngineError
-from mlubench.networks.compiled_file import compile_offline
-from mlubench.networks.options import CompileParameters
+from mlubench.magicmind_sample.gen_model import compile_offline
+from mlubench.magicmind_sample.options import CompileParameters
 from mlubench.speed.measure.session import Load, Measuring
 from mlubench.worker import __main__ as worker
 from tests.support.long import long
