@@ -91,7 +91,7 @@ def _native(parameters: RunParameters, *, json: bool, table: bool) -> int:
 
 
 def _scenario(parameters: RunParameters, *, json: bool) -> int:
-    from mlubench.speed.mm_run.scenario_document import scenario_document, scenario_notes
+    from mlubench.speed.mm_run.document import scenario_document, scenario_notes
     from mlubench.speed.mm_run.scenario_table import scenario_lines, scenario_table
     from mlubench.speed.mm_run.scenarios import run_scenario, write_queries
 
@@ -174,7 +174,7 @@ def layers(
     Layers that either precision runs as one count as one in both. To time layers slows them: the
     sum is more than an inference takes. The ratio is the first's time over the second's.
     """
-    from mlubench.speed.mm_run.files import write_layers, write_pair
+    from mlubench.speed.profile.files import write_layers, write_pair
     from mlubench.speed.profile.layers import ProfileAsked, profile_models
     from mlubench.speed.profile.table import (
         layer_table,

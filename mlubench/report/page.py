@@ -20,7 +20,7 @@ def write_page(folder: Path) -> Path:
     """
     # What draws takes 100 MB and a second to import: no run has that before its end.
     if BenchRecord.is_in(folder):
-        from mlubench.speed.benchmark.bench_page import write_bench_page
+        from mlubench.speed.benchmark.page import write_bench_page
 
         return write_bench_page(folder)
     from mlubench.report.evaluation_files import write_evaluation_page

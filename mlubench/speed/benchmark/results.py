@@ -15,8 +15,8 @@ from mlubench.runs.folders import RunName, name_run
 from mlubench.runs.history import append_throughput, settle
 from mlubench.runs.parquet import write_parquet
 from mlubench.runs.record import ModelRecord, TuningRecord
-from mlubench.speed.benchmark.bench_page import write_bench_page
 from mlubench.speed.benchmark.options import BenchParameters
+from mlubench.speed.benchmark.page import write_bench_page
 from mlubench.speed.benchmark.throughput import (
     Measured,
     ThroughputRow,

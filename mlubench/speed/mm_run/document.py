@@ -13,6 +13,7 @@ from mlubench.metrics.latency import Latencies, Percentile
 from mlubench.speed.measure.session import WarmedUp
 from mlubench.speed.mm_run.report import run_report, stage_times
 from mlubench.speed.mm_run.run import Bed, ModelRun
+from mlubench.speed.mm_run.scenarios import ScenarioRun
 from mlubench.speed.mm_run.stages import STAGES, StageTimes, shortages
 from mlubench.speed.mm_run.tool.native import NativeRun
 from mlubench.speed.mm_run.tool.results import Report, Spread, Stage
@@ -199,4 +200,43 @@ def disturbances(bed: Bed, warmed: WarmedUp, machine: Machine) -> list[str]:
             f"the warm-up did not get steady in {warmed.seconds:.1f} s; the figures may still be "
             "moving"
         )
+    return found
+
+
+def scenario_document(run: ScenarioRun, files: Mapping[str, Path]) -> dict[str, Any]:
+    """Return a scenario as JSON values; times are milliseconds where names do not say seconds."""
+    result = run.result
+    return {
+        "schema_version": VERSION,
+        "measured_by": "mlubench",
+        "scenario": result.scenario,
+        "samples_per_query": result.samples_per_query,
+        "batch_size": result.batch_size,
+        "in_flight": result.in_flight,
+        "queries": result.queries,
+        "seconds": result.seconds,
+        "throughput": result.throughput,
+        "percentile": result.percentile,
+        "latency": None if result.latencies is None else latencies_document(result.latencies),
+        "latency_bound": result.bound,
+        "bound_held": result.held,
+        "arrivals_per_second": result.rate,
+        "search": None if result.search is None else asdict(result.search),
+        **bed_document(run.bed),
+        "warmup": {"seconds": run.warmed.seconds, "steady": run.warmed.steady},
+        "machine": machine_document(run.machine),
+        "files": {name: str(path) for name, path in files.items()},
+        "notes": scenario_notes(run),
+    }
+
+
+def scenario_notes(run: ScenarioRun) -> list[str]:
+    """Return what may have disturbed the figures, and what they do not bear out."""
+    found = disturbances(run.bed, run.warmed, run.machine)
+    if run.queries.gave_up:
+        found.append(
+            f"given up after {run.result.queries} queries: too many were late for the bound to hold"
+        )
+    if run.result.latencies is not None:
+        found += shortages(run.result.latencies)
     return found
