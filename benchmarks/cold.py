@@ -27,12 +27,12 @@ from flows.launch import prepare_prefect
 from mlubench.devices.engine_host import engine_host
 from mlubench.devices.pool import DevicePool
 from mlubench.evaluate.images import choose_images
+from mlubench.evaluate.options import EvaluateParameters, check_parameters
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.calibration import CalibrationImages
 from mlubench.networks.choose import choose_network
 from mlubench.networks.compile import build_spec, compile_network
 from mlubench.networks.importing import import_network
-from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
 
 _PRECISIONS = ("force_float32", "force_float16", "qint8_mixed_float16")

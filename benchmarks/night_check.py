@@ -24,8 +24,8 @@ from benchmarks.night_runs import NETWORKS, PRECISION, SHARDS, Cluster, Observed
 from benchmarks.pipeline import bare_rate, halves, networks, prepared
 from mlubench.devices.engine_host import engine_host
 from mlubench.devices.pool import DevicePool
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.networks.choose import choose_network
-from mlubench.networks.options import EvaluateParameters
 from mlubench.runs.folders import Run
 
 #: How far a prediction may be off.

@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from flows.service.server import START_SECONDS, answers, free_port
-from mlubench.networks.options import EvaluateParameters
+from mlubench.evaluate.options import EvaluateParameters
 
 #: As :func:`benchmarks.pipeline.networks` yields them.
 NETWORKS = ("squeezenet", "se_resnet50")

@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.machine import machine
 from benchmarks.photographs import photographs
 from flows.launch import prepare_prefect
-from mlubench.networks.options import EvaluateParameters, check_parameters
+from mlubench.evaluate.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
 
 _TASKS = (

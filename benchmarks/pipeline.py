@@ -28,8 +28,8 @@ from mlubench.devices.shards import cut
 from mlubench.engines.precisions import REFERENCE
 from mlubench.evaluate.images import choose_images
 from mlubench.evaluate.inference import infer_images
-from mlubench.evaluate.predictions import read_shard
-from mlubench.evaluate.shard_files import Workspace
+from mlubench.evaluate.options import EvaluateParameters, check_parameters
+from mlubench.evaluate.shard_files import Workspace, read_shard
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import decode_images
 from mlubench.networks.caffe import write_random_caffemodel
@@ -37,7 +37,6 @@ from mlubench.networks.calibration import CalibrationImages
 from mlubench.networks.choose import Network, choose_network
 from mlubench.networks.compile import Compiled, build_spec, compile_network
 from mlubench.networks.importing import import_network
-from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
 
 _PRECISION = "qint8_mixed_float16"

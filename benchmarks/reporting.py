@@ -30,7 +30,8 @@ from mlubench.engines.interface import NetworkFiles
 from mlubench.evaluate import results
 from mlubench.evaluate.images import ChosenImages
 from mlubench.evaluate.inference import Inferred
-from mlubench.evaluate.predictions import ShardFacts, write_shard
+from mlubench.evaluate.options import EvaluateParameters
+from mlubench.evaluate.shard_files import ShardFacts, write_shard
 from mlubench.images.datasets.dataset import Dataset, ImageRef
 from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.datasets.source import FolderSource
@@ -38,7 +39,7 @@ from mlubench.images.decoding.cache import DecodedImages, Records
 from mlubench.images.decoding.preprocess import Preprocess
 from mlubench.networks.choose import Network, OnnxFile
 from mlubench.networks.importing import ImportedNetwork
-from mlubench.networks.options import DEFAULT_PRECISIONS, EvaluateParameters
+from mlubench.networks.options import DEFAULT_PRECISIONS
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SIZES = (50_000, 1_000_000)

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from benchmarks.machine import machine
 from mlubench.devices.engine_host import engine_host
+from mlubench.evaluate.options import EvaluateParameters, check_parameters
 from mlubench.images.datasets.dataset import Dataset, ImageRef
 from mlubench.images.datasets.source import FolderSource, ImageSource
 from mlubench.images.datasets.tar import TarSource
@@ -37,7 +38,6 @@ from mlubench.networks.caffe import write_random_caffemodel
 from mlubench.networks.choose import choose_network
 from mlubench.networks.compile import build_spec, compile_network
 from mlubench.networks.importing import import_network
-from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.store import Store
 
 _ROOT = Path(__file__).resolve().parents[1]

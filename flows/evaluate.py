@@ -32,6 +32,7 @@ from mlubench.devices.shards import cut
 from mlubench.engines.interface import BuildSpec
 from mlubench.errors import DeviceError
 from mlubench.evaluate.images import ChosenImages
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.evaluate.results import Evaluation, Outcome
 from mlubench.evaluate.shard_files import unfinished_shards
 from mlubench.images.decoding.decoder import Decoding
@@ -40,7 +41,6 @@ from mlubench.networks.choose import Network, choose_network
 from mlubench.networks.compile import Compiled, build_spec
 from mlubench.networks.importing import ImportedNetwork
 from mlubench.networks.layer_graph import check_keep_float
-from mlubench.networks.options import EvaluateParameters
 from mlubench.presentation.text import verdict_text
 from mlubench.runs.folders import Run
 from mlubench.runs.record import TuningRecord

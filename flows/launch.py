@@ -15,7 +15,7 @@ from flows.service.server import OwnServer, answers, usual_url
 from mlubench.devices.engine_host import engine_host, require_engine
 from mlubench.errors import ConfigError, MlubenchError
 from mlubench.evaluate.cluster.preflight import require_dask
-from mlubench.networks.options import EvaluateParameters
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.object_store.option import open_depot
 from mlubench.store import locked, make_folder, write_atomic
 

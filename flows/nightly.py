@@ -23,7 +23,7 @@ from flows.benchmark import benchmark
 from flows.ending import ended, outcome_of
 from flows.evaluate import evaluate
 from flows.service.lifeline import end_with_worker
-from mlubench.networks.options import EvaluateParameters
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.nightly.options import NightlyParameters
 from mlubench.nightly.record import RunEnding
 from mlubench.nightly.results import NightlyOutcome, run_ending, skipped, with_shared

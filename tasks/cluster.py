@@ -18,13 +18,13 @@ from mlubench.evaluate.cluster.hosts import Hosts, Pending
 from mlubench.evaluate.cluster.messages import PackedNetwork, ShardAnswer, ShardOrder
 from mlubench.evaluate.cluster.preflight import no_scheduler, require_dask
 from mlubench.evaluate.inference import Inferred
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.evaluate.shard_files import Workspace
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.choose import check_classes
 from mlubench.networks.compile import Compiled
-from mlubench.networks.options import EvaluateParameters
 from tasks.progress import step_progress
 
 _CONNECT_SECONDS = 10

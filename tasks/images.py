@@ -9,11 +9,11 @@ from prefect.cache_policies import NO_CACHE
 
 from mlubench.evaluate import images
 from mlubench.evaluate.images import ChosenImages
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding import decoder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
-from mlubench.networks.options import EvaluateParameters
 from tasks.progress import step_progress
 
 

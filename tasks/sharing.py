@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mlubench.networks.options import EvaluateParameters
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.object_store.option import open_depot
 from mlubench.object_store.store import Depot
 from mlubench.runs import sharing

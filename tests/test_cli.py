@@ -13,7 +13,7 @@ import pytest
 
 from mlubench import cli
 from mlubench.errors import EngineError, MlubenchError
-from mlubench.networks.options import EvaluateParameters
+from mlubench.evaluate.options import EvaluateParameters
 from tests.support.help_texts import Help, help_texts
 
 FILES = ["--prototxt", "a.prototxt", "--caffemodel", "a.caffemodel", "--input_size", "227"]

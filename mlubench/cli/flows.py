@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from mlubench.cli.console import console
-from mlubench.networks.options import EvaluateParameters
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.nightly.options import DEFAULT_SUITE, NightlyOptions, NightlyParameters
 from mlubench.speed.benchmark.options import BenchParameters
 

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from mlubench.devices.engine_host import engine_host
 from mlubench.devices.pool import DevicePool
-from mlubench.engines.precisions import is_quantised
+from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.errors import ConfigError
 from mlubench.evaluate.images import ChosenImages, choose_images
+from mlubench.evaluate.options import EvaluateParameters, check_parameters
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import decode_images
 from mlubench.networks.calibration import CalibrationImages
@@ -20,9 +24,10 @@ from mlubench.networks.compile import Compiled, build_spec, compile_network
 from mlubench.networks.fetch.download import Downloads
 from mlubench.networks.fetch.files import fetch_files
 from mlubench.networks.importing import ImportedNetwork, check_label_order, import_network
-from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
+from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
+from mlubench.runs.schemas import PREDICTIONS
 
 
 @dataclass(frozen=True)
@@ -131,3 +136,29 @@ def _check_images(record: RunRecord, scored: DecodedImages) -> None:
             expected=f"digest {record.dataset.digest}",
             fix="put the images back, or run mlubench eval again",
         )
+
+
+def read_evaluation(folder: Path) -> EvaluatedRun:
+    """Read a run folder of an evaluation.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    return EvaluatedRun(
+        RunRecord.read(folder / "run.json"),
+        read_parquet(folder / "predictions.parquet", PREDICTIONS),
+    )
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """What a run folder of an evaluation holds, as far as the gates need it."""
+
+    record: RunRecord
+    predictions: pa.Table
+
+    @property
+    def precisions(self) -> list[str]:
+        """Those that were evaluated, force_float32 first, then by name."""
+        found: list[str] = pc.unique(self.predictions["precision"]).to_pylist()
+        return sorted(found, key=lambda name: (name != REFERENCE, name))

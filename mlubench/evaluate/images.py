@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mlubench import catalogue
 from mlubench.catalogue import DatasetEntry, expanded
 from mlubench.errors import ConfigError, DatasetError
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.images.datasets.calibration_list import calibration_images
 from mlubench.images.datasets.dataset import (
     Dataset,
@@ -30,7 +31,6 @@ from mlubench.images.datasets.forms import (
 from mlubench.images.datasets.labels import LabelOrder, label_order
 from mlubench.images.decoding.cache import check_disjoint
 from mlubench.networks.choose import SAMPLE
-from mlubench.networks.options import EvaluateParameters
 
 _SAMPLE_IMAGES = "digits"
 #: Label lists that are looked for beside images, and their order; None is that of the entry.

@@ -19,8 +19,7 @@ from mlubench.devices.shards import Shard
 from mlubench.engines.interface import Concurrency
 from mlubench.engines.magicmind.sampler import CardUse
 from mlubench.errors import StoreError, WorkerError
-from mlubench.evaluate.predictions import ShardFacts, read_shard, write_shard
-from mlubench.evaluate.shard_files import Workspace
+from mlubench.evaluate.shard_files import ShardFacts, Workspace, read_shard, write_shard
 from mlubench.images.datasets.labels import LabelOrder
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding

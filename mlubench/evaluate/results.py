@@ -27,18 +27,15 @@ from mlubench.evaluate.flips import find_flips
 from mlubench.evaluate.images import ChosenImages
 from mlubench.evaluate.inference import Inferred
 from mlubench.evaluate.label_order_check import WrongOrder, find_wrong_order
-from mlubench.evaluate.predictions import (
-    merge_shards,
-    predictions_table,
-    shards_table,
-)
+from mlubench.evaluate.options import EvaluateParameters
+from mlubench.evaluate.predictions import predictions_table
+from mlubench.evaluate.shard_files import merge_shards, shards_table
 from mlubench.evaluate.thumbnails import write_thumbnails
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.magicmind_sample.files import seed_folder_name, write_seed_files
 from mlubench.metrics.verdict import Verdict, worst
 from mlubench.networks.choose import Network
 from mlubench.networks.importing import ImportedNetwork
-from mlubench.networks.options import EvaluateParameters
 from mlubench.runs.folders import RunName, name_run
 from mlubench.runs.history import append_accuracy, settle
 from mlubench.runs.parquet import write_parquet

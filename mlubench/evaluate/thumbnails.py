@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import simplejpeg
 
 from mlubench.evaluate.flips import FlipPart, pictured
-from mlubench.evaluate.thumbnail import thumbnail
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.runs.parquet import read_parquet, write_parquet
 from mlubench.runs.schemas import THUMBNAILS
 
 _FILE = "thumbnails.parquet"
+
+#: The longer side is made so many pixels, unless it has fewer; shown at about that size.
+SIDE = 112
+
+_QUALITY = 80
 
 
 def write_thumbnails(folder: Path, flips: Sequence[FlipPart], scored: DecodedImages) -> None:
@@ -46,3 +54,23 @@ def read_thumbnails(folder: Path) -> Mapping[str, bytes]:
         return {}
     table = read_parquet(path, THUMBNAILS)
     return dict(zip(table["image"].to_pylist(), table["jpeg"].to_pylist(), strict=True))
+
+
+def thumbnail(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return a small JPEG of a network's input: the crop that it saw, not the whole file.
+
+    The same pixels give the same bytes.
+
+    Args:
+        pixels: uint8 [height, width, 3], BGR.
+    """
+    height, width = pixels.shape[:2]
+    scale = SIDE / max(height, width)
+    small = np.ascontiguousarray(pixels)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    data: bytes = simplejpeg.encode_jpeg(
+        small, quality=_QUALITY, colorspace="BGR", colorsubsampling="420"
+    )
+    return data

@@ -12,9 +12,9 @@ import numpy as np
 from mlubench.devices.names import addresses
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError
-from mlubench.evaluate.finished_runs import Prepared, prepared_again
+from mlubench.evaluate.finished_runs import EvaluatedRun, Prepared, prepared_again, read_evaluation
 from mlubench.evaluate.flips import flips_between, parts_of
-from mlubench.evaluate.pairing import common_rows, pair_images
+from mlubench.evaluate.predictions import common_rows, pair_images
 from mlubench.evaluate.thumbnails import write_thumbnails
 from mlubench.explain.explanation import Explanation, write_explanation
 from mlubench.images.datasets.labels import label_order
@@ -22,8 +22,6 @@ from mlubench.images.decoding.cache import DecodedImages
 from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise, layer_noises
 from mlubench.networks.layer_graph import layer_graph
-from mlubench.verdicts.accuracy_gates import EvaluatedRun
-from mlubench.verdicts.judge import read_evaluation
 
 #: Images on which layers are compared; each is some thousands to millions of numbers of a layer.
 IMAGES = 32

@@ -21,8 +21,8 @@ from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.errors import ConfigError
 from mlubench.evaluate.finished_runs import Prepared, prepared_again
 from mlubench.evaluate.inference import infer_images
-from mlubench.evaluate.predictions import merge_shards
-from mlubench.evaluate.shard_files import Workspace
+from mlubench.evaluate.options import EvaluateParameters
+from mlubench.evaluate.shard_files import Workspace, merge_shards
 from mlubench.explain.curve import Fallback, FallbackPoint, write_fallback
 from mlubench.explain.explain import chosen_rows, compared_layers
 from mlubench.magicmind_sample.options import CompileParameters
@@ -30,7 +30,6 @@ from mlubench.metrics.layer_noise import rank_by_added_noise
 from mlubench.metrics.paired import Paired, compare_paired
 from mlubench.networks.compile import Compiled
 from mlubench.networks.layer_graph import layer_graph
-from mlubench.networks.options import EvaluateParameters
 from mlubench.runs.record import RunRecord
 from mlubench.speed.measure.rounds import interleave
 from mlubench.speed.measure.session import Load, Measuring

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import MlubenchError
-from mlubench.evaluate.pairing import pair_images
+from mlubench.evaluate.finished_runs import read_evaluation
+from mlubench.evaluate.predictions import pair_images
 from mlubench.explain.explain import explain
 from mlubench.explain.explanation import Explanation
 from mlubench.metrics.verdict import Verdict
@@ -37,7 +38,6 @@ from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY, THROUGHPUT
 from mlubench.runs.verdict import GateRecord
 from mlubench.speed.benchmark.throughput import row_name
-from mlubench.verdicts.judge import read_evaluation
 
 Progress = Callable[[int, int], None]
 

@@ -16,8 +16,8 @@ from mlubench.devices.engine_host import Counted, count_devices, engine_host
 from mlubench.engines.precisions import REFERENCE
 from mlubench.engines.traits import traits
 from mlubench.errors import ConfigError, MlubenchError
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.networks.choose import choose_network, network_in_any_order
-from mlubench.networks.options import EvaluateParameters
 from mlubench.nightly.options import NightlyParameters
 from mlubench.nightly.suite_file import Planned, find_suite, read_suite_file
 from mlubench.speed.benchmark.options import BenchParameters

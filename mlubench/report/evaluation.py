@@ -12,6 +12,7 @@ import pyarrow as pa
 from mlubench.engines.precisions import REFERENCE, is_quantised
 from mlubench.evaluate.accuracy import AccuracyRow
 from mlubench.evaluate.flips import FlipPart, parts_of
+from mlubench.evaluate.table import RowText, row_text
 from mlubench.explain.curve import Curve, fallback_end
 from mlubench.explain.explanation import Explanation
 from mlubench.explain.plots import curve_picture, layer_picture
@@ -21,7 +22,7 @@ from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.history_plots import accuracy_history
 from mlubench.presentation.page import command, page_environment
 from mlubench.presentation.pictures import Picture
-from mlubench.presentation.text import RowText, row_text, verdict_text
+from mlubench.presentation.text import verdict_text
 from mlubench.report.evaluation_plots import accuracy_plots
 from mlubench.report.flip_lists import FlipGroup, flip_lists
 from mlubench.report.verdict import PageVerdict

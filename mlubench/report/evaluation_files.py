@@ -16,13 +16,13 @@ from mlubench.engines.precisions import REFERENCE
 from mlubench.errors import ConfigError, StoreError
 from mlubench.evaluate.accuracy import AccuracyRow, rows_of
 from mlubench.evaluate.flips import find_flips
+from mlubench.evaluate.options import EvaluateParameters, check_parameters
 from mlubench.evaluate.predictions import scored_part
 from mlubench.evaluate.thumbnails import read_thumbnails
 from mlubench.explain.curve import read_curve
 from mlubench.explain.explanation import read_explanation
 from mlubench.images.datasets.labels import label_order
 from mlubench.metrics.classes import ClassDrop, class_drops
-from mlubench.networks.options import EvaluateParameters, check_parameters
 from mlubench.report.evaluation import EvaluationPage, Explained, main_picture, render_report
 from mlubench.report.verdict import PageVerdict, by_own_limits
 from mlubench.runs.baselines import PUBLISHED, VerdictRecord, judgement_of

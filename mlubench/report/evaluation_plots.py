@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mlubench.evaluate.accuracy import AccuracyRow
+from mlubench.evaluate.table import RowText, row_text
 from mlubench.metrics.figures import in_points
 from mlubench.presentation.pictures import Interval, Picture, interval_figure
-from mlubench.presentation.text import RowText, row_text
 from mlubench.runs.record import PublishedRecord
 
 

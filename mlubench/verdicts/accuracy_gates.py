@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from mlubench.engines.precisions import REFERENCE
-from mlubench.evaluate.pairing import Pairs, pair_images
+from mlubench.evaluate.finished_runs import EvaluatedRun
+from mlubench.evaluate.predictions import Pairs, pair_images
 from mlubench.metrics.accuracy import wilson_interval
 from mlubench.metrics.classes import ClassDrop, class_drops
 from mlubench.metrics.figures import in_points
@@ -26,20 +24,6 @@ from mlubench.verdicts.thresholds import Gates
 #: Classes that lost are listed so many at most; the reason of the last says how many more.
 _CLASSES = 10
 _DIGITS = 12
-
-
-@dataclass(frozen=True)
-class EvaluatedRun:
-    """What a run folder of an evaluation holds, as far as the gates need it."""
-
-    record: RunRecord
-    predictions: pa.Table
-
-    @property
-    def precisions(self) -> list[str]:
-        """Those that were evaluated, force_float32 first, then by name."""
-        found: list[str] = pc.unique(self.predictions["precision"]).to_pylist()
-        return sorted(found, key=lambda name: (name != REFERENCE, name))
 
 
 def image_gates(counts: ImageCounts, gates: Gates) -> list[Gate]:

@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlubench.errors import ConfigError
+from mlubench.evaluate.finished_runs import EvaluatedRun, read_evaluation
 from mlubench.networks.changed_weights import changed_layers
 from mlubench.runs.baselines import PUBLISHED
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
-from mlubench.runs.schemas import ACCURACY, PREDICTIONS
+from mlubench.runs.schemas import ACCURACY
 from mlubench.runs.verdict import Gate, Judged
 from mlubench.store import Store
 from mlubench.verdicts.accuracy_gates import (
-    EvaluatedRun,
     PublishedFigure,
     baseline_gates,
     compile_gates,
@@ -104,18 +104,6 @@ def judge_benchmark(run: Path, baseline: Path, gates: Gates) -> Judged:
         [model, *speed_gates(compared, gates)],
         _but_model(compared),
         compared,
-    )
-
-
-def read_evaluation(folder: Path) -> EvaluatedRun:
-    """Read a run folder of an evaluation.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
-    return EvaluatedRun(
-        RunRecord.read(folder / "run.json"),
-        read_parquet(folder / "predictions.parquet", PREDICTIONS),
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mlubench.errors import StoreError
-from mlubench.evaluate.predictions import ShardFacts, read_shard, write_shard
+from mlubench.evaluate.shard_files import ShardFacts, read_shard, write_shard
 from mlubench.images.datasets.dataset import Dataset
 from mlubench.images.decoding.cache import verify_block
 from mlubench.images.decoding.decoder import decode_dataset

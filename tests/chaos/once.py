@@ -28,8 +28,8 @@ from mlubench.devices.pool import DevicePool
 from mlubench.devices.shards import cut
 from mlubench.errors import DeviceError, EngineError, WorkerError
 from mlubench.evaluate.inference import Inferred, infer_images
-from mlubench.evaluate.predictions import CORRUPT, SCORED, merge_shards, predictions_table
-from mlubench.evaluate.shard_files import Workspace
+from mlubench.evaluate.predictions import CORRUPT, SCORED, predictions_table
+from mlubench.evaluate.shard_files import Workspace, merge_shards
 from mlubench.images.datasets.labels import simple_order
 from mlubench.images.decoding.blocks import BLOCK_IMAGES
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord

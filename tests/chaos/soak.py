@@ -77,7 +77,7 @@ def soak(folder: Path, seconds: float) -> list[Held]:
     prepare_prefect(folder)
     from flows.ending import outcome_of
     from flows.evaluate import evaluate
-    from mlubench.networks.options import check_parameters
+    from mlubench.evaluate.options import check_parameters
 
     parameters = check_parameters(
         out=folder, precision=("force_float32", "qint8_mixed_float16"), calibration_num=40

@@ -12,9 +12,9 @@ from mlubench.cli.sample import accuracy
 from mlubench.cli.spellings import SPELLINGS, as_given, modern
 from mlubench.engines.magicmind.flags import REFUSED_KEYS as MAGICMIND_REFUSES
 from mlubench.engines.openvino.flags import BUILD_CONFIG_KEYS, MLU_ONLY
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.magicmind_sample.options import CompileParameters, InferParameters
 from mlubench.networks.flags import CompileFlags
-from mlubench.networks.options import EvaluateParameters
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "docs" / "flags.md").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ import pytest
 from mlubench import catalogue
 from mlubench.errors import ConfigError, DatasetError
 from mlubench.evaluate.images import ChosenImages, choose_images
+from mlubench.evaluate.options import check_parameters
 from mlubench.images.datasets.labels import imagenet_order
-from mlubench.networks.options import check_parameters
 from tests.images import packing
 
 FILES = {f"ILSVRC2012_val_{number:08d}.JPEG": b"x%d" % number for number in range(8)}

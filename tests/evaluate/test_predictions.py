@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlubench.errors import StoreError
-from mlubench.evaluate.predictions import (
+from mlubench.evaluate.predictions import Top, predictions_table
+from mlubench.evaluate.shard_files import (
     ShardFacts,
-    Top,
     merge_shards,
-    predictions_table,
     read_shard,
     shards_table,
     write_shard,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mlubench.evaluate.thumbnail import SIDE, thumbnail
+from mlubench.evaluate.thumbnails import SIDE, thumbnail
 
 
 def _gradient(height: int, width: int) -> np.ndarray:

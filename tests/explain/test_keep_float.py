@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.explain.keep_float import compile_command, least_count
-from mlubench.networks.options import EvaluateParameters
 
 
 @given(st.integers(0, 200), st.data())

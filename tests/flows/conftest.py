@@ -9,8 +9,8 @@ from unittest import mock
 
 import pytest
 
+from mlubench.evaluate.options import check_parameters
 from mlubench.evaluate.results import Outcome
-from mlubench.networks.options import check_parameters
 from tests.support.fitted import write_fitted_network
 from tests.support.plain_flow import plainly
 from tests.support.sample import copy_compiled

@@ -12,7 +12,7 @@ from flows import launch
 from mlubench import cli
 from mlubench.errors import MlubenchError, StoreError
 from mlubench.evaluate import images
-from mlubench.networks.options import check_parameters
+from mlubench.evaluate.options import check_parameters
 from tests.flows.conftest import Evaluate
 from tests.support.plain_command import plain_evaluations
 

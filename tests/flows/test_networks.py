@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mlubench.errors import EngineError, NetworkError
+from mlubench.evaluate.options import check_parameters
 from mlubench.networks.choose import OnnxFile, choose_network
 from mlubench.networks.fetch.download import Downloads
 from mlubench.networks.importing import import_network
-from mlubench.networks.options import check_parameters
 from mlubench.store import Store
 from tests.flows.conftest import Evaluate
 from tests.networks.fetch.test_files import TEXT, WEIGHTS, catalogue

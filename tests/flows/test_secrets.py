@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlubench.networks.options import check_parameters
+from mlubench.evaluate.options import check_parameters
 from tests.support.prefect import migrated_home
 from tests.support.processes import MARK, alive, listening, marked, new_mark
 from tests.support.sample import copy_compiled

@@ -14,13 +14,13 @@ from onnx import TensorProto, helper
 
 from mlubench.engines.interface import NetworkFiles
 from mlubench.errors import ConfigError, NetworkError
+from mlubench.evaluate.options import check_parameters
 from mlubench.images.datasets.labels import label_order
 from mlubench.networks import caffe
 from mlubench.networks.caffe import import_caffe
 from mlubench.networks.choose import CaffeFiles, Network, OnnxFile, choose_network
 from mlubench.networks.importing import ImportedNetwork, check_label_order, import_network
 from mlubench.networks.onnx.file import read_onnx
-from mlubench.networks.options import check_parameters
 from mlubench.store import Store
 from tests.networks.fetch.test_files import catalogue
 from tests.support.networks import SIDE, write_small_network

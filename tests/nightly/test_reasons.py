@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mlubench.errors import DeviceError
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.metrics.verdict import Verdict
-from mlubench.networks.options import EvaluateParameters
 from mlubench.nightly import reasons
 from mlubench.nightly.reasons import explain_ending, needs_explaining, with_history
 from mlubench.nightly.record import RunEnding

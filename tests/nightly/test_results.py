@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlubench.errors import ConfigError, DeviceError
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.metrics.verdict import Verdict
-from mlubench.networks.options import EvaluateParameters
 from mlubench.nightly.options import NightlyParameters
 from mlubench.nightly.record import NightlyRecord, RunEnding
 from mlubench.nightly.results import exit_status, run_ending, skipped, write_nightly

@@ -9,7 +9,7 @@ import pytest
 
 from mlubench.engines.precisions import PRECISIONS
 from mlubench.errors import ConfigError
-from mlubench.networks.options import EvaluateParameters
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.nightly.options import NightlyParameters
 from mlubench.nightly.suite import Suite, read_suite
 from mlubench.nightly.suite_file import SuiteEntry, SuiteFile, suite_files

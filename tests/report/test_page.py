@@ -12,11 +12,11 @@ import pytest
 
 from mlubench.cli import main
 from mlubench.evaluate.flips import parts_of, pictured
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.evaluate.thumbnails import write_thumbnails
 from mlubench.explain.explanation import write_explanation
 from mlubench.images.decoding.cache import DecodedImages, ImageRecord
 from mlubench.metrics.verdict import Verdict
-from mlubench.networks.options import EvaluateParameters
 from mlubench.nightly.results import judge_run
 from mlubench.nightly.suite import SuiteRun
 from mlubench.report.page import page_again, write_page

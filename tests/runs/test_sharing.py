@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mlubench.errors import ConfigError, StoreError
+from mlubench.evaluate.options import EvaluateParameters
 from mlubench.evaluate.results import Outcome
 from mlubench.metrics.verdict import Verdict
-from mlubench.networks.options import EvaluateParameters
 from mlubench.nightly.record import NightlyRecord, RunEnding
 from mlubench.nightly.results import judge_run, with_shared
 from mlubench.nightly.suite import SuiteRun

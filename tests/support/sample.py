@@ -33,12 +33,12 @@ def _compile(folder: Path) -> None:
     from mlubench.devices.engine_host import engine_host
     from mlubench.devices.pool import DevicePool
     from mlubench.evaluate.images import choose_images
+    from mlubench.evaluate.options import EvaluateParameters
     from mlubench.images.decoding.decoder import decode_images
     from mlubench.networks.calibration import CalibrationImages
     from mlubench.networks.choose import choose_network
     from mlubench.networks.compile import build_spec, compile_network
     from mlubench.networks.importing import import_network
-    from mlubench.networks.options import EvaluateParameters
     from mlubench.runs.folders import Run
 
     asked = EvaluateParameters(out=folder)

@@ -26,8 +26,7 @@ from mlubench.evaluate.cluster.lost_workers import ENDED, Losses
 from mlubench.evaluate.cluster.messages import NetworkAbsent, ShardAnswer, ShardOrder
 from mlubench.evaluate.cluster.network_transfer import PATIENCE, SentNetwork, none_left
 from mlubench.evaluate.inference import Inferred, read_results, shard_files
-from mlubench.evaluate.predictions import ShardFacts, write_shard
-from mlubench.evaluate.shard_files import Workspace
+from mlubench.evaluate.shard_files import ShardFacts, Workspace, write_shard
 from mlubench.images.decoding.cache import DecodedImages
 from mlubench.images.decoding.decoder import Decoding
 from mlubench.networks.compile import Compiled

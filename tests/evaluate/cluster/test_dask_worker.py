@@ -17,7 +17,7 @@ from mlubench.evaluate.cluster.dask_worker import close_devices, infer_shard
 from mlubench.evaluate.cluster.messages import NetworkAbsent, PackedNetwork, ShardOrder
 from mlubench.evaluate.cluster.preflight import require_dask
 from mlubench.evaluate.cluster.same_environment import check_same, same_facts
-from mlubench.networks.options import check_parameters
+from mlubench.evaluate.options import check_parameters
 from mlubench.store import Store, content_key
 
 PARTS = {"network": "tiny"}

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mlubench.devices.pool import DevicePool
+from mlubench.evaluate.options import check_parameters
 from mlubench.networks.compile import Compiled
-from mlubench.networks.options import check_parameters
 from mlubench.runs.record import TriedRecord, TuningRecord
 from mlubench.speed.measure import batch_tuning
 from mlubench.speed.measure.batch_tuning import other_batches, quickest, search_batch
