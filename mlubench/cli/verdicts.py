@@ -16,7 +16,7 @@ from mlubench.verdicts.thresholds import Gates
 if TYPE_CHECKING:
     from mlubench.object_store.store import Depot
     from mlubench.runs.baselines import Pin
-    from mlubench.runs.verdict import Judged
+    from mlubench.verdicts.judge import Judged
 
 _USUAL = Gates()
 
@@ -43,11 +43,10 @@ def compare(
     3 inconclusive.
     """
     from mlubench.metrics.verdict import Verdict
-    from mlubench.runs.baselines import judge_by
     from mlubench.runs.lookup import find_run
+    from mlubench.verdicts.judge import judge_by
     from mlubench.verdicts.junit import write_junit
-    from mlubench.verdicts.speed_gates import render_comparison
-    from mlubench.verdicts.table import judged_lines, render_gates
+    from mlubench.verdicts.table import judged_lines, render_comparison, render_gates
 
     run, baseline = _brought(run, baseline, out, artifacts)
     judged = judge_by(run, baseline, gates, out, conf)
@@ -90,7 +89,7 @@ def _brought(run: str, baseline: str, out: Path, artifacts: str | None) -> tuple
 def _show(judged: Judged, folder: Path) -> str:
     """Keep the verdict in the run's folder and on its page; return why that could not be."""
     from mlubench.report.page import page_again
-    from mlubench.runs.baselines import keep_judgement
+    from mlubench.verdicts.judge import keep_judgement
 
     try:
         keep_judgement(judged, folder)

@@ -20,20 +20,20 @@ from mlubench.nightly.suite import Suite, SuiteRun
 from mlubench.nightly.text import headline, nightly_markdown
 from mlubench.object_store.store import Depot
 from mlubench.report.page import page_again
-from mlubench.runs.baselines import (
-    LAST_GOOD,
-    PINNED,
-    PUBLISHED,
-    find_baseline,
+from mlubench.runs.baselines import LAST_GOOD, PINNED, PUBLISHED, find_baseline
+from mlubench.runs.folders import free_run_id
+from mlubench.runs.sharing import bring_baseline
+from mlubench.runs.verdict import Gate
+from mlubench.speed.benchmark.results import BenchOutcome
+from mlubench.store import atomic_folder, locked, write_atomic
+from mlubench.verdicts.judge import (
+    Judged,
+    gate_records,
+    judge,
+    judge_alone,
     judge_by,
     record_verdict,
 )
-from mlubench.runs.folders import free_run_id
-from mlubench.runs.sharing import bring_baseline
-from mlubench.runs.verdict import Gate, Judged, gate_records
-from mlubench.speed.benchmark.results import BenchOutcome
-from mlubench.store import atomic_folder, locked, write_atomic
-from mlubench.verdicts.judge import judge, judge_alone
 from mlubench.verdicts.junit import write_junit
 
 #: Exit statuses, the worst first: a gate that failed is news of a network, and no other run's

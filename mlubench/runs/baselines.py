@@ -14,16 +14,12 @@ from typing import Literal
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
-from mlubench import catalogue
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
 from mlubench.runs.lookup import RunFacts, all_facts, find_run, read_facts
 from mlubench.runs.record import Record
-from mlubench.runs.verdict import GateRecord, Judged, gate_records
+from mlubench.runs.verdict import GateRecord
 from mlubench.store import locked, write_json
-from mlubench.verdicts.accuracy_gates import PublishedFigure
-from mlubench.verdicts.judge import judge, judge_by_published
-from mlubench.verdicts.thresholds import Gates
 
 PINNED = "pinned"
 LAST_GOOD = "last-good"
@@ -191,29 +187,6 @@ def pins(out: Path) -> list[Pin]:
         ) from error
 
 
-def record_verdict(judged: Judged, out: Path) -> Path:
-    """Keep what was said of a run, which decides whether it is good; return the file.
-
-    A flow calls it. ``mlubench compare`` does not: a user may compare what he likes.
-
-    Raises:
-        StoreError: the folder cannot be written.
-    """
-    path = verdict_path(judged.run, out)
-    _verdict_record(judged).write(path)
-    return path
-
-
-def _verdict_record(judged: Judged) -> VerdictRecord:
-    return VerdictRecord(
-        run_id=judged.run,
-        baseline=judged.baseline,
-        verdict=judged.verdict,
-        gates=gate_records(judged),
-        remarks=tuple(judged.remarks),
-    )
-
-
 def recorded_verdict(run_id: str, out: Path) -> VerdictRecord | None:
     """Return what was said of a run, if anything was.
 
@@ -222,19 +195,6 @@ def recorded_verdict(run_id: str, out: Path) -> VerdictRecord | None:
     """
     path = verdict_path(run_id, out)
     return VerdictRecord.read(path) if path.is_file() else None
-
-
-def keep_judgement(judged: Judged, folder: Path) -> Path:
-    """Keep what ``mlubench compare`` said of a run in its own folder, for its page.
-
-    That makes the run neither good nor bad; see :func:`record_verdict`.
-
-    Raises:
-        StoreError: the folder cannot be written.
-    """
-    path = folder / JUDGEMENT_FILE
-    _verdict_record(judged).write(path)
-    return path
 
 
 def judgement_of(folder: Path) -> VerdictRecord | None:
@@ -274,44 +234,6 @@ def find_baseline(run: Path, which: str, out: Path) -> Path | None:
         good = [other for other in all_facts(out) if is_older_and_good(other, facts, out)]
         return max(good, key=_age).folder if good else None
     return find_run(which, out)
-
-
-def judge_by(run: str, baseline: str, gates: Gates, out: Path, conf: Sequence[Path] = ()) -> Judged:
-    """Judge a run by a baseline.
-
-    Args:
-        run: path or id.
-        baseline: likewise; or ``pinned``, ``last-good`` or ``published``.
-        gates: the thresholds.
-        out: folder of runs and caches.
-        conf: further folders of catalogues, for the published figures.
-
-    Raises:
-        ConfigError: there is no such run or baseline, or they cannot be compared.
-        StoreError: a run cannot be read.
-    """
-    folder = find_run(run, out)
-    if baseline == PUBLISHED:
-        return judge_by_published(folder, _published(folder, conf), gates)
-    found = find_baseline(folder, baseline, out)
-    if found is None:
-        facts = read_facts(folder)
-        raise ConfigError(
-            f"there is no {baseline} baseline",
-            where=folder.name,
-            expected=f"another {facts.kind} of {facts.model}"
-            + (f" on {facts.dataset}" if facts.dataset else "")
-            + f" with {facts.engine} in {', '.join(facts.precisions)}",
-            fix="mlubench baseline pin RUN, or name a run",
-        )
-    return judge(folder, found, gates)
-
-
-def _published(folder: Path, conf: Sequence[Path]) -> list[PublishedFigure]:
-    model = read_facts(folder).model
-    entry = catalogue.models(conf).get(model)
-    figures = entry.published if entry else ()
-    return [PublishedFigure(one.source, one.precision, one.top1, one.differs) for one in figures]
 
 
 def is_older_and_good(other: RunFacts, facts: RunFacts, out: Path) -> bool:

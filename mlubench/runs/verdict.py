@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlubench.metrics.verdict import Verdict, worst
+from mlubench.metrics.verdict import Verdict
 from mlubench.runs.record import Record
-from mlubench.verdicts.speed_gates import RunsCompared
 
 
 @dataclass(frozen=True)
@@ -27,30 +26,6 @@ class Gate:
     reason: str
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A run, judged.
-
-    Attributes:
-        run: its id.
-        baseline: what it was judged by: another run's id, ``published``, or empty.
-        gates: in the order in which they are shown.
-        remarks: what else differs from the baseline, a sentence each.
-        compared: of a benchmark, the two runs side by side.
-    """
-
-    run: str
-    baseline: str
-    gates: Sequence[Gate]
-    remarks: Sequence[str] = ()
-    compared: RunsCompared | None = None
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of all gates."""
-        return worst(gate.verdict for gate in self.gates)
-
-
 class GateRecord(Record):
     """What a gate said, as it is kept in files; see :class:`Gate`."""
 
@@ -58,11 +33,6 @@ class GateRecord(Record):
     subject: str
     verdict: Verdict
     reason: str
-
-
-def gate_records(judged: Judged) -> tuple[GateRecord, ...]:
-    """Return a run's gates as they are kept in files."""
-    return tuple(GateRecord(**vars(gate)) for gate in judged.gates)
 
 
 def worst_first(gates: Sequence[GateRecord]) -> list[GateRecord]:

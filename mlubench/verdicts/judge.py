@@ -7,18 +7,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlubench import catalogue
 from mlubench.errors import ConfigError
 from mlubench.evaluate.finished_runs import EvaluatedRun, read_evaluation
+from mlubench.metrics.verdict import Verdict, worst
 from mlubench.networks.changed_weights import changed_layers
-from mlubench.runs.baselines import PUBLISHED
+from mlubench.runs.baselines import (
+    JUDGEMENT_FILE,
+    PUBLISHED,
+    VerdictRecord,
+    find_baseline,
+    verdict_path,
+)
 from mlubench.runs.bench_record import BenchRecord
+from mlubench.runs.lookup import find_run, read_facts
 from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import RunRecord
 from mlubench.runs.schemas import ACCURACY
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.verdict import Gate, GateRecord
 from mlubench.store import Store
 from mlubench.verdicts.accuracy_gates import (
     PublishedFigure,
@@ -30,8 +39,7 @@ from mlubench.verdicts.accuracy_gates import (
     published_gates,
     reference_gates,
 )
-from mlubench.verdicts.speed_gates import RunsCompared, compare_benchmarks
-from mlubench.verdicts.speed_verdicts import speed_gates
+from mlubench.verdicts.speed_gates import RunsCompared, compare_benchmarks, speed_gates
 from mlubench.verdicts.thresholds import Gates
 
 #: Layers whose weights changed are named so many at most.
@@ -179,3 +187,106 @@ def _but_model(compared: RunsCompared) -> list[str]:
 
 def _kind(benchmark: bool) -> str:
     return "a benchmark" if benchmark else "an evaluation"
+
+
+def record_verdict(judged: Judged, out: Path) -> Path:
+    """Keep what was said of a run, which decides whether it is good; return the file.
+
+    A flow calls it. ``mlubench compare`` does not: a user may compare what he likes.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    path = verdict_path(judged.run, out)
+    _verdict_record(judged).write(path)
+    return path
+
+
+def _verdict_record(judged: Judged) -> VerdictRecord:
+    return VerdictRecord(
+        run_id=judged.run,
+        baseline=judged.baseline,
+        verdict=judged.verdict,
+        gates=gate_records(judged),
+        remarks=tuple(judged.remarks),
+    )
+
+
+def keep_judgement(judged: Judged, folder: Path) -> Path:
+    """Keep what ``mlubench compare`` said of a run in its own folder, for its page.
+
+    That makes the run neither good nor bad; see :func:`record_verdict`.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    path = folder / JUDGEMENT_FILE
+    _verdict_record(judged).write(path)
+    return path
+
+
+def judge_by(run: str, baseline: str, gates: Gates, out: Path, conf: Sequence[Path] = ()) -> Judged:
+    """Judge a run by a baseline.
+
+    Args:
+        run: path or id.
+        baseline: likewise; or ``pinned``, ``last-good`` or ``published``.
+        gates: the thresholds.
+        out: folder of runs and caches.
+        conf: further folders of catalogues, for the published figures.
+
+    Raises:
+        ConfigError: there is no such run or baseline, or they cannot be compared.
+        StoreError: a run cannot be read.
+    """
+    folder = find_run(run, out)
+    if baseline == PUBLISHED:
+        return judge_by_published(folder, _published(folder, conf), gates)
+    found = find_baseline(folder, baseline, out)
+    if found is None:
+        facts = read_facts(folder)
+        raise ConfigError(
+            f"there is no {baseline} baseline",
+            where=folder.name,
+            expected=f"another {facts.kind} of {facts.model}"
+            + (f" on {facts.dataset}" if facts.dataset else "")
+            + f" with {facts.engine} in {', '.join(facts.precisions)}",
+            fix="mlubench baseline pin RUN, or name a run",
+        )
+    return judge(folder, found, gates)
+
+
+def _published(folder: Path, conf: Sequence[Path]) -> list[PublishedFigure]:
+    model = read_facts(folder).model
+    entry = catalogue.models(conf).get(model)
+    figures = entry.published if entry else ()
+    return [PublishedFigure(one.source, one.precision, one.top1, one.differs) for one in figures]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run, judged.
+
+    Attributes:
+        run: its id.
+        baseline: what it was judged by: another run's id, ``published``, or empty.
+        gates: in the order in which they are shown.
+        remarks: what else differs from the baseline, a sentence each.
+        compared: of a benchmark, the two runs side by side.
+    """
+
+    run: str
+    baseline: str
+    gates: Sequence[Gate]
+    remarks: Sequence[str] = ()
+    compared: RunsCompared | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all gates."""
+        return worst(gate.verdict for gate in self.gates)
+
+
+def gate_records(judged: Judged) -> tuple[GateRecord, ...]:
+    """Return a run's gates as they are kept in files."""
+    return tuple(GateRecord(**vars(gate)) for gate in judged.gates)

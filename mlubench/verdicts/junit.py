@@ -14,8 +14,9 @@ from xml.etree import ElementTree as Xml
 
 from mlubench.metrics.verdict import Verdict
 from mlubench.presentation.text import verdict_text
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.verdict import Gate
 from mlubench.store import write_atomic
+from mlubench.verdicts.judge import Judged
 
 #: What XML 1.0 has no character for.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from mlubench.errors import ConfigError
-from mlubench.metrics.figures import NONE
 from mlubench.metrics.speed import SpeedChange, compare_speed
 from mlubench.metrics.verdict import Verdict, worst
-from mlubench.presentation.text import verdict_text
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.parquet import read_parquet
 from mlubench.runs.schemas import THROUGHPUT
+from mlubench.runs.verdict import Gate
 from mlubench.speed.benchmark.throughput import row_name
+from mlubench.verdicts.thresholds import Gates
 
 #: What makes two rows of two runs one configuration.
 _KEYS = (
@@ -120,33 +116,6 @@ def compare_benchmarks(run: Path, baseline: Path, min_effect: float) -> RunsComp
     return RunsCompared(comparisons, alone, _remarks(run, baseline))
 
 
-def render_comparison(compared: RunsCompared) -> Table:
-    """Return the comparison as a table that fits 100 columns."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    table.add_column("configuration", overflow="fold")
-    for heading in (
-        "baseline\nimages/s",
-        "run\nimages/s",
-        "ratio\n95 % interval",
-        "smallest loss\nthat would show",
-        "verdict",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for one in compared.comparisons:
-        change = one.change
-        interval = NONE if change.low == 0 else f"{change.low:.3f} to {change.high:.3f}"
-        smallest = f"{100 * change.detectable:.1f} %" if change.detectable < 1 else "none"
-        table.add_row(
-            Text(one.name),
-            f"{one.baseline:.5g}",
-            f"{one.candidate:.5g}",
-            f"{change.ratio:.3f}\n{interval}",
-            smallest,
-            verdict_text(change.verdict).upper() + ("\ndisturbed" if one.disturbed else ""),
-        )
-    return table
-
-
 def _rows(folder: Path) -> dict[tuple[Any, ...], Mapping[str, Any]]:
     table = read_parquet(folder / "throughput.parquet", THROUGHPUT)
     return {
@@ -170,3 +139,32 @@ def _remarks(run: Path, baseline: Path) -> list[str]:
         for what, (mine, other) in pairs.items()
         if mine != other
     ]
+
+
+def speed_gates(compared: RunsCompared, gates: Gates) -> list[Gate]:
+    """Return a gate on speed and one on memory for each configuration of both runs.
+
+    A configuration that only one of them has leaves a doubt.
+    """
+    found = [gate for one in compared.comparisons for gate in _both(one, gates)]
+    for text in compared.alone:
+        subject, _, reason = text.rpartition(": ")
+        found.append(Gate("speed", subject, Verdict.INCONCLUSIVE, reason))
+    return found
+
+
+def _both(one: Comparison, gates: Gates) -> list[Gate]:
+    reason = f"{one.candidate:.5g} images/s, the baseline {one.baseline:.5g}: {one.change.reason}"
+    if one.disturbed:
+        reason += "; other processes had much of the host meanwhile"
+    speed = Gate("speed", one.name, one.change.verdict, reason)
+    before, now = one.memory_kib
+    if not before or not now:
+        return [speed]
+    ratio = now / before
+    verdict = Verdict.FAIL if ratio > gates.max_memory_ratio else Verdict.PASS
+    reason = (
+        f"{now / 1024:.0f} MiB, the baseline {before / 1024:.0f}: ratio {ratio:.2f}, limit "
+        f"{gates.max_memory_ratio:g}"
+    )
+    return [speed, Gate("memory", one.name, verdict, reason)]

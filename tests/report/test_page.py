@@ -20,8 +20,8 @@ from mlubench.metrics.verdict import Verdict
 from mlubench.nightly.results import judge_run
 from mlubench.nightly.suite import SuiteRun
 from mlubench.report.page import page_again, write_page
-from mlubench.runs.baselines import record_verdict
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.verdict import Gate
+from mlubench.verdicts.judge import Judged, record_verdict
 from mlubench.verdicts.thresholds import Gates
 from tests.support import pages
 from tests.support.runs import answers, right_ones, write_evaluation

@@ -10,16 +10,9 @@ import pytest
 
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
-from mlubench.runs.baselines import (
-    find_baseline,
-    judge_by,
-    pin,
-    pins,
-    record_verdict,
-    recorded_verdict,
-    unpin,
-)
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.baselines import find_baseline, pin, pins, recorded_verdict, unpin
+from mlubench.runs.verdict import Gate
+from mlubench.verdicts.judge import Judged, judge_by, record_verdict
 from mlubench.verdicts.thresholds import Gates
 from tests.support.runs import answers, write_benchmark, write_evaluation
 

@@ -21,7 +21,7 @@ from mlubench.nightly.suite import SuiteRun
 from mlubench.object_store.address import parse_address
 from mlubench.object_store.store import Depot
 from mlubench.object_store.transfer import Source
-from mlubench.runs.baselines import pin, pins, record_verdict, unpin
+from mlubench.runs.baselines import pin, pins, unpin
 from mlubench.runs.bench_record import BenchRecord
 from mlubench.runs.history import append_accuracy, append_throughput, read_accuracy_history
 from mlubench.runs.parquet import read_parquet
@@ -39,8 +39,9 @@ from mlubench.runs.sharing import (
     push_run,
     share,
 )
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.verdict import Gate
 from mlubench.store import write_json
+from mlubench.verdicts.judge import Judged, record_verdict
 from mlubench.verdicts.thresholds import Gates
 from tests.support.depots import Bucket
 from tests.support.runs import answers, right_ones, write_benchmark, write_evaluation

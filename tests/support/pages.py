@@ -16,12 +16,12 @@ from mlubench.metrics.classes import class_drops
 from mlubench.metrics.layer_noise import LayerNoise
 from mlubench.metrics.paired import compare_right
 from mlubench.metrics.verdict import Verdict
-from mlubench.runs.baselines import record_verdict
 from mlubench.runs.history import append_accuracy
 from mlubench.runs.parquet import read_parquet
 from mlubench.runs.record import PublishedRecord, RunRecord
 from mlubench.runs.schemas import ACCURACY, PREDICTIONS
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.verdict import Gate
+from mlubench.verdicts.judge import Judged, record_verdict
 from tests.support.runs import PRECISIONS, answers, right_ones, write_evaluation
 
 REFERENCE, INT8 = PRECISIONS

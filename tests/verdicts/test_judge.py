@@ -10,9 +10,9 @@ import pytest
 
 from mlubench.errors import ConfigError, StoreError
 from mlubench.metrics.verdict import Verdict
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.verdict import Gate
 from mlubench.verdicts.accuracy_gates import PublishedFigure
-from mlubench.verdicts.judge import judge, judge_alone, judge_by_published
+from mlubench.verdicts.judge import Judged, judge, judge_alone, judge_by_published
 from mlubench.verdicts.thresholds import Gates
 from tests.support.runs import (
     CLASSES,

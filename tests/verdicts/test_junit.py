@@ -6,7 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from mlubench.metrics.verdict import Verdict
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.verdict import Gate
+from mlubench.verdicts.judge import Judged
 from mlubench.verdicts.junit import junit_xml, write_junit
 
 _GATES = [

@@ -11,8 +11,8 @@ import pytest
 from mlubench.cli import main
 from mlubench.metrics.verdict import Verdict
 from mlubench.report.page import write_page
-from mlubench.runs.baselines import record_verdict
-from mlubench.runs.verdict import Gate, Judged
+from mlubench.runs.verdict import Gate
+from mlubench.verdicts.judge import Judged, record_verdict
 from tests.support.markup import ParsedPage
 from tests.support.speed_pages import HOSTILE, INT8, RATES, write_bench
 from tests.support.undrawn import undrawn as undrawn
