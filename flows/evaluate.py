@@ -48,10 +48,9 @@ from mlubench.runs.sharing import RUNS
 from mlubench.speed.measure.batch_tuning import other_batches
 from mlubench.store import Store
 from tasks.cluster import dask_hosts, infer_on_hosts
-from tasks.evaluation import infer_images, search_batch, tune_networks
+from tasks.evaluation import infer_images, publish, search_batch, tune_networks, write_run
 from tasks.images import choose_images, decode_images
 from tasks.networks import compile_network, fetch_network, import_network
-from tasks.outcome import publish, write_run
 from tasks.progress import remark
 from tasks.sharing import open_run, share
 

@@ -12,7 +12,7 @@ def shown(outcome: Outcome) -> dict[str, tuple[str, str]]:
 
     That they get there is a matter of ``tests/flows/test_evaluate_artifacts.py``.
     """
-    from tasks import outcome as task
+    from tasks import evaluation as task
 
     with (
         mock.patch.object(task, "create_table_artifact") as table,
