@@ -40,7 +40,7 @@ PREFECT_SERVER_API_PORT ?= 4200
 .PHONY: help setup eval bench nightly run server deploy test test-long test-postgres smoke bench-pipeline bench-crosscheck bench-rivals \
         bench-cold bench-growth bench-night bench-selfcheck bench-decoders bench-importing bench-reporting bench-overlap bench-startup \
         bench-orchestration bench-memory \
-        chaos soak lint format proto clean
+        chaos soak lint format diagram proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -175,6 +175,9 @@ lint: $(VENV)/ready-dev  ## style, types, Python 3.7 where it must be, container
 format: $(VENV)/ready-dev  ## mend the style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+diagram: $(VENV)/ready-dev  ## draw docs/architecture.md's diagram again, from the imports
+	$(BIN)/python -m tests.support.architecture
 
 proto: $(VENV)/ready-dev  ## regenerate the reader of Caffe's format
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. mlubench/networks/caffe/caffe.proto
