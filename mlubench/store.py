@@ -59,16 +59,17 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def source_digest(folder: Path) -> str:
-    """Return the SHA-256 of the Python files below a folder.
+def source_digest(*places: Path) -> str:
+    """Return the SHA-256 of Python files, and of those below folders, with their names.
 
     It goes into the content keys of what that code makes, so that a changed program never
     takes what an older one left for its own.
     """
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(file.relative_to(folder).as_posix().encode("utf-8") + b"\0")
-        digest.update(file.read_bytes() + b"\0")
+    for place in places:
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(file.relative_to(place.parent).as_posix().encode("utf-8") + b"\0")
+            digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

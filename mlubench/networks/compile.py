@@ -13,6 +13,7 @@ from mlubench import engines
 from mlubench.devices.engine_host import EngineHost
 from mlubench.engines.interface import BuildSpec
 from mlubench.engines.precisions import is_quantised
+from mlubench.engines.traits import engine_module
 from mlubench.errors import ConfigError, DeviceError
 from mlubench.networks.calibration import CalibrationImages
 from mlubench.networks.choose import Network
@@ -24,6 +25,10 @@ from mlubench.store import Store, content_key, source_digest
 
 #: A build that failed on so many devices is not tried on another.
 _ATTEMPTS = 3
+#: Of mlubench/engines, what compiling uses in every engine.
+_SHARED_BY_BUILDERS = ("checks.py", "interface.py", "precisions.py")
+#: In an engine's own folder, what loads, runs, measures or watches: it decides about no network.
+_NOT_BUILDING = ("cnmon.py", "comparing.py", "measuring.py", "sampler.py", "session.py")
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def compile_network(
         "calibration": calibrated and calibrated.identity(),
         "engine": engine.name,
         "facts": dict(facts),
-        "builder": source_digest(Path(engines.__file__).parent),
+        "builder": source_digest(*builder_sources(engine.name)),
     }
 
     seconds: list[float] = []
@@ -140,6 +145,18 @@ def compile_network(
         speed_only=spec.random_calib_range is not None,
         seconds=seconds[-1] if seconds else None,
     )
+
+
+def builder_sources(engine: str) -> list[Path]:
+    """Return the files whose code decides what an engine compiles.
+
+    They are the engine's own, but for those that measure, run or compare, and what it shares with
+    other engines. An engine that is one module is that file.
+    """
+    own = Path(engine_module(engine).__file__)
+    files = sorted(own.parent.rglob("*.py")) if own.name == "__init__.py" else [own]
+    shared = [Path(engines.__file__).with_name(name) for name in _SHARED_BY_BUILDERS]
+    return [*shared, *(file for file in files if file.name not in _NOT_BUILDING)]
 
 
 def _build(request: Mapping[str, Any], engine: EngineHost, devices: Sequence[str]) -> None:

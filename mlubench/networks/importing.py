@@ -11,7 +11,7 @@ from pathlib import Path
 from mlubench.engines.interface import NetworkFiles
 from mlubench.errors import NetworkError
 from mlubench.images.datasets.labels import LabelOrder
-from mlubench.networks import caffe
+from mlubench.networks import caffe, onnx
 from mlubench.networks.choose import CaffeFiles, Network, OnnxFile, check_classes
 from mlubench.networks.onnx.file import classes_of, read_checked, write_onnx
 from mlubench.store import Store, sha256_file, source_digest, write_atomic
@@ -101,7 +101,7 @@ def _import_parts(prototxt: str, caffemodel: str) -> dict[str, str]:
     return {
         "prototxt": prototxt,
         "caffemodel": caffemodel,
-        "importer": source_digest(Path(caffe.__file__).parent),
+        "importer": source_digest(Path(caffe.__file__).parent, Path(onnx.__file__).parent),
     }
 
 

@@ -32,6 +32,8 @@ from mlubench.store import write_json
 
 MODEL = "model.xml"
 _BUILT = "built.json"
+#: How the kernel's names of such instructions begin, on x86 and on ARM.
+_INSTRUCTIONS = ("amx", "avx", "asimd", "bf16", "f16c", "fma", "i8mm", "sse4", "sve")
 _FIXES = {
     "compile": "run again with the network's force_float32 alone to see whether the network or the "
     "precision is at fault",
@@ -58,6 +60,8 @@ class OpenVinoEngine(Engine):
             "version": str(ov.__version__),
             "nncf": version("nncf"),
             "arithmetic": " ".join(sorted(abilities)),
+            # The same capabilities may be carried out by other instructions, with other roundings.
+            "instructions": " ".join(instruction_sets()),
         }
 
     def count_devices(self) -> int:
@@ -240,6 +244,21 @@ def _no_device(device: str, cores: int) -> ConfigError:
         "or cpu:I/G for group I of G",
         fix="name fewer devices, or leave --devices out to use all cores as cpu:0",
     )
+
+
+def instruction_sets(cpuinfo: Path = Path("/proc/cpuinfo")) -> List[str]:
+    """Return the host's vector and matrix instructions, by the kernel's names.
+
+    Args:
+        cpuinfo: the kernel's list; where there is none, nothing is known.
+    """
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    names = found.group(1).split() if found else []
+    return sorted({name for name in names if name.startswith(_INSTRUCTIONS)})
 
 
 def _engine_error(error: Exception, where: Path, verb: str) -> EngineError:
