@@ -1,1 +1,1 @@
-"""Prefect tasks: one verb each around one function of :mod:`mlubench.pipeline`."""
+"""Prefect tasks: one verb each around one function of the library."""

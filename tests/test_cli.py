@@ -162,6 +162,10 @@ def test_errors_become_exit_statuses(
 
 
 #: Packages that take long to load, and are for what comes after the help.
+ROOMS = {
+    *("mlubench.evaluate.options", "mlubench.speed.measure", "mlubench.networks", "mlubench.runs"),
+    *("mlubench.report", "mlubench.verdicts", "mlubench.devices", "mlubench.images"),
+}
 HEAVY = {
     *("numpy", "cv2", "onnx", "openvino", "pyarrow", "prefect", "pandas", "scipy", "sklearn"),
     *("matplotlib", "jinja2", "httpx", "google"),
@@ -178,7 +182,7 @@ def shown() -> dict[str, Help]:
 @pytest.mark.parametrize(
     ("command", "words", "heavy"),
     [
-        ("mlubench", "nightly", {*HEAVY, "pydantic", "yaml", "markdown_it", "mlubench.pipeline"}),
+        ("mlubench", "nightly", {*HEAVY, "pydantic", "yaml", "markdown_it", *ROOMS}),
         ("eval", "--calibration_dir", HEAVY),
     ],
     ids=["mlubench", "eval"],

@@ -22,7 +22,7 @@ ROOT = Path(mlubench.__file__).parent
 #: What a worker loads of this package, under the engine's interpreter.
 SOURCES = sorted(
     [
-        *(ROOT / "worker").glob("*.py"),
+        *(ROOT / "worker").rglob("*.py"),
         *(ROOT / "engines").rglob("*.py"),
         ROOT / "__init__.py",
         ROOT / "errors.py",
