@@ -39,6 +39,7 @@ from mlubench.verdicts.accuracy_gates import (
     published_gates,
     reference_gates,
 )
+from mlubench.verdicts.differences import differences
 from mlubench.verdicts.speed_gates import RunsCompared, compare_benchmarks, speed_gates
 from mlubench.verdicts.thresholds import Gates
 
@@ -110,7 +111,7 @@ def judge_benchmark(run: Path, baseline: Path, gates: Gates) -> Judged:
         ours.run_id,
         theirs.run_id,
         [model, *speed_gates(compared, gates)],
-        _but_model(compared),
+        [str(one) for one in compared.differences],
         compared,
     )
 
@@ -168,21 +169,12 @@ def _remarks(run: Path, baseline: Path) -> list[str]:
     executed = [_executed(folder) for folder in (run, baseline)]
     for precision in executed[0].keys() & executed[1].keys():
         pairs[f"arithmetic of {precision}"] = (executed[0][precision], executed[1][precision])
-    return [
-        f"another {what} than the baseline's: {mine} in place of {other}"
-        for what, (mine, other) in sorted(pairs.items())
-        if mine != other
-    ]
+    return [str(one) for one in differences(dict(sorted(pairs.items())))]
 
 
 def _executed(folder: Path) -> dict[str, str]:
     rows = read_parquet(folder / "accuracy.parquet", ACCURACY).to_pylist()
     return {row["precision"]: row["executed_precision"] for row in rows}
-
-
-def _but_model(compared: RunsCompared) -> list[str]:
-    """Return a comparison's remarks without those on the network, which has a gate."""
-    return [line for line in compared.remarks if "another network's" not in line]
 
 
 def _kind(benchmark: bool) -> str:

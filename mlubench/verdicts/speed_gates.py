@@ -15,6 +15,7 @@ from mlubench.runs.parquet import read_parquet
 from mlubench.runs.schemas import THROUGHPUT
 from mlubench.runs.verdict import Gate
 from mlubench.speed.benchmark.throughput import row_name
+from mlubench.verdicts.differences import Difference, differences
 from mlubench.verdicts.thresholds import Gates
 
 #: What makes two rows of two runs one configuration.
@@ -53,24 +54,37 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Unmatched:
+    """A configuration that only one of two runs has.
+
+    Attributes:
+        name: of the configuration.
+        run_id: the run that has it.
+    """
+
+    name: str
+    run_id: str
+
+
+@dataclass(frozen=True)
 class RunsCompared:
     """Two runs.
 
     Attributes:
         comparisons: the configurations that both have.
-        alone: those that only one has, with which.
-        remarks: what differs between the runs besides.
+        unmatched: those that only one has.
+        differences: what differs between the runs besides their speed and their network.
     """
 
     comparisons: Sequence[Comparison]
-    alone: Sequence[str]
-    remarks: Sequence[str]
+    unmatched: Sequence[Unmatched]
+    differences: Sequence[Difference]
 
     @property
     def verdict(self) -> Verdict:
         """The worst of all; a configuration that is lacking leaves a doubt."""
         verdicts = [one.change.verdict for one in self.comparisons]
-        return worst([*verdicts, *([Verdict.INCONCLUSIVE] if self.alone else [])])
+        return worst([*verdicts, *([Verdict.INCONCLUSIVE] if self.unmatched else [])])
 
 
 def compare_benchmarks(run: Path, baseline: Path, min_effect: float) -> RunsCompared:
@@ -107,13 +121,13 @@ def compare_benchmarks(run: Path, baseline: Path, min_effect: float) -> RunsComp
         )
         for key in common
     ]
-    alone = [
-        f"{row_name(rows[key])}: only in {folder.name}"
+    unmatched = [
+        Unmatched(row_name(rows[key]), folder.name)
         for rows, others, folder in ((ours, theirs, run), (theirs, ours, baseline))
         for key in rows
         if key not in others
     ]
-    return RunsCompared(comparisons, alone, _remarks(run, baseline))
+    return RunsCompared(comparisons, unmatched, _differences(run, baseline))
 
 
 def _rows(folder: Path) -> dict[tuple[Any, ...], Mapping[str, Any]]:
@@ -124,21 +138,15 @@ def _rows(folder: Path) -> dict[tuple[Any, ...], Mapping[str, Any]]:
     }
 
 
-def _remarks(run: Path, baseline: Path) -> list[str]:
-    """Return what differs between two runs besides their speed."""
+def _differences(run: Path, baseline: Path) -> list[Difference]:
+    """Return what differs between two runs besides their speed; their network has a gate."""
     ours, theirs = (BenchRecord.read(folder / "run.json") for folder in (run, baseline))
-    pairs = {
-        "network's text": (ours.model.prototxt_sha256, theirs.model.prototxt_sha256),
-        "network's weights": (ours.model.weights_sha256, theirs.model.weights_sha256),
+    pairs: dict[str, tuple[object, object]] = {
         "engine's version": (ours.engine_version, theirs.engine_version),
         "host": (ours.host, theirs.host),
         "devices": (ours.devices, theirs.devices),
     }
-    return [
-        f"another {what} than the baseline's: {mine} in place of {other}"
-        for what, (mine, other) in pairs.items()
-        if mine != other
-    ]
+    return differences(pairs)
 
 
 def speed_gates(compared: RunsCompared, gates: Gates) -> list[Gate]:
@@ -147,9 +155,9 @@ def speed_gates(compared: RunsCompared, gates: Gates) -> list[Gate]:
     A configuration that only one of them has leaves a doubt.
     """
     found = [gate for one in compared.comparisons for gate in _both(one, gates)]
-    for text in compared.alone:
-        subject, _, reason = text.rpartition(": ")
-        found.append(Gate("speed", subject, Verdict.INCONCLUSIVE, reason))
+    for one in compared.unmatched:
+        reason = f"only in {one.run_id}"
+        found.append(Gate("speed", one.name, Verdict.INCONCLUSIVE, reason))
     return found
 
 
