@@ -1,4 +1,4 @@
-"""How options look as a form, which Prefect's UI makes of their JSON schema."""
+"""Types that option models share, and how options look as a form of Prefect's UI."""
 
 from __future__ import annotations
 

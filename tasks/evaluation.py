@@ -1,4 +1,4 @@
-"""Infer images on the devices."""
+"""An evaluation's steps: tune, infer, write the run folder, show it in Prefect's UI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A device of a run: its worker, started anew where it fails, until the device counts as lost."""
+"""A device of a run: its worker, started again where it fails, until the device counts as lost."""
 
 from __future__ import annotations
 

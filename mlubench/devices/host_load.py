@@ -1,4 +1,4 @@
-"""What the host did while something was measured: its clock, its load, and who else had it."""
+"""The host: its processor, its clock, its load, and the share that other processes had."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices of one description told together."""
+"""Names and addresses of devices, and devices of one description in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An evaluation's inputs once more, from the caches, for what is asked of it afterwards."""
+"""Finished evaluations: their run folder read, and their inputs prepared again from the caches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images are scored and which calibrate, and their decoding."""
+"""Which images are scored, and which calibrate."""
 
 from __future__ import annotations
 

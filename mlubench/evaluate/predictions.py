@@ -1,4 +1,4 @@
-"""Every image's answer in every precision, and the finished shards that they come from."""
+"""predictions.parquet: every image's answer in every precision, and images paired between runs."""
 
 from __future__ import annotations
 

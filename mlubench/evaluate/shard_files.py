@@ -1,4 +1,4 @@
-"""Where finished shards wait until their run is complete.
+"""The files of finished shards, and where they wait until their run is complete.
 
 A workspace belongs to the inputs, not to a run: after a kill the next run of the same inputs
 finds the shards that were finished and does the others. A run that completes empties it, so the

@@ -1,4 +1,4 @@
-"""The outcome of a run on a terminal, and as Markdown."""
+"""The accuracy of a run as tables: for the terminal, Markdown and pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of the images that flipped, kept beside the answers for the page."""
+"""Thumbnails of the images that flipped, in the run folder for the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which network is evaluated, its files, and its import as ONNX."""
+"""Which network is meant: from the options to its files, classes and preprocessing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled networks at paths of the user's own: what gen_model writes and infer_cpp reads."""
+"""A compiled network at a path of the user's own: what gen_model writes and infer_cpp reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation was asked to do: the options of ``mlubench eval``, checked."""
+"""The options that name a network and say how it is compiled, checked."""
 
 from __future__ import annotations
 

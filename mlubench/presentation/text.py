@@ -1,4 +1,4 @@
-"""How the figures of an accuracy row are written, the same in every report."""
+"""Words and colours of verdicts, the same in every report."""
 
 from __future__ import annotations
 

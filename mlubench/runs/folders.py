@@ -1,4 +1,4 @@
-"""One run: where it writes, when it started, how long its stages took."""
+"""The folders below --out, the ids of runs, and how long the stages of a run took."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Parquet files of a run folder: their schemas, and the one way to write and read them."""
+"""The schemas of the Parquet files of a run folder and of the history."""
 
 from __future__ import annotations
 

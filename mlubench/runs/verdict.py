@@ -1,4 +1,4 @@
-"""What the gates of a run say."""
+"""Gates: what was judged of a run, and how gates are kept in files."""
 
 from __future__ import annotations
 

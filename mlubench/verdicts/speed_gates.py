@@ -1,4 +1,4 @@
-"""Two benchmark runs, configuration by configuration."""
+"""Two benchmark runs, configuration by configuration, and the gates on throughput and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""report.html of a benchmark: one page that needs nothing but itself."""
+"""report.html and plot.png of a benchmark, from the other files in its folder and the history."""
 
 from __future__ import annotations
 

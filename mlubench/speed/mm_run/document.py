@@ -1,4 +1,4 @@
-"""A run as JSON, and what is to be said of it beside its figures."""
+"""What mlubench run measured, as JSON, with notes beside the figures; of scenarios too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that a run writes where its options name them."""
+"""The files that mlubench run writes where its options name them."""
 
 from __future__ import annotations
 
