@@ -30,7 +30,8 @@ import resource, sys, time
 from pathlib import Path
 from mlubench.images.datasets.labels import imagenet_order
 from mlubench.images.decoding.preprocess import Preprocess
-from mlubench.networks.choose import CaffeFiles, Network, check_label_order, import_network
+from mlubench.networks.choose import CaffeFiles, Network
+from mlubench.networks.importing import check_label_order, import_network
 from mlubench.store import Store
 
 def resident():

@@ -83,7 +83,7 @@ def test_order_of_metadata_does_not_show(tmp_path: Path) -> None:
 _SCRIPT = """
 import sys, pathlib, numpy as np
 from mlubench.evaluate.predictions import predictions_table
-from mlubench.runs.schemas import write_parquet
+from mlubench.runs.parquet import write_parquet
 index = np.random.default_rng(1).integers(0, 10, (300, 5)).astype(np.int16)
 top = (index, np.linspace(1, 0, 1500, dtype=np.float32).reshape(300, 5))
 names = [str(i) for i in range(300)]
