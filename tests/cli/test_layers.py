@@ -45,8 +45,8 @@ def test_two_precisions_side_by_side(
     blocks: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     both = _compare(capsys, blocks, tmp_path)
-    # Most of its 12 convolutions are matched; four are so small that they may have no time.
-    assert sum(name.startswith("conv") for name in both) > 6
+    # Most of its 12 convolutions are matched.
+    assert sum(name.startswith("conv") for name in both) > 8
 
 
 @long

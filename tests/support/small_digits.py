@@ -11,7 +11,7 @@ from pathlib import Path
 from mlubench.conf import CONF
 from mlubench.networks.caffe import write_random_caffemodel
 
-_CLASSES_OF_BLOCKS = 20_000
+_CLASSES_OF_BLOCKS = 500
 _PROTOTXT = """
 name: "small_digits" input: "data" input_shape { dim: 1 dim: 3 dim: 56 dim: 56 }
 layer { name: "conv1/7x7_s2" type: "Convolution" bottom: "data" top: "conv1/7x7_s2"

@@ -201,7 +201,7 @@ def test_a_file_of_ones_own_is_never_replaced(
     tmp_path: Path,
     files: Path,
     capsys: pytest.CaptureFixture[str],
-    prefect_server: str,
+    request: pytest.FixtureRequest,
     verb: str,
     file: str,
     hint: str,
@@ -221,7 +221,8 @@ def test_a_file_of_ones_own_is_never_replaced(
     weights_unread = verb == "inspect" and file == "mine.caffemodel"
     if verb == "eval":  # it starts Prefect, whose settings are those of a process
         command = [sys.executable, "-m", "mlubench", verb, *named, *common]
-        reports = {**os.environ, "PREFECT_API_URL": prefect_server}
+        server = request.getfixturevalue("prefect_server")  # the other verbs need none
+        reports = {**os.environ, "PREFECT_API_URL": server}
         done = subprocess.run(command, env=reports, capture_output=True, text=True, check=False)
         status, said = done.returncode, done.stderr
     else:
