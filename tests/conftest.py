@@ -26,22 +26,22 @@ settings.load_profile("long" if LONG else "short")
 #: The files that take longest, in that order. They are begun first: one of them at the end would
 #: leave all cores but one idle.
 LONGEST = (
-    "tests/flows/test_evaluate.py",
     "tests/flows/service/test_deployments.py",
+    "tests/flows/test_evaluate.py",
     "tests/test_readme.py",
-    "tests/flows/test_magicmind.py",
-    "tests/flows/test_explain.py",
-    "tests/flows/test_tuning.py",
-    "tests/flows/test_nightly.py",
     "tests/chaos/test_short.py",
-    "tests/cli/test_run.py",
-    "tests/cli/test_run_faults.py",
-    "tests/flows/test_benchmark.py",
-    "tests/flows/test_networks.py",
-    "tests/flows/test_reference.py",
+    "tests/flows/test_nightly.py",
     "tests/flows/test_dask.py",
+    "tests/flows/test_magicmind.py",
+    "tests/flows/test_benchmark.py",
+    "tests/flows/test_explain.py",
+    "tests/flows/test_networks.py",
+    "tests/flows/test_secrets.py",
     "tests/cli/test_compile_infer.py",
-    "tests/flows/test_dataset_forms.py",
+    "tests/cli/test_run.py",
+    "tests/devices/test_pool.py",
+    "tests/networks/caffe/test_importer.py",
+    "tests/engines/magicmind/test_mutations.py",
 )
 _ROOT = Path(__file__).resolve().parent.parent
 

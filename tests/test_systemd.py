@@ -53,7 +53,8 @@ def test_what_a_unit_starts_is_in_the_checkout(unit: Path) -> None:
     program, *words = shlex.split(_in_this_checkout(command))
     assert Path(program).is_file()
     if words[0] == "-m":
-        assert (ROOT / f"{words[1].replace('.', '/')}.py").is_file()
+        module = ROOT / words[1].replace(".", "/")
+        assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()
         parser().parse_args(words[2:])
     for folder in [*_values(unit, "WorkingDirectory"), *_values(unit, "ReadWritePaths")]:
         assert Path(_in_this_checkout(folder)).is_dir()

@@ -48,7 +48,7 @@ def run_without_page(run: Evaluate) -> Evaluate:
     """Evaluates like ``run``, without the page, which takes as long as a small network's images."""
 
     def run_without_page(**options: Any) -> Outcome:
-        with mock.patch("mlubench.evaluate.results.write_page"):
+        with mock.patch("tasks.evaluation.write_page"):
             return run(**options)
 
     return run_without_page

@@ -17,7 +17,6 @@ import pytest
 
 from mlubench.cli.flows import print_outcome
 from mlubench.errors import ConfigError
-from mlubench.evaluate import results as outcomes
 from mlubench.evaluate.results import Outcome
 from mlubench.explain.explain import explain
 from mlubench.images.datasets.digits import write_digits
@@ -99,7 +98,7 @@ def sound(run: Evaluate, cards: Cards, undisturbed: dict[str, bytes]) -> Callabl
         key = repr(options)
         if key not in undisturbed:
             cards(1)
-            with mock.patch.object(outcomes, "write_page"):
+            with mock.patch("tasks.evaluation.write_page"):
                 undisturbed[key] = _bytes(run(**_on(1), **options))
         return undisturbed[key]
 

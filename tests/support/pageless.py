@@ -8,6 +8,6 @@ import pytest
 @pytest.fixture
 def pageless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the page, which takes a third of an evaluation of few images."""
-    from mlubench.evaluate import results
+    from tasks import evaluation
 
-    monkeypatch.setattr(results, "write_page", lambda _: None)
+    monkeypatch.setattr(evaluation, "write_page", lambda _: None)

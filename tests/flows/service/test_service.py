@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows import service
+from flows.service import __main__ as service
 from flows.service.server import free_port
 from mlubench.errors import MlubenchError
 
