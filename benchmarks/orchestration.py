@@ -15,10 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from unittest import mock
 
 from rich.console import Console
 from rich.table import Table
@@ -28,19 +25,7 @@ from benchmarks.photographs import photographs
 from flows.launch import prepare_prefect
 from mlubench.evaluate.options import EvaluateParameters, check_parameters
 from mlubench.runs.folders import Run
-
-_TASKS = (
-    "choose_images",
-    "decode_images",
-    "infer_images",
-    "search_batch",
-    "tune_networks",
-    "compile_network",
-    "fetch_network",
-    "import_network",
-    "write_run",
-)
-_SHOWING = ("tasks.images", "tasks.evaluation", "tasks.networks")
+from tests.support.plain_flow import plain_flows
 
 
 def main() -> None:
@@ -117,7 +102,7 @@ def _through(asked: EvaluateParameters) -> float:
 def _without(asked: EvaluateParameters) -> float:
     import flows.evaluate
 
-    with _plain():
+    with plain_flows():
         begun = time.perf_counter()
         run = Run(asked.out)
         with run.in_use():
@@ -125,39 +110,6 @@ def _without(asked: EvaluateParameters) -> float:
         seconds = time.perf_counter() - begun
     shutil.rmtree(outcome.folder)
     return seconds
-
-
-@contextmanager
-def _plain() -> Iterator[None]:
-    """Make tasks the functions that they wrap, and show progress to nobody."""
-    import flows.evaluate
-
-    with ExitStack() as patches, ThreadPoolExecutor() as pool:
-        for name in _TASKS:
-            wrapped = getattr(flows.evaluate, name).fn
-            patches.enter_context(mock.patch.object(flows.evaluate, name, _Plain(wrapped, pool)))
-        for module in _SHOWING:
-            patches.enter_context(mock.patch(f"{module}.step_progress", _unshown))
-        yield
-
-
-class _Plain:
-    """A task that is none."""
-
-    def __init__(self, function: Callable[..., object], pool: ThreadPoolExecutor) -> None:
-        self._function = function
-        self._pool = pool
-
-    def __call__(self, *given: object, **named: object) -> object:
-        return self._function(*given, **named)
-
-    def submit(self, *given: object) -> Future[object]:
-        return self._pool.submit(self._function, *given)
-
-
-@contextmanager
-def _unshown(_title: str, _key: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda _done, _total: None
 
 
 if __name__ == "__main__":

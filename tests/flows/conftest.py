@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from mlubench.evaluate.options import check_parameters
 from mlubench.evaluate.results import Outcome
 from tests.support.fitted import write_fitted_network
+from tests.support.pageless import without_page
 from tests.support.plain_flow import plainly
 from tests.support.sample import copy_compiled
 
@@ -48,7 +48,7 @@ def run_without_page(run: Evaluate) -> Evaluate:
     """Evaluates like ``run``, without the page, which takes as long as a small network's images."""
 
     def run_without_page(**options: Any) -> Outcome:
-        with mock.patch("tasks.evaluation.write_page"):
+        with without_page():
             return run(**options)
 
     return run_without_page

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pandas as pd
 import pytest
@@ -23,6 +22,7 @@ from mlubench.images.datasets.digits import write_digits
 from tests.flows.conftest import Evaluate
 from tests.support.long import long
 from tests.support.pageless import pageless as pageless
+from tests.support.pageless import without_page
 from tests.support.shown import shown
 from tests.support.simulated_sdk import environment, misuses
 from tests.support.small_digits import write_small_digits
@@ -98,7 +98,7 @@ def sound(run: Evaluate, cards: Cards, undisturbed: dict[str, bytes]) -> Callabl
         key = repr(options)
         if key not in undisturbed:
             cards(1)
-            with mock.patch("tasks.evaluation.write_page"):
+            with without_page():
                 undisturbed[key] = _bytes(run(**_on(1), **options))
         return undisturbed[key]
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
 import pytest
 
 
-@pytest.fixture
-def pageless(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def without_page() -> Iterator[None]:
     """Leave out the page, which takes a third of an evaluation of few images."""
-    from tasks import evaluation
+    with mock.patch("tasks.evaluation.write_page"):
+        yield
 
-    monkeypatch.setattr(evaluation, "write_page", lambda _: None)
+
+@pytest.fixture
+def pageless() -> Iterator[None]:
+    """Leave out the pages of a whole test."""
+    with without_page():
+        yield

@@ -224,11 +224,15 @@ def test_a_failed_gate_is_red_and_posted(
         ).stdout
         assert "alerts: on" in said
         out = str(service.artifacts)
-        run = _started(client, suite=failing, conf=[str(tmp_path)], out=out)
+        given = json.dumps({"suite": failing, "conf": [str(tmp_path)], "out": out})
+        done = service.prefect(
+            "deployment", "run", "nightly/nightly", "-p", f"parameters={given}", "--watch"
+        )
+        assert done.returncode == 1, done.stdout + done.stderr + service.log()
         # Told twice that the receiver is in trouble, the server posts a third time. (To ask the
         # server in place of the receiver would keep it busy.)
         assert any(becomes(lambda: len(receiver.got) == 3) for _ in range(6)), service.log()
-    run = client.read_flow_run(run.id)
+    run = _latest(client, failing)
     assert run.state is not None
     assert run.state.name == "Failed"
     (kind, body), *more = receiver.got
